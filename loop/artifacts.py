@@ -1,0 +1,131 @@
+"""What a training must leave (T2), what it must not touch (T3), and what it says that it used (T1)."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+from .curves import log_folder
+from .errors import UnsafePath
+from .files import Tree
+from .fixed import Clash, Fixed, recorded_clashes
+from .workspace import ARTIFACTS
+
+CHECKPOINTS = ("best.ckpt", "last.ckpt")
+NOT_REQUIRED = "not_required"
+
+
+def sha256(tree: Tree, relative: str) -> str:
+    """The file's hash, read in pieces. Raises `FileNotFoundError`, `UnsafePath`."""
+    with tree.opened(relative) as handle, os.fdopen(os.dup(handle), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def missing(tree: Tree, artifacts: str) -> tuple[str, ...]:
+    """What a finished training lacks, named as T2 names it."""
+    lacking = [name for name in (*CHECKPOINTS, "spec.json") if not _has_content(tree, f"{artifacts}/{name}")]
+    if "spec.json" not in lacking and read_object(tree, f"{artifacts}/spec.json") is None:
+        lacking.append("spec.json as a JSON object")
+    if not tree.names(f"{artifacts}/additional_assets") and not _assets_not_required(tree, artifacts):
+        lacking.append(f'additional_assets/ (or "additional_assets": "{NOT_REQUIRED}" in spec.json)')
+    folder = log_folder(tree, artifacts)
+    for name in ("metrics.csv", "hparams.yaml"):
+        if folder is None or not tree.is_file(f"{folder}/{name}"):
+            lacking.append(f"logs/version_#/{name}")
+    return tuple(lacking)
+
+
+def _has_content(tree: Tree, relative: str) -> bool:
+    try:
+        with tree.opened(relative) as handle:
+            return os.fstat(handle).st_size > 0
+    except (FileNotFoundError, UnsafePath):
+        return False
+
+
+def _assets_not_required(tree: Tree, artifacts: str) -> bool:
+    spec = read_object(tree, f"{artifacts}/spec.json") or {}
+    return spec.get("additional_assets") == NOT_REQUIRED or NOT_REQUIRED in spec
+
+
+def read_object(tree: Tree, relative: str) -> Mapping[str, object] | None:
+    """A JSON object, or None where there is no file or it is something else."""
+    try:
+        content: object = json.loads(tree.read(relative).decode("utf-8-sig"))
+    except (FileNotFoundError, UnsafePath, ValueError, RecursionError):
+        return None
+    return _string_keys(content) if isinstance(content, dict) else None
+
+
+def _string_keys(content: dict[object, object]) -> Mapping[str, object]:
+    return {str(key): value for key, value in content.items()}
+
+
+def evaluation_outputs(tree: Tree) -> dict[str, str]:
+    """Every eval_score.json and infer_samples file of every version -> its size and change time."""
+    return {
+        relative: stamp
+        for version in tree.names(ARTIFACTS)
+        for name in ("eval_score.json", "infer_samples")
+        for relative, stamp in _stamps(tree, f"{ARTIFACTS}/{version}/{name}")
+    }
+
+
+def _stamps(tree: Tree, relative: str) -> Iterator[tuple[str, str]]:
+    kind = tree.kind(relative)
+    if kind == "folder":
+        yield relative, "folder"
+        for name in tree.names(relative):
+            yield from _stamps(tree, f"{relative}/{name}")
+    elif kind == "file":
+        with tree.opened(relative) as handle:
+            status = os.fstat(handle)
+        yield relative, f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+    elif kind is not None:
+        yield relative, kind
+
+
+def touched(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
+    """Evaluation outputs that were created, changed or removed between two looks (T3)."""
+    return tuple(sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)))
+
+
+def used_values(
+    tree: Tree, artifacts: str, fixed: Sequence[Fixed], extra: Mapping[str, Sequence[str]]
+) -> tuple[Clash, ...]:
+    """Where hparams.yaml or spec.json say that training used other values than the rules fix (T1)."""
+    folder = log_folder(tree, artifacts)
+    found: list[Clash] = []
+    if folder is not None:
+        found += recorded_clashes(_yaml(tree, f"{folder}/hparams.yaml"), fixed, source="hparams.yaml", extra=extra)
+    spec = flatten(read_object(tree, f"{artifacts}/spec.json") or {})
+    found += recorded_clashes(spec, fixed, source="spec.json", extra=extra)
+    return tuple(found)
+
+
+def flatten(content: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested keys as dotted ones."""
+    flat: dict[str, object] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            flat |= flatten(_string_keys(value), f"{prefix}{key}.")  # pyright: ignore[reportUnknownArgumentType]
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _yaml(tree: Tree, relative: str) -> dict[str, object]:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Objects that Lightning tagged as Python's are read as nothing, and never constructed."""
+
+    def ignore(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> None:
+        return None
+
+    Loader.add_multi_constructor("", ignore)  # pyright: ignore[reportUnknownMemberType]
+    try:
+        content: object = yaml.load(tree.read(relative), Loader)
+    except (FileNotFoundError, yaml.YAMLError):
+        return {}
+    return flatten(_string_keys(content)) if isinstance(content, dict) else {}  # pyright: ignore[reportUnknownArgumentType]

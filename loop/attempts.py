@@ -1,0 +1,94 @@
+"""The attempts of a version: numbered folders with the job, its log and outcome, the plan and the verdict."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .errors import RunError
+from .project import Project
+from .receipts import EvalPlan, Plan, Repair, Verdict, load, save
+from .running.job import Job, JobStatus
+
+JobKind = Literal["train", "eval"]
+_FOLDER = re.compile(r"(train|eval)-(\d{3,})")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt's folder. `settled` once it has a verdict."""
+
+    project: Project
+    cur: int
+    kind: JobKind
+    number: int
+
+    @property
+    def relative(self) -> str:
+        return f"{self.project.workspace.attempts(self.cur)}/{self.kind}-{self.number:03d}"
+
+    @property
+    def path(self) -> Path:
+        return self.project.workspace.tree.path(self.relative)
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def submitted(self) -> bool:
+        return self.project.workspace.tree.is_file(f"{self.relative}/job.json")
+
+    def status(self) -> JobStatus:
+        """Where its job stands; `lost` as well if the server ended before it could be submitted."""
+        if not self.submitted:
+            return JobStatus("lost", None, None, None, detail="it was never submitted")
+        return self.project.executor.poll(self.path)
+
+    def submit(self, job: Job) -> None:
+        """Raises `RunError`; nothing of the attempt is left then."""
+        try:
+            self.project.executor.submit(self.path, job)
+        except RunError:
+            self.project.workspace.tree.remove(self.relative)
+            raise
+
+    @property
+    def plan(self) -> Plan | None:
+        return load(self.project.workspace.tree, f"{self.relative}/plan.json", Plan)
+
+    @property
+    def eval_plan(self) -> EvalPlan | None:
+        return load(self.project.workspace.tree, f"{self.relative}/plan.json", EvalPlan)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        return load(self.project.workspace.tree, f"{self.relative}/verdict.json", Verdict)
+
+    @property
+    def repair(self) -> Repair | None:
+        return load(self.project.workspace.tree, f"{self.relative}/repair.json", Repair)
+
+    def save_plan(self, plan: Plan | EvalPlan) -> None:
+        save(self.project.workspace.tree, f"{self.relative}/plan.json", plan)
+
+    def save_verdict(self, verdict: Verdict) -> None:
+        save(self.project.workspace.tree, f"{self.relative}/verdict.json", verdict)
+
+    def save_repair(self, repair: Repair) -> None:
+        save(self.project.workspace.tree, f"{self.relative}/repair.json", repair)
+
+
+def attempts(project: Project, cur: int, kind: JobKind) -> list[Attempt]:
+    """Every attempt of a version of one kind, oldest first."""
+    names = project.workspace.tree.names(project.workspace.attempts(cur))
+    numbers = sorted(int(match[2]) for name in names if (match := _FOLDER.fullmatch(name)) and match[1] == kind)
+    return [Attempt(project, cur, kind, number) for number in numbers]
+
+
+def new_attempt(project: Project, cur: int, kind: JobKind) -> Attempt:
+    """The next attempt, with its folder made; call it with the lock held."""
+    before = attempts(project, cur, kind)
+    attempt = Attempt(project, cur, kind, before[-1].number + 1 if before else 1)
+    project.workspace.tree.make_folder(attempt.relative)
+    return attempt

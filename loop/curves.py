@@ -1,0 +1,93 @@
+"""Learning curves out of Lightning's metrics.csv, one value an epoch, and the progress of a run that is going on."""
+
+import csv
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .files import Tree
+
+_LOG_FOLDER = re.compile(r"version_(\d+)")
+_TRAIN_LOSS = (
+    *("train_loss_epoch", "train_loss", "train/loss_epoch", "train/loss"),
+    *("training_loss", "loss_epoch", "loss"),
+)
+_VAL_LOSS = ("val_loss", "val/loss", "valid_loss", "validation_loss", "valid/loss", "val_loss_epoch", "eval_loss")
+
+
+@dataclass(frozen=True)
+class Curves:
+    """`series[name][i]` is the last value that `name` had in `epochs[i]`; None where it had none."""
+
+    source: str
+    epochs: tuple[int, ...]
+    series: Mapping[str, tuple[float | None, ...]]
+
+    @property
+    def train_loss(self) -> tuple[float | None, ...]:
+        return self._first(_TRAIN_LOSS)
+
+    @property
+    def val_loss(self) -> tuple[float | None, ...]:
+        return self._first(_VAL_LOSS)
+
+    @property
+    def last_epoch(self) -> int | None:
+        return max(self.epochs, default=None)
+
+    @property
+    def not_finite(self) -> tuple[str, ...]:
+        """The names of losses that were NaN or infinite in some epoch."""
+        return tuple(
+            name
+            for name, values in self.series.items()
+            if "loss" in name.lower() and any(value is not None and not math.isfinite(value) for value in values)
+        )
+
+    def _first(self, names: tuple[str, ...]) -> tuple[float | None, ...]:
+        return next((self.series[name] for name in names if name in self.series), ())
+
+
+def log_folder(tree: Tree, artifacts: str) -> str | None:
+    """`logs/version_0`, else the newest `logs/version_*` (A1); None if there is none."""
+    logs = f"{artifacts}/logs"
+    numbers = [int(match[1]) for name in tree.names(logs) if (match := _LOG_FOLDER.fullmatch(name))]
+    if not numbers:
+        return None
+    return f"{logs}/version_{0 if 0 in numbers else max(numbers)}"
+
+
+def read_curves(tree: Tree, artifacts: str) -> Curves | None:
+    """None where there is no metrics.csv yet. Rows that don't parse, such as one half written, are passed over."""
+    folder = log_folder(tree, artifacts)
+    if folder is None:
+        return None
+    source = f"{folder}/metrics.csv"
+    by_epoch: dict[int, dict[str, float]] = {}
+    try:
+        with tree.opened(source) as handle, open(handle, encoding="utf-8", newline="", closefd=False) as file:
+            for row in csv.DictReader(file):
+                _add_row(by_epoch, row)
+    except FileNotFoundError:
+        return None
+    epochs = tuple(sorted(by_epoch))
+    names = dict.fromkeys(name for epoch in epochs for name in by_epoch[epoch])
+    return Curves(source, epochs, {name: tuple(by_epoch[epoch].get(name) for epoch in epochs) for name in names})
+
+
+def _add_row(by_epoch: dict[int, dict[str, float]], row: Mapping[str, str | None]) -> None:
+    epoch = _number(row.get("epoch"))
+    if epoch is None or not math.isfinite(epoch):
+        return
+    values = by_epoch.setdefault(int(epoch), {})
+    for name, text in row.items():
+        if name and name not in ("epoch", "step") and (value := _number(text)) is not None:
+            values[name] = value
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None

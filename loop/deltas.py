@@ -1,0 +1,129 @@
+"""The facts of an analysis: how each metric moved, from the published scores and nobody's word."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .project import Project
+from .receipts import EvalReceipt, Metric
+from .rules import Rules
+from .state import eval_receipt
+from .workspace import version_id
+
+Direction = Literal["better", "worse", "same", "new"]
+
+
+@dataclass(frozen=True)
+class Delta:
+    """`change` is value minus reference in the metric's own unit; None where the reference lacks the metric."""
+
+    name: str
+    value: float
+    reference: float | None
+    change: float | None
+    direction: Direction
+    primary: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One version's score beside its predecessor's and the best so far."""
+
+    version: str
+    previous: str | None
+    best_before: str | None
+    to_previous: tuple[Delta, ...]
+    to_best: tuple[Delta, ...]
+    latency_ms: float
+    previous_latency_ms: float | None
+    flags: tuple[str, ...]
+
+
+def primary_metric(receipt: EvalReceipt, rules: Rules) -> Metric | None:
+    name = rules.file.eval_config.primary_metric
+    return next((metric for metric in receipt.metrics if metric.name == name), None)
+
+
+def better(metric: Metric, than: Metric) -> bool:
+    """Strictly better, in the metric's own direction."""
+    return metric.value > than.value if metric.higher_is_better else metric.value < than.value
+
+
+def best_version(project: Project, rules: Rules, versions: list[int]) -> int | None:
+    """The version whose primary metric is best; the earlier one of equals. None if none has the metric."""
+    best: tuple[int, Metric] | None = None
+    for cur in versions:
+        receipt = eval_receipt(project, cur)
+        metric = primary_metric(receipt, rules) if receipt else None
+        if metric is not None and (best is None or better(metric, best[1])):
+            best = (cur, metric)
+    return best[0] if best else None
+
+
+def compare(project: Project, rules: Rules, cur: int) -> Comparison | None:
+    """The version's comparison, or None while it has no score."""
+    receipt = eval_receipt(project, cur)
+    if receipt is None:
+        return None
+    earlier = [number for number in project.workspace.versions() if number < cur and eval_receipt(project, number)]
+    previous = eval_receipt(project, earlier[-1]) if earlier else None
+    best = best_version(project, rules, earlier)
+    best_receipt = eval_receipt(project, best) if best else None
+    to_previous = deltas(receipt, previous, rules)
+    to_best = deltas(receipt, best_receipt, rules)
+    return Comparison(
+        version=version_id(cur),
+        previous=version_id(earlier[-1]) if earlier else None,
+        best_before=version_id(best) if best else None,
+        to_previous=to_previous,
+        to_best=to_best,
+        latency_ms=receipt.latency_ms,
+        previous_latency_ms=previous.latency_ms if previous else None,
+        flags=_flags(to_previous, to_best),
+    )
+
+
+def deltas(receipt: EvalReceipt, reference: EvalReceipt | None, rules: Rules) -> tuple[Delta, ...]:
+    by_name = {metric.name: metric for metric in reference.metrics} if reference else {}
+    return tuple(_delta(metric, by_name.get(metric.name), rules) for metric in receipt.metrics)
+
+
+def _delta(metric: Metric, reference: Metric | None, rules: Rules) -> Delta:
+    primary = metric.name == rules.file.eval_config.primary_metric
+    if reference is None:
+        return Delta(metric.name, metric.value, None, None, "new", primary)
+    if metric.value == reference.value:
+        direction: Direction = "same"
+    else:
+        direction = "better" if better(metric, reference) else "worse"
+    return Delta(metric.name, metric.value, reference.value, metric.value - reference.value, direction, primary)
+
+
+def _flags(to_previous: tuple[Delta, ...], to_best: tuple[Delta, ...]) -> tuple[str, ...]:
+    """Plateau, regression and trade-off, each named with its numbers (A1)."""
+    flags: list[str] = []
+    primary = next((delta for delta in to_previous if delta.primary), None)
+    against_best = next((delta for delta in to_best if delta.primary), None)
+    if primary is not None and primary.direction == "worse":
+        flags.append(f"regression: {primary.name} {primary.reference:.6g} -> {primary.value:.6g}")
+    if primary is not None and primary.direction == "same":
+        flags.append(f"plateau: {primary.name} stayed at {primary.value:.6g}")
+    if against_best is not None and against_best.direction == "worse":
+        told = f"{against_best.name} {against_best.value:.6g}, best {against_best.reference:.6g}"
+        flags.append(f"below the best so far: {told}")
+    for wanted, other in (("better", "worse"), ("worse", "better")):
+        if primary is not None and primary.direction == wanted:
+            names = [delta.name for delta in to_previous if delta.direction == other]
+            if names:
+                flags.append(f"trade-off: {primary.name} got {wanted}, {', '.join(names)} got {other}")
+    return tuple(flags)
+
+
+def delta_table(rows: tuple[Delta, ...], reference: str | None, version: str) -> str:
+    """A Markdown table of the deltas."""
+    lines = [f"| metric | {reference or '(none)'} | {version} | change | |", "|---|---|---|---|---|"]
+    for row in rows:
+        before = "" if row.reference is None else f"{row.reference:.6g}"
+        change = "" if row.change is None else f"{row.change:+.6g}"
+        name = f"**{row.name}**" if row.primary else row.name
+        lines.append(f"| {name} | {before} | {row.value:.6g} | {change} | {row.direction} |")
+    return "\n".join(lines)

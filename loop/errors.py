@@ -1,0 +1,78 @@
+"""Every error that the loop raises on purpose.
+
+    LoopError                 what is wrong, where, and what to do next
+    ├── RulesError            user_defined_rules.json or user_instruction.md can't be used
+    ├── RuleViolation         a change or a run conflicts with what the user fixed
+    ├── ProjectError          the project lacks something, or holds something unusable
+    │   └── UnsafePath        a symlink, FIFO or escape where a plain file is expected
+    ├── OutOfOrder            the call is not legal in the present state
+    ├── ScriptError           a training script can't be read or understood
+    ├── DiffError             a diff doesn't apply
+    ├── GuardError            a diff applies, and changes what it may not change
+    ├── DocumentError         an analysis or action lacks a part
+    ├── RunError              a training or evaluation can't be started, or failed
+    └── EvaluationError       an evaluation's output can't be trusted
+
+Anything else that escapes is a bug, and is shown as one.
+"""
+
+
+class LoopError(Exception):
+    """An anticipated failure, written for the person or model that reads it.
+
+    `what` says what is wrong, `where` names the file, symbol or field, `hint` says what to do next.
+    """
+
+    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
+        self.what = what
+        self.where = where
+        self.hint = hint
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{head}\nNext: {self.hint}" if self.hint else head
+
+
+class RulesError(LoopError):
+    """The user's rules can't be used as they are."""
+
+
+class RuleViolation(LoopError):
+    """A change or a run conflicts with what the user fixed."""
+
+
+class ProjectError(LoopError):
+    """The project folder lacks something, or holds something unusable."""
+
+
+class UnsafePath(ProjectError):
+    """A path is not the plain file or folder that it must be."""
+
+
+class OutOfOrder(LoopError):
+    """The call is not legal in the present state."""
+
+
+class ScriptError(LoopError):
+    """A training script can't be read or understood."""
+
+
+class DiffError(LoopError):
+    """A diff doesn't apply; nothing was changed."""
+
+
+class GuardError(LoopError):
+    """A diff applies, but changes what it may not; nothing was changed."""
+
+
+class DocumentError(LoopError):
+    """An analysis or action document lacks a part."""
+
+
+class RunError(LoopError):
+    """A training or evaluation can't be started, or failed."""
+
+
+class EvaluationError(LoopError):
+    """An evaluation's output can't be trusted; nothing was published."""

@@ -1,0 +1,178 @@
+"""An evaluation: run apart from the project, checked, then published whole (E1-E4, R2)."""
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from .. import journal
+from ..artifacts import sha256
+from ..attempts import Attempt, attempts, new_attempt
+from ..errors import EvaluationError, GuardError, OutOfOrder
+from ..failures import Failure, process_failure
+from ..project import Project
+from ..receipts import EvalPlan, EvalReceipt, LoopFile, TrainReceipt, Verdict, save
+from ..rules import Rules
+from ..running.job import Job, JobStatus
+from ..running.logs import tail
+from ..state import derive, eval_receipt, require, train_receipt
+from ..workspace import EVAL_SCRIPT, version_id
+from .protocol import fingerprint
+from .scores import Evaluated, check_output
+from .stage import make_stage
+
+_LOG_TAIL_BYTES = 16_384
+
+
+@dataclass(frozen=True)
+class EvalStatus:
+    state: Literal["running", "done", "failed"]
+    attempt: int
+    elapsed_seconds: float = 0.0
+    receipt: EvalReceipt | None = None
+    verdict: Verdict | None = None
+    already_done: bool = False
+
+
+def evaluate(project: Project, cur: int, *, again: bool = False) -> EvalStatus:
+    """Starts the version's evaluation, or attaches to the one that runs, or publishes what it found.
+
+    Returns at once; needs a 03_eval.py. `again` scores a version that has a score already (R2).
+    Raises `OutOfOrder`, `EvaluationError`, `GuardError` (weights changed after training), `RunError`.
+    """
+    rules = project.rules()
+    with project.mutation():
+        state = derive(project, rules)
+        receipt = eval_receipt(project, cur) if 1 <= cur <= state.cur else None
+        if receipt and not again:
+            return EvalStatus("done", receipt.attempt, receipt=receipt, already_done=True)
+        if not receipt:
+            require(state, "run_eval", cur, "evaluate", "evaluating")
+        loop = state.loop
+        trained = train_receipt(project, cur)
+        if loop is None or trained is None:
+            raise OutOfOrder(f"version {cur} is not trained", hint="call next_step")
+        project.require_unchanged_rules(rules, loop)
+        attempt = _open_attempt(project, cur) or _start(project, rules, loop, cur, trained)
+        status = attempt.status()
+        if status.state == "running":
+            return EvalStatus("running", attempt.number, elapsed_seconds=status.elapsed_seconds or 0.0)
+        return _settle(project, rules, loop, attempt, status)
+
+
+def _open_attempt(project: Project, cur: int) -> Attempt | None:
+    tried = attempts(project, cur, "eval")
+    return tried[-1] if tried and tried[-1].verdict is None else None
+
+
+def _start(project: Project, rules: Rules, loop: LoopFile, cur: int, trained: TrainReceipt) -> Attempt:
+    workspace = project.workspace
+    plan = EvalPlan(
+        fingerprint=fingerprint(project, rules, loop), checkpoint_sha256=_require_weights(project, cur, trained)
+    )
+    attempt = new_attempt(project, cur, "eval")
+    attempt.save_plan(plan)
+    stage, out = attempt.path / "stage", attempt.path / "out"
+    make_stage(workspace.root, workspace.tree.path(workspace.snapshot(cur)), stage)
+    workspace.tree.make_folder(f"{attempt.relative}/out")
+    minutes = rules.file.loop_config.max_eval_minutes
+    arguments = {
+        "version": version_id(cur),
+        "project": str(workspace.root),
+        "source": str(stage),
+        "checkpoint": str(workspace.tree.path(f"{workspace.artifacts(cur)}/best.ckpt")),
+        "out": str(out),
+        "samples": str(rules.file.eval_config.infer_samples),
+        "seed": str(rules.file.seed),
+        "dataset-id": loop.dataset_id,
+    }
+    job = Job(
+        kind="eval",
+        version_id=version_id(cur),
+        attempt=attempt.number,
+        # -I: neither the project's json.py nor its sitecustomize stands in for a module that scores.
+        argv=(
+            *(project.interpreter(rules), "-I", "-B", str(workspace.root / EVAL_SCRIPT)),
+            *(f"--{name}={value}" for name, value in arguments.items()),
+        ),
+        cwd=str(stage),
+        env=project.environment(rules),
+        timeout_seconds=None if minutes is None else minutes * 60,
+    )
+    journal.record(workspace, "eval_started", version_id(cur), attempt=attempt.number)
+    attempt.submit(job)
+    return attempt
+
+
+def _require_weights(project: Project, cur: int, trained: TrainReceipt) -> str:
+    where = f"{project.workspace.artifacts(cur)}/best.ckpt"
+    try:
+        found = sha256(project.workspace.tree, where)
+    except FileNotFoundError as error:
+        hint = "put the trained file back; a copy may be in the report or a backup"
+        raise EvaluationError("is missing, though training left it", where=where, hint=hint) from error
+    if found != trained.artifacts["best.ckpt"]:
+        hint = "put the trained file back; weights that the loop did not train are not scored"
+        raise GuardError("was changed after training", where=where, hint=hint)
+    return found
+
+
+def _settle(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, status: JobStatus) -> EvalStatus:
+    wall = status.outcome.wall_seconds if status.outcome else None
+    if status.state == "lost" and attempt.submitted:
+        project.executor.cancel(attempt.path)
+    plan = attempt.eval_plan
+    limit = rules.file.loop_config.max_eval_minutes
+    failure = process_failure(status.outcome, tail(attempt.log, _LOG_TAIL_BYTES), limit_minutes=limit)
+    if plan is None:
+        failure = failure or Failure("lost", "it was never started: the server ended in between", "")
+    if failure is None:
+        try:
+            evaluated = check_output(
+                project.workspace.tree,
+                f"{attempt.relative}/out",
+                dataset_id=loop.dataset_id,
+                val_samples=loop.val_samples,
+                wanted=rules.metric_names,
+                primary=rules.file.eval_config.primary_metric,
+                most=rules.file.eval_config.infer_samples,
+            )
+            assert plan is not None, "an attempt without a plan has failed"
+            return EvalStatus("done", attempt.number, receipt=_publish(project, attempt, plan, evaluated))
+        except EvaluationError as error:
+            failure = Failure("invalid score", f"{error.where}: {error.what}", "")
+    verdict = failure.verdict(wall)
+    attempt.save_verdict(verdict)
+    project.workspace.tree.remove(f"{attempt.relative}/stage")
+    journal.record(project.workspace, "eval_failed", version_id(attempt.cur), attempt=attempt.number, kind=failure.kind)
+    return EvalStatus("failed", attempt.number, verdict=verdict)
+
+
+def _publish(project: Project, attempt: Attempt, plan: EvalPlan, evaluated: Evaluated) -> EvalReceipt:
+    """Copies the checked output into place; the receipt comes last, so a crash in between publishes again."""
+    workspace, cur = project.workspace, attempt.cur
+    tree, artifacts, out = workspace.tree, workspace.artifacts(cur), f"{attempt.relative}/out"
+    score = evaluated.score.model_copy(update={"created_at": journal.now()})
+    samples, shown = tree.read(f"{out}/samples.jsonl", limit=4 << 30), f"{artifacts}/infer_samples"
+    tree.write(workspace.sample_scores(cur), samples)
+    tree.remove(shown)
+    if evaluated.infer_samples:
+        tree.copy(f"{out}/infer_samples", shown)
+    text = json.dumps(score.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
+    tree.write(f"{artifacts}/eval_score.json", text.encode())
+    receipt = EvalReceipt(
+        attempt=attempt.number,
+        fingerprint=plan.fingerprint,
+        score_sha256=sha256(tree, f"{artifacts}/eval_score.json"),
+        checkpoint_sha256=plan.checkpoint_sha256,
+        num_samples=score.num_samples,
+        metrics=tuple(score.metrics),
+        latency_ms=score.latency_ms,
+        created_at=score.created_at,
+        warnings=evaluated.warnings,
+    )
+    save(tree, workspace.receipt(cur, "eval"), receipt)
+    attempt.save_verdict(Verdict(status="PASS", summary="scored", at=journal.now()))
+    for leftover in ("stage", "out"):
+        tree.remove(f"{attempt.relative}/{leftover}")
+    journal.record(workspace, "scored", version_id(cur), attempt=attempt.number)
+    return receipt

@@ -1,0 +1,147 @@
+"""What an evaluation left, checked before anything of it is published (E3, E4)."""
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from typing import Annotated, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from ..errors import EvaluationError, LoopError
+from ..files import Tree
+from ..receipts import Metric
+from ..rules import describe
+
+_HINT = "correct 03_eval.py through write_eval (docs/contract.md says what it must leave)"
+_MAX_SAMPLE_BYTES = 4 << 30
+
+
+class Score(BaseModel):
+    """eval_score.json as an evaluator writes it and as it is published."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    dataset_id: str
+    created_at: str
+    num_samples: Annotated[int, Field(ge=1)]
+    metrics: Annotated[list[Metric], Field(min_length=1)]
+    latency_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    score: Score
+    infer_samples: int
+    warnings: tuple[str, ...]
+
+
+def check_output(
+    tree: Tree, out: str, *, dataset_id: str, val_samples: int | None, wanted: tuple[str, ...], primary: str, most: int
+) -> Evaluated:
+    """Reads an evaluation's scratch folder. Raises `EvaluationError` naming the file and what is wrong with it.
+
+    `wanted` are the metrics that the rules name; one that is missing is a warning, since the report ranks it last (E3).
+    """
+    score = _score(tree, f"{out}/eval_score.json")
+    if score.dataset_id != dataset_id:
+        _refuse(f"{out}/eval_score.json", f"dataset_id is {score.dataset_id!r}, this loop's is {dataset_id!r}")
+    names = [metric.name for metric in score.metrics]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        _refuse(f"{out}/eval_score.json", f"metrics named twice: {', '.join(twice)}")
+    if val_samples is not None and score.num_samples != val_samples:
+        told = f"num_samples is {score.num_samples}, and stats.json says the validation set has {val_samples}"
+        _refuse(f"{out}/eval_score.json", told)
+    samples = _check_samples(tree, f"{out}/samples.jsonl")
+    if samples != score.num_samples:
+        told = f"it has {samples} lines, and eval_score.json says num_samples {score.num_samples}"
+        _refuse(f"{out}/samples.jsonl", told)
+    shown = _check_infer_samples(tree, f"{out}/infer_samples", most)
+    warnings = [f"metric {name!r} was not computed" for name in wanted if name not in names]
+    if primary not in names:
+        warnings.append(f"primary_metric {primary!r} is not among the metrics: this version ranks last")
+    return Evaluated(score, shown, tuple(warnings))
+
+
+def parse_strict(data: bytes, where: str) -> JsonValue:
+    """JSON without duplicate keys, NaN or infinity. Raises `EvaluationError`."""
+
+    def pairs(items: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+        keys = [key for key, _ in items]
+        if len(set(keys)) < len(keys):
+            _refuse(where, "a key stands there twice")
+        return dict(items)
+
+    def constant(name: str) -> NoReturn:
+        _refuse(where, f"{name} is not a JSON number")
+
+    try:
+        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=pairs, parse_constant=constant)
+    except (ValueError, RecursionError) as error:
+        raise EvaluationError(f"is not valid JSON ({error})", where=where, hint=_HINT) from error
+
+
+def _score(tree: Tree, where: str) -> Score:
+    content = parse_strict(_read(tree, where), where)
+    try:
+        # Through JSON again: strict mode then takes 1 for a float, as JSON does, and "1" still not.
+        return Score.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        raise EvaluationError(describe(error), where=where, hint=_HINT) from error
+
+
+def _read(tree: Tree, where: str) -> bytes:
+    try:
+        return tree.read(where)
+    except FileNotFoundError as error:
+        raise EvaluationError("was not written", where=where, hint=_HINT) from error
+    except LoopError as error:
+        raise EvaluationError(error.what, where=where, hint=_HINT) from error
+
+
+def _check_samples(tree: Tree, where: str) -> int:
+    ids: set[str] = set()
+    try:
+        with tree.opened(where) as handle, os.fdopen(os.dup(handle), "rb") as file:
+            if os.fstat(handle).st_size > _MAX_SAMPLE_BYTES:
+                _refuse(where, "is larger than 4 GiB")
+            for number, line in enumerate(file, 1):
+                ids.add(_sample_id(line, f"{where}:{number}"))
+                if len(ids) != number:
+                    _refuse(f"{where}:{number}", "this id stands there twice")
+    except FileNotFoundError as error:
+        raise EvaluationError("was not written", where=where, hint=_HINT) from error
+    return len(ids)
+
+
+def _sample_id(line: bytes, where: str) -> str:
+    content = parse_strict(line, where)
+    if not isinstance(content, dict) or not isinstance(content.get("id"), str):
+        _refuse(where, 'is not an object with an "id" string')
+    scores = content.get("scores")
+    if not isinstance(scores, dict):
+        _refuse(where, 'has no "scores" object')
+    for name, value in scores.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            _refuse(where, f"the score {name!r} is not a finite number")
+    return str(content["id"])
+
+
+def _check_infer_samples(tree: Tree, where: str, most: int) -> int:
+    folders = tree.names(where)
+    if len(folders) > most:
+        _refuse(where, f"it holds {len(folders)} samples, and eval_config.infer_samples allows {most}")
+    if most and not folders:
+        _refuse(where, "it holds no sample")
+    for folder in folders:
+        names = tree.names(f"{where}/{folder}")
+        lacking = [stem for stem in ("input", "output") if not any(name.startswith(f"{stem}.") for name in names)]
+        if "meta.json" not in names:
+            lacking.append("meta.json")
+        if lacking:
+            _refuse(f"{where}/{folder}", f"it lacks {', '.join(lacking)}")
+    return len(folders)
+
+
+def _refuse(where: str, what: str) -> NoReturn:
+    raise EvaluationError(what, where=where, hint=_HINT)

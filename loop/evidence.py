@@ -1,0 +1,165 @@
+"""What a brief shows of a version: curves, samples, script; bounded, cleaned, and marked as data."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from .curves import Curves, read_curves
+from .project import Project
+from .settings import settings
+from .source import Script, decode_script
+from .state import action_receipt, eval_receipt, next_receipt
+from .workspace import version_id
+
+MAX_SCRIPT_CHARACTERS = 24_000
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+
+
+def clean(text: str, limit: int) -> str:
+    """Without terminal sequences; control, bidirectional and zero-width characters shown as escapes; cut in the middle."""
+    plain = _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", _ANSI.sub("", text.replace("\r\n", "\n")))
+    if len(plain) <= limit:
+        return plain
+    half = limit // 2
+    return f"{plain[:half]}\n… {len(plain) - 2 * half} characters left out …\n{plain[-half:]}"
+
+
+def fence(text: str, label: str, limit: int = 4_000) -> str:
+    """A code block that the text can't close, labelled as data."""
+    plain = clean(text, limit)
+    ticks = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", plain)), default=0))
+    return f"{ticks}{label}\n{plain.rstrip()}\n{ticks}"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """An action that was carried out, and what became of the primary metric."""
+
+    version_id: str
+    goal: str
+    change: str
+    symbols: tuple[str, ...]
+    before: float | None
+    after: float | None
+
+
+def curve_table(curves: Curves | None, most: int = 12) -> str:
+    """The losses by epoch as a Markdown table of at most `most` rows, first and last among them."""
+    if curves is None or not curves.epochs:
+        return "(no metrics.csv)"
+    names = [name for name in curves.series if not name.startswith(("lr", "step"))][:6]
+    step = max(1, -(-(len(curves.epochs) - 1) // (most - 1)))
+    chosen = sorted({*range(0, len(curves.epochs), step), len(curves.epochs) - 1})
+    lines = [f"| epoch | {' | '.join(clean(name, 60) for name in names)} |", "|---" * (len(names) + 1) + "|"]
+    for index in chosen:
+        values = (curves.series[name][index] for name in names)
+        cells = " | ".join("" if value is None else f"{value:.5g}" for value in values)
+        lines.append(f"| {curves.epochs[index]} | {cells} |")
+    return "\n".join(lines)
+
+
+def overfitting_note(curves: Curves | None) -> str:
+    """Where the validation loss was lowest and how train and validation loss ended, in one sentence."""
+    if curves is None:
+        return ""
+    losses = [(epoch, v) for epoch, v in zip(curves.epochs, curves.val_loss, strict=False) if v is not None]
+    if not losses:
+        return ""
+    epoch, lowest = min(losses, key=lambda pair: pair[1])
+    train = [value for value in curves.train_loss if value is not None]
+    falling = sum(after < before for (_, before), (_, after) in pairwise(losses))
+    ended = f"train loss ended at {train[-1]:.4g}, " if train else ""
+    return (
+        f"{ended}validation loss at {losses[-1][1]:.4g}; it was lowest ({lowest:.4g}) in epoch {epoch} of "
+        f"{losses[-1][0]}, and fell in {falling} of {max(1, len(losses) - 1)} steps."
+    )
+
+
+def curves_of(project: Project, cur: int) -> Curves | None:
+    return read_curves(project.workspace.tree, project.workspace.artifacts(cur))
+
+
+def worst_samples(project: Project, cur: int, most: int = 8) -> tuple[Mapping[str, object], ...]:
+    """The samples with the highest loss, each as its line of samples.jsonl says; none where no loss is given."""
+    try:
+        text = project.workspace.tree.read(project.workspace.sample_scores(cur), limit=1 << 28).decode()
+    except FileNotFoundError:
+        return ()
+    rows: list[tuple[float, Mapping[str, object]]] = []
+    for line in text.splitlines():
+        row = json.loads(line)
+        loss = row["scores"].get("loss")
+        if loss is not None:
+            rows.append((float(loss), row))
+    return tuple(row for _, row in sorted(rows, key=lambda pair: pair[0], reverse=True)[:most])
+
+
+def worst_table(rows: Sequence[Mapping[str, object]]) -> str:
+    if not rows:
+        return "(the evaluator left no losses by sample)"
+    lines = ["| sample | prediction | target | scores |", "|---|---|---|---|"]
+    for row in rows:
+        cells = (row.get("id"), row.get("prediction", ""), row.get("target", ""), row.get("scores"))
+        texts = [clean(json.dumps(cell, ensure_ascii=False), 120).replace("|", "\\|") for cell in cells]
+        lines.append(f"| {' | '.join(texts)} |")
+    return "\n".join(lines)
+
+
+def infer_digest(project: Project, cur: int, most: int = 5) -> str:
+    """The first infer samples: what the model put out beside the truth, each cut short."""
+    tree, folder = project.workspace.tree, f"{project.workspace.artifacts(cur)}/infer_samples"
+    lines: list[str] = []
+    for name in tree.names(folder)[:most]:
+        files = tree.names(f"{folder}/{name}")
+        parts = [
+            f"{file} = {clean(tree.read(f'{folder}/{name}/{file}').decode(errors='replace').strip(), 160)}"
+            for file in files
+            if file.startswith(("output.", "gt.")) and file.endswith((".json", ".txt"))
+        ]
+        lines.append(f"- {name}: {'; '.join(' '.join(part.split()) for part in parts) or ', '.join(files)}")
+    return "\n".join(lines) or "(no infer samples)"
+
+
+def script_of(project: Project, cur: int) -> Script:
+    """The version's script as it stands in the project. Raises `ScriptError`."""
+    name = project.workspace.script(cur)
+    return Script.parse(decode_script(project.workspace.tree.read(name), name), name)
+
+
+def symbol_list(script: Script) -> str:
+    """Each symbol that an action's `where` can name, with its lines; constants with their value."""
+    stated = {setting.symbol: setting for setting in settings(script) if setting.kind == "constant"}
+    lines: list[str] = []
+    for symbol in script.symbols:
+        setting = stated.get(symbol.name)
+        value = f" = {setting.value!r}" if setting is not None else ""
+        lines.append(f"- {symbol.name}{value} ({symbol.kind}, line {symbol.line})")
+    return "\n".join(dict.fromkeys(lines))[:6_000]
+
+
+def tried_actions(project: Project, cur: int, primary: str) -> tuple[Tried, ...]:
+    """Every action that was carried out up to version `cur`, oldest first."""
+    found: list[Tried] = []
+    for number in project.workspace.versions():
+        authored, action = next_receipt(project, number), action_receipt(project, number)
+        if authored is None or action is None or number >= cur:
+            continue
+        found.append(
+            Tried(
+                version_id=version_id(number + 1),
+                goal=action.goal,
+                change=action.change,
+                symbols=authored.symbols,
+                before=_primary(project, number, primary),
+                after=_primary(project, number + 1, primary),
+            )
+        )
+    return tuple(found)
+
+
+def _primary(project: Project, cur: int, primary: str) -> float | None:
+    receipt = eval_receipt(project, cur)
+    return next((m.value for m in receipt.metrics if m.name == primary), None) if receipt else None

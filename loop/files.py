@@ -1,0 +1,240 @@
+"""The one way to open, write and move what lies in a project: confined to its folder, and all or nothing.
+
+Every path is relative to the tree's root and walked one folder at a time by directory handle, without following
+symlinks, so that nothing swapped in between check and use leads outside. A write is a temporary file beside the
+target, fsync, rename, fsync of the folder: a reader or a crash sees the old bytes or the new ones, never a part.
+"""
+
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import ProjectError, UnsafePath
+
+MAX_TEXT_BYTES = 16 * 1024 * 1024
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_STAGING = ".staging-"
+
+
+def split(relative: str) -> tuple[str, ...]:
+    """The path's components. Raises `UnsafePath` for an absolute path, `..`, an empty part or a NUL."""
+    parts = tuple(relative.split("/"))
+    if any(part in ("", ".", "..") or "\0" in part for part in parts):
+        raise UnsafePath(f"{relative!r} is not a plain path inside the project", hint="use a path like Models/x.json")
+    return parts
+
+
+class Tree:
+    """A folder on disk. Not guaranteed: protection from a process that renames the root folder itself."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, relative: str) -> Path:
+        """The absolute path, for messages and for programs that we start; never for our own opening."""
+        return self.root.joinpath(*split(relative))
+
+    @contextmanager
+    def folder(self, parts: tuple[str, ...], *, create: bool = False) -> Iterator[int]:
+        """A handle on the folder that `parts` name. Raises `FileNotFoundError`, `UnsafePath`."""
+        handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for depth, part in enumerate(parts):
+                if create:
+                    try:
+                        os.mkdir(part, dir_fd=handle)
+                        os.fsync(handle)
+                    except FileExistsError:
+                        pass  # the open below says whether it is a folder
+                try:
+                    inner = os.open(part, _FOLDER_FLAGS, dir_fd=handle)
+                except (NotADirectoryError, OSError) as error:
+                    if isinstance(error, FileNotFoundError):
+                        raise
+                    raise UnsafePath(
+                        "must be a plain folder, not a link or a file",
+                        where="/".join(parts[: depth + 1]),
+                        hint="move it away, or put a real folder there",
+                    ) from error
+                os.close(handle)
+                handle = inner
+            yield handle
+        finally:
+            os.close(handle)
+
+    def kind(self, relative: str) -> str | None:
+        """ "file", "folder", "link", "other", or None where there is nothing."""
+        *folder, name = split(relative)
+        try:
+            with self.folder(tuple(folder)) as handle:
+                mode = os.stat(name, dir_fd=handle, follow_symlinks=False).st_mode
+        except FileNotFoundError:
+            return None
+        if stat.S_ISREG(mode):
+            return "file"
+        if stat.S_ISDIR(mode):
+            return "folder"
+        return "link" if stat.S_ISLNK(mode) else "other"
+
+    def is_file(self, relative: str) -> bool:
+        return self.kind(relative) == "file"
+
+    def is_folder(self, relative: str) -> bool:
+        return self.kind(relative) == "folder"
+
+    def names(self, relative: str) -> list[str]:
+        """Sorted names in a folder; empty where there is no folder. Staging files are left out."""
+        try:
+            with self.folder(split(relative)) as handle:
+                listed = os.listdir(handle)  # noqa: PTH208 - a handle, not a path
+                return sorted(name for name in listed if not name.startswith(_STAGING))
+        except FileNotFoundError:
+            return []
+
+    def names_following(self, relative: str) -> list[str]:
+        """Sorted names of the folders in a folder of the user's own, through links: a data set may live elsewhere."""
+        folder = self.path(relative)
+        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+
+    @contextmanager
+    def opened(self, relative: str) -> Iterator[int]:
+        """A read handle on a regular file. Raises `FileNotFoundError`, `UnsafePath` (a link, FIFO, device …)."""
+        *folder, name = split(relative)
+        with self.folder(tuple(folder)) as handle:
+            try:
+                # O_NONBLOCK: a FIFO in the file's place must not block the server.
+                inner = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=handle)
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                raise UnsafePath(
+                    f"can't be opened as a plain file ({error.strerror})", where=relative, hint="put a real file there"
+                ) from error
+        try:
+            if not stat.S_ISREG(os.fstat(inner).st_mode):
+                raise UnsafePath("is not a regular file", where=relative, hint="put a real file there")
+            yield inner
+        finally:
+            os.close(inner)
+
+    def read(self, relative: str, *, limit: int = MAX_TEXT_BYTES) -> bytes:
+        """The file's bytes. Raises `FileNotFoundError`, `UnsafePath`, `ProjectError` (larger than `limit`)."""
+        with self.opened(relative) as handle, os.fdopen(os.dup(handle), "rb") as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise ProjectError(f"is larger than {limit} bytes", where=relative, hint="shorten or split the file")
+        return data
+
+    def write(self, relative: str, data: bytes) -> None:
+        """Puts `data` there, replacing what was; all or nothing, durable on return."""
+        *folder, name = split(relative)
+        with self.folder(tuple(folder), create=True) as handle:
+            staged = _stage(handle, data)
+            try:
+                if _is_folder(handle, name):
+                    raise UnsafePath("is a folder where a file belongs", where=relative, hint="move it away")
+                os.rename(staged, name, src_dir_fd=handle, dst_dir_fd=handle)
+            except BaseException:
+                os.unlink(staged, dir_fd=handle)
+                raise
+            os.fsync(handle)
+
+    def create(self, relative: str, data: bytes) -> bool:
+        """Puts `data` there if nothing is there; False if something is. Decided by the file system, not by a look."""
+        *folder, name = split(relative)
+        with self.folder(tuple(folder), create=True) as handle:
+            staged = _stage(handle, data)
+            try:
+                os.link(staged, name, src_dir_fd=handle, dst_dir_fd=handle, follow_symlinks=False)
+            except FileExistsError:
+                return False
+            finally:
+                os.unlink(staged, dir_fd=handle)
+            os.fsync(handle)
+            return True
+
+    def append(self, relative: str, data: bytes) -> None:
+        """Adds `data` at the file's end, durable on return. A crash may leave a torn tail."""
+        *folder, name = split(relative)
+        with self.folder(tuple(folder), create=True) as handle:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            file = os.open(name, flags, 0o644, dir_fd=handle)
+            try:
+                _write_all(file, data)
+                os.fsync(file)
+            finally:
+                os.close(file)
+
+    def make_folder(self, relative: str) -> None:
+        with self.folder(split(relative), create=True):
+            return
+
+    def move(self, source: str, target: str) -> bool:
+        """Renames a file or folder inside the tree, replacing a file; False if there is no source."""
+        *source_folder, source_name = split(source)
+        *target_folder, target_name = split(target)
+        try:
+            with (
+                self.folder(tuple(source_folder)) as origin,
+                self.folder(tuple(target_folder), create=True) as goal,
+            ):
+                os.rename(source_name, target_name, src_dir_fd=origin, dst_dir_fd=goal)
+                os.fsync(goal)
+                os.fsync(origin)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def copy(self, source: str, target: str) -> None:
+        """Copies a file, or a folder with all that lies in it; a link in it is refused."""
+        if self.kind(source) == "folder":
+            self.make_folder(target)
+            for name in self.names(source):
+                self.copy(f"{source}/{name}", f"{target}/{name}")
+        else:
+            self.write(target, self.read(source, limit=1 << 30))
+
+    def remove(self, relative: str) -> None:
+        """Deletes a file or a whole folder; a link is deleted, not followed. Nothing there is fine."""
+        *folder, name = split(relative)
+        try:
+            with self.folder(tuple(folder)) as handle:
+                if _is_folder(handle, name):
+                    shutil.rmtree(name, dir_fd=handle)
+                else:
+                    os.unlink(name, dir_fd=handle)
+                os.fsync(handle)
+        except FileNotFoundError:
+            return
+
+
+def _stage(folder: int, data: bytes) -> str:
+    name = _STAGING + uuid.uuid4().hex
+    file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder)
+    try:
+        try:
+            _write_all(file, data)
+            os.fsync(file)
+        finally:
+            os.close(file)
+    except BaseException:
+        os.unlink(name, dir_fd=folder)
+        raise
+    return name
+
+
+def _write_all(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _is_folder(folder: int, name: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,100 @@
+"""A project as every Step sees it: its folder, the user's rules as they are now, and who runs its jobs."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from . import intents, journal
+from .errors import ProjectError, RuleViolation
+from .receipts import LoopFile, load
+from .rules import Rules, read_rules
+from .running.executor import Executor
+from .running.local import LocalExecutor
+from .workspace import Workspace
+
+# What user code gets of our environment. Everything else, API keys first of all, stays here; the user adds names in
+# execution_config.env.
+_ENVIRONMENT = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM"),
+    *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH"),
+    *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"),
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTHONDONTWRITEBYTECODE", "XDG_CACHE_HOME"),
+)
+_ENVIRONMENT_PREFIXES = ("LC_", "NCCL_", "TORCH_", "PYTORCH_")
+
+
+@dataclass(frozen=True)
+class Project:
+    """Immutable; everything that can change is read from disk when it is asked for."""
+
+    root: Path
+    skill_folders: tuple[Path, ...] = ()
+    executor: Executor = field(default_factory=LocalExecutor)
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        return Workspace(self.root)
+
+    def rules(self) -> Rules:
+        """The rules as they stand on disk now. Raises `RulesError`."""
+        return read_rules(self.workspace.root, self.skill_folders)
+
+    def loop(self) -> LoopFile | None:
+        """loop.json, or None before `start_loop`."""
+        return load(self.workspace.tree, self.workspace.loop_file, LoopFile)
+
+    def rules_change(self, rules: Rules, loop: LoopFile) -> str | None:
+        """Which of the user's two files differ from what the loop started under; None if neither does."""
+        changed = [
+            name
+            for name, was, now in (
+                ("user_defined_rules.json", loop.rules_sha256, rules.rules_sha256),
+                ("user_instruction.md", loop.instruction_sha256, rules.instruction_sha256),
+            )
+            if was != now
+        ]
+        return " and ".join(changed) or None
+
+    def require_unchanged_rules(self, rules: Rules, loop: LoopFile) -> None:
+        """Raises `RuleViolation` if the user's files changed since the loop started or a person last accepted them."""
+        if changed := self.rules_change(rules, loop):
+            raise RuleViolation(
+                f"{changed} changed since this loop started; only the user may decide to go on",
+                hint="ask the user to undo the change or to run: progressive-training rules accept",
+            )
+
+    @contextmanager
+    def mutation(self) -> Iterator[None]:
+        """Holds the project's lock; what a crash left half done is finished first."""
+        with journal.locked(self.workspace):
+            intents.finish(self.workspace)
+            yield
+
+    def interpreter(self, rules: Rules) -> str:
+        """The Python that runs user code: `execution_config.python`, else the project's `.venv`, else ours.
+
+        Raises `ProjectError` if the named one can't be run.
+        """
+        named = rules.file.execution_config.python
+        if named is not None:
+            path = self.workspace.root / Path(named).expanduser()
+            if not os.access(path, os.X_OK):
+                raise ProjectError(
+                    "execution_config.python can't be run", where=str(path), hint="name a Python interpreter"
+                )
+            return str(path)
+        own = self.workspace.root / ".venv" / "bin" / "python"
+        return str(own) if os.access(own, os.X_OK) else sys.executable
+
+    def environment(self, rules: Rules) -> dict[str, str]:
+        """The whole environment of user code, by an allow-list."""
+        allowed = {*_ENVIRONMENT, *rules.file.execution_config.env}
+        return {
+            name: value
+            for name, value in os.environ.items()
+            if name in allowed or name.startswith(_ENVIRONMENT_PREFIXES)
+        }

@@ -1,0 +1,178 @@
+"""What each finished Step leaves: the receipts, from which phase and next step are derived, and never the reverse."""
+
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import ProjectError
+from .files import Tree
+
+FailureKind = Literal[
+    "code error",
+    "rule violation",
+    "evaluation output",
+    "diverged",
+    "out of memory",
+    "killed",
+    "timeout",
+    "disk full",
+    "missing artifacts",
+    "cancelled",
+    "lost",
+    "invalid score",
+]
+# Nothing is wrong with the code: the same version is simply run again.
+INFRASTRUCTURE: frozenset[FailureKind] = frozenset({"killed", "disk full", "cancelled", "lost"})
+
+
+class Record(BaseModel):
+    """Strict, frozen, and closed: a hand-edited record with another shape is named, not half understood."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class LoopFile(Record):
+    """loop.json: decided once at Step 0, to the loop's end."""
+
+    dataset_id: str
+    dataset_source: str
+    task_type: str | None
+    val_samples: int | None
+    started_at: str
+    first_version: int
+    rules_sha256: str | None
+    instruction_sha256: str | None
+
+
+class StartReceipt(Record):
+    """v001 was made from the baseline; absent for versions that were there before the loop."""
+
+    script_sha256: str
+    applied: tuple[str, ...]
+    at: str
+
+
+class EvalPlan(Record):
+    """Under which protocol, and of which weights, an evaluation was submitted."""
+
+    fingerprint: str
+    checkpoint_sha256: str
+
+
+class Plan(Record):
+    """What was true when a training was submitted."""
+
+    script_sha256: str
+    snapshot: dict[str, str] = Field(description="relative path -> sha256 of the script and its local modules")
+    evaluation_outputs: dict[str, str] = Field(description="relative path -> size and mtime, to see training touch one")
+
+
+class Verdict(Record):
+    """What became of an attempt, by its artifacts and not by its exit code."""
+
+    status: Literal["PASS", "FAIL"]
+    kind: FailureKind | None = None
+    summary: str
+    advice: str = ""
+    trace: str = ""
+    wall_seconds: float | None = None
+    at: str
+
+
+class Repair(Record):
+    """A repair that was made after a failed attempt (T4)."""
+
+    root_cause_hypothesis: str
+    code_change_summary: str
+    files: dict[str, str] = Field(description="relative path -> sha256 of each file that it changed")
+    diff: str
+    at: str
+
+
+class Metric(Record):
+    name: Annotated[str, Field(min_length=1)]
+    value: Annotated[float, Field(allow_inf_nan=False)]
+    higher_is_better: bool
+
+
+class TrainReceipt(Record):
+    attempt: int
+    script_sha256: str
+    snapshot: dict[str, str]
+    artifacts: dict[str, str] = Field(description="best.ckpt, last.ckpt, spec.json -> sha256")
+    epochs: int | None
+    wall_seconds: float
+    peak_memory_bytes: int | None
+    warnings: tuple[str, ...] = ()
+    at: str
+
+
+class EvalReceipt(Record):
+    attempt: int
+    fingerprint: str
+    score_sha256: str
+    checkpoint_sha256: str
+    num_samples: int
+    metrics: tuple[Metric, ...]
+    latency_ms: float
+    created_at: str
+    warnings: tuple[str, ...] = ()
+
+
+class AnalysisReceipt(Record):
+    document_sha256: str
+    summary: str
+    at: str
+
+
+class ActionReceipt(Record):
+    document_sha256: str
+    goal: str
+    change: str
+    where: tuple[str, ...]
+    expected_impact: str
+    risk: str
+    verification: str
+    at: str
+
+
+class NextReceipt(Record):
+    """The next version was authored: exactly this diff, for exactly this action."""
+
+    script_sha256: str
+    diff: str
+    symbols: tuple[str, ...]
+    notes: tuple[str, ...]
+    at: str
+
+
+class ReportReceipt(Record):
+    folder: str
+    last_version: int
+    reason: str
+    best: str | None
+    with_analysis: bool
+    at: str
+
+
+R = TypeVar("R", bound=Record)
+
+
+def load(tree: Tree, relative: str, model: type[R]) -> R | None:
+    """The record, or None where there is none. Raises `ProjectError` for one that is damaged."""
+    try:
+        data = tree.read(relative)
+    except FileNotFoundError:
+        return None
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise ProjectError(
+            "is damaged or was edited by hand",
+            where=relative,
+            hint="restore it from a backup, or delete it: the step that wrote it is then done again",
+        ) from error
+
+
+def save(tree: Tree, relative: str, record: Record) -> None:
+    tree.write(relative, (record.model_dump_json(indent=2) + "\n").encode())

@@ -1,0 +1,261 @@
+"""The end of a loop: every version under one protocol, the leaderboard, the best bundle (R1-R3, R5)."""
+
+import hashlib
+import inspect
+import shutil
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from .. import intents, journal
+from ..artifacts import sha256
+from ..attempts import attempts
+from ..deltas import primary_metric
+from ..errors import EvaluationError, OutOfOrder
+from ..evaluation.protocol import fingerprint
+from ..evaluation.runs import evaluate
+from ..project import Project
+from ..receipts import ReportReceipt
+from ..rules import Rules
+from ..state import (
+    REPORT_RECEIPT,
+    LoopState,
+    action_receipt,
+    analysis_receipt,
+    derive,
+    eval_receipt,
+    next_call,
+    next_receipt,
+    report_receipt,
+    train_receipt,
+)
+from ..workspace import REPORT_SCRIPT, REPORTS, STATE, version_id
+from . import leaderboard
+
+ANALYSIS_OPEN = "<!-- analysis -->"
+ANALYSIS_CLOSE = "<!-- /analysis -->"
+MAX_ANALYSIS = 40_000
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One row of the leaderboard with what explains it."""
+
+    rank: int
+    version_id: str
+    metrics: tuple[tuple[str, float, bool], ...]
+    latency_ms: float | None
+    action: str | None
+    change: str | None
+    symbols: tuple[str, ...]
+    diff: str
+    analysis: str | None
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What final-analysis.md is rendered from. Rows are in the leaderboard's order."""
+
+    reason: str
+    dataset_id: str
+    primary: str
+    rows: tuple[Ranked, ...]
+    best: str | None
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rescoring:
+    """The report waits for this version's evaluation under the present protocol (R2)."""
+
+    version: int
+    elapsed_seconds: float
+    left: int
+
+
+def advance(project: Project, stop_reason: str | None) -> Rescoring | ReportData | ReportReceipt:
+    """One step towards the report: a re-scoring that runs, or all that the report says, or the finished report.
+
+    Returns at once. Raises `OutOfOrder` while the loop isn't over and no `stop_reason` ends it, `EvaluationError` if a
+    version can't be scored under the present protocol.
+    """
+    rules = project.rules()
+    state = derive(project, rules)
+    if state.phase == "done":
+        receipt = report_receipt(project)
+        assert receipt is not None, "done means that there is a report"
+        return receipt
+    reason = _reason(state, stop_reason)
+    stale = _stale(project, rules, state)
+    if stale:
+        status = evaluate(project, stale[0], again=True)
+        if status.state == "failed":
+            told = status.verdict.summary if status.verdict else "no reason known"
+            raise EvaluationError(
+                f"{version_id(stale[0])} can't be scored under the present protocol: {told}",
+                hint="correct what it names, then call final_report again",
+            )
+        return Rescoring(stale[0], status.elapsed_seconds, len(stale))
+    return _data(project, rules, state, reason)
+
+
+def _reason(state: LoopState, stop_reason: str | None) -> str:
+    if state.phase == "report":
+        return "max_versions"
+    if state.phase == "stuck":
+        return stop_reason or (state.next.why if state.next else "stuck")
+    if stop_reason and state.phase not in ("start", "training", "evaluating"):
+        return stop_reason.strip()[:2000]
+    hint = next_call(state)
+    if state.phase not in ("start", "training", "evaluating"):
+        hint += ". To end the loop early, pass stop_reason"
+    raise OutOfOrder(f"final_report is not possible now: the loop is not over (phase: {state.phase})", hint=hint)
+
+
+def _stale(project: Project, rules: Rules, state: LoopState) -> list[int]:
+    """Scored versions whose score is of another protocol, or was edited by hand."""
+    assert state.loop is not None, "a loop that can end was started"
+    scored = [(cur, receipt) for cur in project.workspace.versions() if (receipt := eval_receipt(project, cur))]
+    if not scored:
+        return []
+    current = fingerprint(project, rules, state.loop)
+    return [
+        cur
+        for cur, receipt in scored
+        if receipt.fingerprint != current or _published_hash(project, cur) != receipt.score_sha256
+    ]
+
+
+def _published_hash(project: Project, cur: int) -> str | None:
+    try:
+        return sha256(project.workspace.tree, f"{project.workspace.artifacts(cur)}/eval_score.json")
+    except FileNotFoundError:
+        return None
+
+
+def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> ReportData:
+    assert state.loop is not None, "a loop that can end was started"
+    primary = rules.file.eval_config.primary_metric
+    ranked = leaderboard.rank(leaderboard.read_rows(project.workspace.root), primary)
+    rows = tuple(_ranked(project, place, str(row["version_id"])) for place, row in enumerate(ranked, 1))
+    return ReportData(
+        reason=reason,
+        dataset_id=state.loop.dataset_id,
+        primary=primary,
+        rows=rows,
+        best=leaderboard.best_version(ranked, primary),
+        warnings=tuple(_warnings(project, rules, rows)),
+    )
+
+
+def _ranked(project: Project, place: int, name: str) -> Ranked:
+    cur = int(name[1:])
+    scored, authored = eval_receipt(project, cur), next_receipt(project, cur - 1) if cur > 1 else None
+    action = action_receipt(project, cur - 1) if cur > 1 else None
+    analysis = analysis_receipt(project, cur)
+    return Ranked(
+        rank=place,
+        version_id=name,
+        metrics=tuple((m.name, m.value, m.higher_is_better) for m in scored.metrics) if scored else (),
+        latency_ms=scored.latency_ms if scored else None,
+        action=action.goal if action else None,
+        change=action.change if action else None,
+        symbols=authored.symbols if authored else (),
+        diff=authored.diff if authored else "",
+        analysis=analysis.summary if analysis else None,
+    )
+
+
+def _warnings(project: Project, rules: Rules, rows: tuple[Ranked, ...]) -> list[str]:
+    primary, warnings = rules.file.eval_config.primary_metric, list[str]()
+    for row in rows:
+        cur = int(row.version_id[1:])
+        scored = eval_receipt(project, cur)
+        if scored is None:
+            stage = "trained, but has no score" if train_receipt(project, cur) else "not trained"
+            failed = len([attempt for attempt in attempts(project, cur, "train") if attempt.verdict])
+            warnings.append(f"{row.version_id} ranks last: it is {stage} ({failed} training attempts)")
+        elif primary_metric(scored, rules) is None:
+            warnings.append(f"{row.version_id} ranks last: its eval_score.json lacks the primary metric {primary!r}")
+    return warnings
+
+
+def publish(project: Project, data: ReportData, final_analysis: str) -> ReportReceipt:
+    """Writes the report folder whole, then 04_final_report.py, then the receipt."""
+    rules = project.rules()
+    with project.mutation():
+        state = derive(project, rules)
+        if state.phase == "done" and (receipt := report_receipt(project)):
+            return receipt
+        workspace = project.workspace
+        building = f"{STATE}/report"
+        workspace.tree.remove(building)
+        workspace.tree.make_folder(building)
+        folder = _free_folder(project)
+        _fill(project, data, workspace.tree.path(building), workspace.root / folder, final_analysis)
+        workspace.tree.move(building, folder)
+        receipt = ReportReceipt(
+            folder=folder,
+            last_version=state.cur,
+            reason=data.reason,
+            best=data.best,
+            with_analysis=False,
+            at=journal.now(),
+        )
+        intents.commit(
+            workspace,
+            new={},
+            changed={REPORT_SCRIPT: inspect.getsource(leaderboard)},
+            records={REPORT_RECEIPT: receipt},
+        )
+        journal.record(workspace, "reported", folder=folder, best=data.best, reason=data.reason)
+        return receipt
+
+
+def _free_folder(project: Project) -> str:
+    """`Models/Report/YYYY-MM-DD_HH-MM`, local time; a minute later where a report of this minute exists."""
+    moment = datetime.now().astimezone()
+    while True:
+        folder = f"{REPORTS}/{moment:%Y-%m-%d_%H-%M}"
+        if project.workspace.tree.kind(folder) is None:
+            return folder
+        moment += timedelta(minutes=1)
+
+
+def _fill(project: Project, data: ReportData, building: Path, folder: Path, final_analysis: str) -> None:
+    leaderboard.write_leaderboard(project.workspace.root, folder, building / "leaderboard.csv")
+    (building / "final-analysis.md").write_text(final_analysis, encoding="utf-8")
+    if data.best is None:
+        return
+    source = project.workspace.tree.path(f"Models/Artifacts/{data.best}")
+    bundle = building / "Artifacts" / data.best
+    bundle.mkdir(parents=True)
+    for name in ("best.ckpt", "spec.json"):
+        shutil.copyfile(source / name, bundle / name, follow_symlinks=False)
+    assets = source / "additional_assets"
+    if assets.is_dir():
+        shutil.copytree(assets, bundle / "additional_assets", symlinks=True)
+    else:
+        (bundle / "additional_assets").mkdir()
+
+
+def complete_analysis(project: Project, analysis: str) -> ReportReceipt:
+    """Puts the agent's text into the finished report's final-analysis.md, in place of an earlier one (R6).
+
+    Raises `OutOfOrder` before the report.
+    """
+    with project.mutation():
+        receipt = report_receipt(project)
+        if receipt is None:
+            raise OutOfOrder("there is no report yet", hint="call final_report without analysis first")
+        tree, where = project.workspace.tree, f"{receipt.folder}/final-analysis.md"
+        before, opened, rest = tree.read(where).decode().partition(ANALYSIS_OPEN)
+        _, closed, after = rest.partition(ANALYSIS_CLOSE)
+        if not opened or not closed:
+            raise OutOfOrder("the place for the analysis is gone", where=where, hint="add the text by hand")
+        text = f"{before}{ANALYSIS_OPEN}\n\n{analysis.strip()[:MAX_ANALYSIS]}\n\n{ANALYSIS_CLOSE}{after}"
+        done = receipt.model_copy(update={"with_analysis": True})
+        intents.commit(project.workspace, new={}, changed={where: text}, records={REPORT_RECEIPT: done})
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        journal.record(project.workspace, "report_completed", sha256=digest)
+        return done

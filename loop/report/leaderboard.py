@@ -1,0 +1,122 @@
+"""Makes Models/Report/<time>/leaderboard.csv anew from the eval_score.json of every version.
+
+Run it in the project's root: `python 04_final_report.py` rewrites the newest report's leaderboard, `--out FILE` writes
+another one. It needs pandas and nothing else; this file is a copy of what the progressive-training server itself uses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+COLUMNS = ["version_id", "dataset_id", "created_at", "latency_ms", "artifact_relpath"]
+VERSION = re.compile(r"v(\d{3,})")
+
+
+def primary_metric(project: Path) -> str:
+    """`eval_config.primary_metric` of user_defined_rules.json; "loss" where the user named none."""
+    rules = project / "user_defined_rules.json"
+    if not rules.is_file():
+        return "loss"
+    content = json.loads(rules.read_text(encoding="utf-8-sig"))
+    return str(content.get("eval_config", {}).get("primary_metric", "loss"))
+
+
+def read_rows(project: Path) -> list[dict[str, Any]]:
+    """One row a version, in version order: its columns, and "metrics" as eval_score.json has them."""
+    artifacts = project / "Models" / "Artifacts"
+    folders = [folder for folder in artifacts.iterdir() if VERSION.fullmatch(folder.name) and folder.is_dir()]
+    return [read_row(folder) for folder in sorted(folders, key=lambda folder: int(folder.name[1:]))]
+
+
+def read_row(folder: Path) -> dict[str, Any]:
+    """A version without a score has empty cells."""
+    score = folder / "eval_score.json"
+    content = json.loads(score.read_text(encoding="utf-8")) if score.is_file() else {}
+    row = {name: content.get(name) for name in COLUMNS[1:4]}
+    return {"version_id": folder.name, **row, "metrics": content.get("metrics", []), "folder": folder}
+
+
+def metric_columns(metrics: list[dict[str, Any]]) -> dict[str, float]:
+    """`metric__name`; a name that stands there again is `metric__name__2` and so on."""
+    columns: dict[str, float] = {}
+    seen: dict[str, int] = {}
+    for metric in metrics:
+        name = str(metric["name"])
+        seen[name] = seen.get(name, 0) + 1
+        suffix = f"__{seen[name]}" if seen[name] > 1 else ""
+        columns[f"metric__{name}{suffix}"] = metric["value"]
+    return columns
+
+
+def rank(rows: list[dict[str, Any]], primary: str) -> list[dict[str, Any]]:
+    """Best first, by the primary metric in its own direction; rows without it last; equals in version order."""
+
+    def key(row: dict[str, Any]) -> tuple[bool, float]:
+        metric = next((metric for metric in row["metrics"] if metric["name"] == primary), None)
+        if metric is None:
+            return True, 0.0
+        return False, -metric["value"] if metric["higher_is_better"] else metric["value"]
+
+    return sorted(rows, key=key)
+
+
+def best_version(ranked: list[dict[str, Any]], primary: str) -> str | None:
+    """The first row's version, if it has the primary metric."""
+    if ranked and any(metric["name"] == primary for metric in ranked[0]["metrics"]):
+        return str(ranked[0]["version_id"])
+    return None
+
+
+def write_leaderboard(project: Path, report: Path, out: Path) -> list[dict[str, Any]]:
+    """Writes the table to `out`; its paths are relative to the folder `report`. Returns the ranked rows."""
+    import pandas as pd
+
+    primary = primary_metric(project)
+    ranked = rank(read_rows(project), primary)
+    best = best_version(ranked, primary)
+    table = [
+        {**{name: row.get(name) for name in COLUMNS[:4]}, "artifact_relpath": relative_checkpoint(row, report, best)}
+        | metric_columns(row["metrics"])
+        for row in ranked
+    ]
+    frame = pd.DataFrame(table)
+    metrics = [name for name in frame.columns if name.startswith("metric__")]
+    frame.reindex(columns=COLUMNS + metrics).to_csv(out, index=False, lineterminator="\n")
+    return ranked
+
+
+def relative_checkpoint(row: dict[str, Any], report: Path, best: str | None) -> str | None:
+    """The best version's copy in the report, else the version's own best.ckpt; empty where it has none."""
+    if not (row["folder"] / "best.ckpt").is_file():
+        return None
+    if row["version_id"] == best:
+        return f"Artifacts/{best}/best.ckpt"
+    return Path(os.path.relpath(row["folder"] / "best.ckpt", report)).as_posix()
+
+
+def newest_report(project: Path) -> Path:
+    reports = sorted(folder for folder in (project / "Models" / "Report").glob("*") if folder.is_dir())
+    if not reports:
+        sys.exit("04_final_report.py: there is no folder in Models/Report/ yet; pass --out FILE")
+    return reports[-1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Regenerate leaderboard.csv from every version's eval_score.json.")
+    parser.add_argument("--project", type=Path, default=Path(__file__).resolve().parent)
+    parser.add_argument("--out", type=Path, help="default: leaderboard.csv of the newest report")
+    arguments = parser.parse_args()
+    report = arguments.out.resolve().parent if arguments.out else newest_report(arguments.project)
+    out = arguments.out or report / "leaderboard.csv"
+    write_leaderboard(arguments.project.resolve(), report, out)
+    sys.stdout.write(f"{out}\n")
+
+
+if __name__ == "__main__":
+    main()

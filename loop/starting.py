@@ -1,0 +1,103 @@
+"""Starting the loop: the data set is frozen, the user's files are pinned, v001 is there (C6, I1-I5)."""
+
+import hashlib
+from dataclasses import dataclass
+
+from . import intents, journal
+from .artifacts import read_object
+from .baseline import BASELINE_FOLDER, PATCH_REPORT, Finding, prepare
+from .dataset import DatasetStats, choose_dataset, read_stats
+from .errors import OutOfOrder
+from .project import Project
+from .receipts import LoopFile, StartReceipt
+from .state import derive
+from .workspace import version_id
+
+
+@dataclass(frozen=True)
+class Started:
+    loop: LoopFile
+    stats: DatasetStats
+    cur: int
+    findings: tuple[Finding, ...]
+    already_done: bool
+    baseline_spec: bool
+
+
+def start_loop(project: Project, dataset_id: str | None = None, patch: str | None = None) -> Started:
+    """Decides the data set, audits the baseline, makes v001; with version scripts already there, adopts them (I2).
+
+    Raises `ProjectError`, `OutOfOrder` (another data set, or a patch after the start), and what `prepare` raises.
+    """
+    rules = project.rules()
+    workspace = project.workspace
+    with project.mutation():
+        state = derive(project, rules)
+        frozen = state.loop.dataset_id if state.loop else None
+        if state.loop is not None and dataset_id is None:
+            choice_id, source = state.loop.dataset_id, state.loop.dataset_source
+        else:
+            choice = choose_dataset(workspace, dataset_id, rules.file.dataset_config.dataset_id, frozen)
+            choice_id, source = choice.dataset_id, choice.source
+        stats = read_stats(workspace, choice_id)
+        has_spec = read_object(workspace.tree, f"{BASELINE_FOLDER}/spec.json") is not None
+        if state.loop is not None:
+            if patch:
+                raise OutOfOrder("the baseline was patched when the loop started", hint="go on with next_step")
+            return Started(state.loop, stats, state.cur, (), True, has_spec)
+        if state.cur and patch:
+            raise OutOfOrder(
+                f"{version_id(state.cur)} exists, so the baseline is no longer used",
+                hint="call start_loop without patch",
+            )
+        loop = LoopFile(
+            dataset_id=choice_id,
+            dataset_source=source,
+            task_type=stats.task_type,
+            val_samples=stats.val_samples,
+            started_at=journal.now(),
+            first_version=state.cur or 1,
+            rules_sha256=rules.rules_sha256,
+            instruction_sha256=rules.instruction_sha256,
+        )
+        if state.cur:
+            intents.commit(workspace, new={}, changed={}, records={workspace.loop_file: loop})
+            journal.record(workspace, "loop_adopted", version_id(state.cur), dataset_id=choice_id)
+            return Started(loop, stats, state.cur, (), False, has_spec)
+        prepared = prepare(project, rules, choice_id, patch)
+        script = workspace.script(1)
+        receipt = StartReceipt(
+            script_sha256=hashlib.sha256(prepared.v001.encode()).hexdigest(), applied=prepared.applied, at=journal.now()
+        )
+        intents.commit(
+            workspace,
+            new={script: prepared.v001},
+            changed={
+                **prepared.baseline,
+                PATCH_REPORT: prepared.report,
+                f"{workspace.authored}/{script}": prepared.v001,
+            },
+            records={workspace.receipt(1, "start"): receipt, workspace.loop_file: loop},
+        )
+        journal.record(workspace, "loop_started", version_id(1), dataset_id=choice_id)
+        return Started(loop, stats, 1, prepared.findings, False, has_spec)
+
+
+def accept_rules(project: Project) -> str | None:
+    """Pins the user's changed files anew; only a person may call it. What changed, or None if nothing did.
+
+    Raises `OutOfOrder` before the start.
+    """
+    rules = project.rules()
+    with project.mutation():
+        loop = project.loop()
+        if loop is None:
+            raise OutOfOrder("no loop has been started, so the rules are read as they are", hint="run: start")
+        changed = project.rules_change(rules, loop)
+        if changed:
+            pinned = loop.model_copy(
+                update={"rules_sha256": rules.rules_sha256, "instruction_sha256": rules.instruction_sha256}
+            )
+            intents.commit(project.workspace, new={}, changed={}, records={project.workspace.loop_file: pinned})
+            journal.record(project.workspace, "rules_accepted", detail=changed)
+        return changed

@@ -1,0 +1,233 @@
+"""A training: started once, attached to again by anyone, and judged by what it leaves (T1-T4)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from . import journal
+from .artifacts import CHECKPOINTS, evaluation_outputs, missing, sha256, touched, used_values
+from .attempts import Attempt, new_attempt
+from .curves import read_curves
+from .errors import RuleViolation
+from .failures import Failure, process_failure
+from .fixed import clashes, dynamic_overrides, synonyms
+from .integrity import require_authored
+from .project import Project
+from .receipts import Plan, TrainReceipt, Verdict, save
+from .retries import write_retry_report
+from .rules import Rules
+from .running.job import Job, JobStatus
+from .running.logs import tail
+from .scripts import Script
+from .settings import settings
+from .snapshots import take_snapshot
+from .state import LoopState, derive, require, train_receipt
+from .workspace import version_id
+
+LOG_TAIL_BYTES = 16_384
+EPOCHS = synonyms("epochs")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a running job is. Epochs count from 1; times are in seconds."""
+
+    elapsed_seconds: float
+    epoch: int | None = None
+    epochs: int | None = None
+    eta_seconds: float | None = None
+    latest: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainStatus:
+    """`already_done`: the version was finished before this call."""
+
+    state: Literal["running", "done", "failed"]
+    attempt: int
+    progress: Progress | None = None
+    receipt: TrainReceipt | None = None
+    verdict: Verdict | None = None
+    already_done: bool = False
+
+
+def train(project: Project, cur: int) -> TrainStatus:
+    """Starts the version's training, or attaches to the one that runs, or collects the one that ended.
+
+    Returns at once. Raises `OutOfOrder`, `RuleViolation` (the script breaks a rule: nothing was started), `RunError`.
+    """
+    rules = project.rules()
+    with project.mutation():
+        state = derive(project, rules)
+        if 1 <= cur <= state.cur and (receipt := train_receipt(project, cur)):
+            return TrainStatus("done", receipt.attempt, receipt=receipt, already_done=True)
+        require(state, "run_train", cur, "train", "training")
+        attempt = state.running or _start(project, rules, state)
+        status = attempt.status()
+        if status.state == "running":
+            return TrainStatus("running", attempt.number, progress=train_progress(project, attempt, status))
+        return _settle(project, rules, attempt, status)
+
+
+def train_progress(project: Project, attempt: Attempt, status: JobStatus) -> Progress:
+    """Epoch and ETA from the metrics.csv so far and the number of epochs that the script states."""
+    elapsed = status.elapsed_seconds or 0.0
+    curves = read_curves(project.workspace.tree, project.workspace.artifacts(attempt.cur))
+    if curves is None or curves.last_epoch is None:
+        return Progress(elapsed)
+    script = Script.parse(_script_text(project, attempt.cur), project.workspace.script(attempt.cur))
+    total = next(
+        (
+            setting.value
+            for setting in settings(script)
+            if setting.name.lower() in EPOCHS and type(setting.value) is int
+        ),
+        None,
+    )
+    epoch = curves.last_epoch + 1
+    eta = elapsed / epoch * (total - epoch) if total is not None and total >= epoch else None
+    latest = tuple((name, values[-1]) for name, values in curves.series.items() if values and values[-1] is not None)
+    return Progress(elapsed, epoch, total, eta, latest[:6])
+
+
+def _script_text(project: Project, cur: int) -> str:
+    return project.workspace.tree.read(project.workspace.script(cur)).decode("utf-8-sig")
+
+
+def _start(project: Project, rules: Rules, state: LoopState) -> Attempt:
+    assert state.loop is not None, "require() lets only a started loop through"
+    project.require_unchanged_rules(rules, state.loop)
+    cur, workspace = state.cur, project.workspace
+    require_authored(project, cur)
+    check_script(Script.parse(_script_text(project, cur), workspace.script(cur)), rules)
+    python = project.interpreter(rules)
+    attempt = new_attempt(project, cur, "train")
+    snapshot = take_snapshot(project, cur)
+    artifacts = workspace.artifacts(cur)
+    # Whatever lies there is not this attempt's: kept aside, so that a stale checkpoint is never taken for a new one.
+    discard_artifacts(project, attempt)
+    write_retry_report(project, cur)
+    attempt.save_plan(
+        Plan(
+            script_sha256=snapshot[workspace.script(cur)],
+            snapshot=snapshot,
+            evaluation_outputs=evaluation_outputs(workspace.tree),
+        )
+    )
+    workspace.tree.make_folder(artifacts)
+    minutes = rules.file.loop_config.max_train_minutes
+    job = Job(
+        kind="train",
+        version_id=version_id(cur),
+        attempt=attempt.number,
+        argv=(python, workspace.script(cur)),
+        cwd=str(workspace.root),
+        env=project.environment(rules),
+        timeout_seconds=None if minutes is None else minutes * 60,
+    )
+    journal.record(workspace, "train_started", version_id(cur), attempt=attempt.number)
+    attempt.submit(job)
+    return attempt
+
+
+def check_script(script: Script, rules: Rules) -> None:
+    """Raises `RuleViolation` if the script states another value than the rules fix (T1, C2)."""
+    extra = rules.file.synonyms
+    found = (*clashes(script, rules.fixed, extra), *dynamic_overrides(script, rules.fixed, extra))
+    if found:
+        listed = "; ".join(f"{clash.place}: {clash.found}, but {clash.rule} fixes {clash.allowed!r}" for clash in found)
+        raise RuleViolation(
+            f"the script breaks what the user fixed: {listed}",
+            where=script.name,
+            hint="use the fixed values; they are the user's and outrank every improvement",
+        )
+
+
+def discard_artifacts(project: Project, attempt: Attempt) -> None:
+    """Moves the version's artifact folder to the trash and makes a fresh one."""
+    workspace = project.workspace
+    artifacts = workspace.artifacts(attempt.cur)
+    if workspace.tree.names(artifacts):
+        aside = f"{workspace.trash}/{version_id(attempt.cur)}-{attempt.kind}-{attempt.number:03d}"
+        workspace.tree.remove(aside)
+        workspace.tree.move(artifacts, aside)
+    workspace.tree.make_folder(artifacts)
+
+
+def _settle(project: Project, rules: Rules, attempt: Attempt, status: JobStatus) -> TrainStatus:
+    failure = _failure(project, rules, attempt, status)
+    wall = status.outcome.wall_seconds if status.outcome else None
+    if failure is not None:
+        if status.state == "lost" and attempt.submitted:
+            # Whatever its dead runner left behind must not write into the fresh folder.
+            project.executor.cancel(attempt.path)
+        return fail(project, attempt, failure, wall)
+    assert status.outcome is not None, "a run without an outcome has failed"
+    receipt = _receipt(project, rules, attempt, status)
+    attempt.save_verdict(Verdict(status="PASS", summary="trained", wall_seconds=wall, at=journal.now()))
+    write_retry_report(project, attempt.cur)
+    save(project.workspace.tree, project.workspace.receipt(attempt.cur, "train"), receipt)
+    journal.record(project.workspace, "trained", version_id(attempt.cur), attempt=attempt.number)
+    return TrainStatus("done", attempt.number, receipt=receipt)
+
+
+def fail(project: Project, attempt: Attempt, failure: Failure, wall: float | None) -> TrainStatus:
+    """Wipes the version's artifacts, which are kept in the trash, and records why (T4)."""
+    verdict = failure.verdict(wall)
+    discard_artifacts(project, attempt)
+    attempt.save_verdict(verdict)
+    write_retry_report(project, attempt.cur)
+    journal.record(
+        project.workspace, "train_failed", version_id(attempt.cur), attempt=attempt.number, kind=failure.kind
+    )
+    return TrainStatus("failed", attempt.number, verdict=verdict)
+
+
+def _failure(project: Project, rules: Rules, attempt: Attempt, status: JobStatus) -> Failure | None:
+    """The first reason to reject the run, the process's own word first, then what it left."""
+    tree, artifacts = project.workspace.tree, project.workspace.artifacts(attempt.cur)
+    plan = attempt.plan
+    if plan is None:
+        return Failure("lost", "it was never started: the server ended in between", "")
+    log = tail(attempt.log, LOG_TAIL_BYTES)
+    if changed := touched(plan.evaluation_outputs, evaluation_outputs(tree)):
+        return Failure("evaluation output", f"training created or changed {', '.join(changed[:5])}", "")
+    limit = rules.file.loop_config.max_train_minutes
+    if failure := process_failure(status.outcome, log, limit_minutes=limit):
+        return failure
+    curves = read_curves(tree, artifacts)
+    if curves is not None and curves.not_finite:
+        return Failure("diverged", f"{', '.join(curves.not_finite)} became NaN or infinite", "")
+    if lacking := missing(tree, artifacts):
+        return Failure("missing artifacts", f"it exited with 0 but left no {', no '.join(lacking)}", "")
+    return _rule_failure(project, rules, attempt)
+
+
+def _rule_failure(project: Project, rules: Rules, attempt: Attempt) -> Failure | None:
+    tree, artifacts = project.workspace.tree, project.workspace.artifacts(attempt.cur)
+    if used := used_values(tree, artifacts, rules.fixed, rules.file.synonyms):
+        said = "; ".join(f"{clash.place} says {clash.found}, {clash.rule} fixes {clash.allowed!r}" for clash in used)
+        return Failure("rule violation", said, "")
+    epochs = next((rule.value for rule in rules.fixed if rule.name.lower() in EPOCHS), None)
+    curves = read_curves(tree, artifacts)
+    if type(epochs) is int and curves is not None and curves.last_epoch is not None and curves.last_epoch + 1 != epochs:
+        return Failure("rule violation", f"it trained {curves.last_epoch + 1} epochs, the rules fix {epochs}", "")
+    return None
+
+
+def _receipt(project: Project, rules: Rules, attempt: Attempt, status: JobStatus) -> TrainReceipt:
+    tree, artifacts = project.workspace.tree, project.workspace.artifacts(attempt.cur)
+    outcome, plan = status.outcome, attempt.plan
+    assert outcome is not None and plan is not None, "a run without them has failed"
+    curves = read_curves(tree, artifacts)
+    warnings = [f"had to end what it left running: {', '.join(outcome.killed)}"] if outcome.killed else []
+    return TrainReceipt(
+        attempt=attempt.number,
+        script_sha256=plan.script_sha256,
+        snapshot=plan.snapshot,
+        artifacts={name: sha256(tree, f"{artifacts}/{name}") for name in (*CHECKPOINTS, "spec.json")},
+        epochs=None if curves is None or curves.last_epoch is None else curves.last_epoch + 1,
+        wall_seconds=outcome.wall_seconds,
+        peak_memory_bytes=outcome.peak_memory_bytes,
+        warnings=tuple(warnings),
+        at=journal.now(),
+    )

@@ -1,0 +1,36 @@
+"""Every text that a template makes: the briefs of the Steps, the scripts that the loop writes, the final analysis."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+FOLDER = Path(__file__).resolve().parent
+
+
+@lru_cache(maxsize=1)
+def _environment() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    from ..loop.evidence import clean, fence
+
+    # No HTML is made here: escaping would garble code and Markdown.
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        undefined=StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["repr"] = repr
+    environment.filters["clean"] = clean
+    environment.filters["fence"] = fence
+    return environment
+
+
+def render(template: str, **context: object) -> str:
+    """The template's text. Raises `jinja2.UndefinedError` for a variable that is missing."""
+    return _environment().get_template(template).render(**context)

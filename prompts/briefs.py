@@ -1,0 +1,108 @@
+"""The brief of each Step: what to do now, with the evidence at hand. MCP prompts are the same texts."""
+
+from collections.abc import Callable, Mapping
+
+from ..loop import evidence
+from ..loop.deltas import best_version, compare, delta_table
+from ..loop.evaluation.evaluator import has_evaluator, task_family
+from ..loop.project import Project
+from ..loop.rules import Rules
+from ..loop.state import LoopState, action_receipt, analysis_receipt, eval_receipt, report_receipt
+from ..loop.workspace import version_id
+from . import render
+
+Context = dict[str, object]
+
+
+def brief(project: Project, rules: Rules, state: LoopState) -> str:
+    """The brief for the present phase, as Markdown."""
+    template = _TEMPLATE.get(state.phase, state.phase)
+    context = _common(rules, state)
+    if add := _EVIDENCE.get(template):
+        context |= add(project, rules, state)
+    return render(f"briefs/{template}.md.j2", **context)
+
+
+def _common(rules: Rules, state: LoopState) -> Context:
+    return {
+        "phase": state.phase,
+        "cur": state.cur,
+        "version": state.version_id or "",
+        "next": state.next,
+        "fixed": rules.fixed,
+        "instruction": rules.instruction,
+        "max_versions": rules.file.loop_config.max_versions,
+        "max_attempts": rules.file.loop_config.max_attempts,
+        "primary": rules.file.eval_config.primary_metric,
+        "metrics": rules.metric_names,
+        "failed": state.failed,
+        "train_attempts": state.train_attempts,
+    }
+
+
+def _start(project: Project, rules: Rules, state: LoopState) -> Context:
+    return {"has_scripts": bool(state.cur)}
+
+
+def _evaluate(project: Project, rules: Rules, state: LoopState) -> Context:
+    task = state.loop.task_type if state.loop else None
+    return {"has_evaluator": has_evaluator(project), "task_type": task, "family": task_family(task)}
+
+
+def _repair(project: Project, rules: Rules, state: LoopState) -> Context:
+    return {"script": evidence.script_of(project, state.cur)}
+
+
+def _analysis(project: Project, rules: Rules, state: LoopState) -> Context:
+    comparison = compare(project, rules, state.cur)
+    assert comparison is not None, "the phase says that it is scored"
+    curves = evidence.curves_of(project, state.cur)
+    receipt = eval_receipt(project, state.cur)
+    return {
+        "comparison": comparison,
+        "table": delta_table(comparison.to_previous, comparison.previous, comparison.version),
+        "best_table": delta_table(comparison.to_best, comparison.best_before, comparison.version),
+        "curves": evidence.curve_table(curves),
+        "curve_note": evidence.overfitting_note(curves),
+        "worst": evidence.worst_table(evidence.worst_samples(project, state.cur)),
+        "samples": evidence.infer_digest(project, state.cur),
+        "warnings": receipt.warnings if receipt else (),
+        "action": action_receipt(project, state.cur - 1) if state.cur > 1 else None,
+    }
+
+
+def _action(project: Project, rules: Rules, state: LoopState) -> Context:
+    analysis = analysis_receipt(project, state.cur)
+    best = best_version(project, rules, project.workspace.versions())
+    return {
+        "summary": analysis.summary if analysis else "",
+        "tried": evidence.tried_actions(project, state.cur, rules.file.eval_config.primary_metric),
+        "symbols": evidence.symbol_list(evidence.script_of(project, state.cur)),
+        "best": version_id(best) if best else None,
+        "script_name": project.workspace.script(state.cur),
+    }
+
+
+def _author(project: Project, rules: Rules, state: LoopState) -> Context:
+    return {
+        "action": action_receipt(project, state.cur),
+        "script": evidence.script_of(project, state.cur),
+        "following": version_id(state.cur + 1),
+    }
+
+
+def _done(project: Project, rules: Rules, state: LoopState) -> Context:
+    return {"report": report_receipt(project)}
+
+
+_TEMPLATE: Mapping[str, str] = {"training": "train", "evaluating": "evaluate", "reporting": "report", "stuck": "report"}
+_EVIDENCE: Mapping[str, Callable[[Project, Rules, LoopState], Context]] = {
+    "start": _start,
+    "repair": _repair,
+    "evaluate": _evaluate,
+    "analysis": _analysis,
+    "action": _action,
+    "author": _author,
+    "done": _done,
+}
+PHASES: tuple[str, ...] = ("start", "train", "repair", "evaluate", "analysis", "action", "author", "report", "done")

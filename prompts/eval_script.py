@@ -1,0 +1,22 @@
+"""03_eval.py from its template (E1)."""
+
+from importlib import resources
+
+from ..loop.receipts import LoopFile
+from ..loop.rules import Rules
+from . import render
+
+
+def eval_script(rules: Rules, loop: LoopFile, family: str) -> str:
+    """03_eval.py for a task family that a template serves ("classification", "regression")."""
+    stage = resources.files("progressive_training.loop.evaluation").joinpath("stage.py").read_text(encoding="utf-8")
+    return render(
+        "scripts/03_eval.py.j2",
+        task_type=family,
+        metrics=[name for name in rules.metric_names if name != "loss"],
+        primary_metric=rules.file.eval_config.primary_metric,
+        samples=rules.file.eval_config.infer_samples,
+        seed=rules.file.seed,
+        dataset_id=loop.dataset_id,
+        stage_source=stage,
+    )

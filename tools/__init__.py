@@ -1,0 +1,52 @@
+"""The Steps, in the order of the loop: one module and one public function each.
+
+A Step takes the project and its arguments, acts at once, and returns a `StepResult`; a Step that `waits` may find its
+job still running and is simply called again. MCP tools, the command line and agents all call these functions.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .author_next_version import author_next_version
+from .cancel_run import cancel_run
+from .final_report import final_report
+from .next_step import next_step
+from .read_rules import read_rules
+from .repair_version import repair_version
+from .results import StepResult
+from .run_eval import run_eval
+from .run_train import run_train
+from .start_loop import start_loop
+from .write_action import write_action
+from .write_analysis import write_analysis
+from .write_eval import write_eval
+
+
+@dataclass(frozen=True)
+class Step:
+    """`read_only`: changes nothing. `destructive`: ends something that can't be taken up again as it was."""
+
+    function: Callable[..., StepResult]
+    waits: bool = False
+    read_only: bool = False
+    destructive: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+
+STEPS: tuple[Step, ...] = (
+    Step(read_rules, read_only=True),
+    Step(start_loop),
+    Step(next_step, waits=True, read_only=True),
+    Step(run_train, waits=True),
+    Step(repair_version),
+    Step(run_eval, waits=True),
+    Step(write_eval),
+    Step(cancel_run, destructive=True),
+    Step(write_analysis),
+    Step(write_action),
+    Step(author_next_version),
+    Step(final_report, waits=True),
+)

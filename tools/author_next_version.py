@@ -1,0 +1,38 @@
+"""Step 6: author the next version."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ..loop import authoring
+from ..loop.project import Project
+from ..loop.workspace import version_id
+from .results import StepResult, where_now
+
+
+class AuthorResult(StepResult):
+    script: str
+    symbols: tuple[str, ...]
+    notes: tuple[str, ...]
+    diff: str
+
+
+def author_next_version(
+    project: Project,
+    version: int,
+    diff: Annotated[str, Field(description="unified diff or SEARCH/REPLACE against this version's script")],
+) -> AuthorResult:
+    """Make the next version from this one and the selected action's diff, and only that."""
+    receipt, already_done = authoring.author_next_version(project, version, diff)
+    state, following = where_now(project)
+    return AuthorResult(
+        message=f"{version_id(version + 1)} is authored: {', '.join(receipt.symbols) or 'imports'} changed.",
+        phase=state.phase,
+        version=version + 1,
+        already_done=already_done,
+        script=project.workspace.script(version + 1),
+        symbols=receipt.symbols,
+        notes=receipt.notes,
+        diff=receipt.diff[:4000],
+        next=following,
+    )

@@ -1,0 +1,30 @@
+"""End a running job."""
+
+from ..loop.cancelling import cancel
+from ..loop.project import Project
+from ..loop.workspace import version_id
+from .results import StepResult, where_now
+
+
+class CancelResult(StepResult):
+    killed: tuple[str, ...] = ()
+
+
+def cancel_run(project: Project, version: int) -> CancelResult:
+    """Stop the version's running training or evaluation and its whole process tree; it may be run again."""
+    cancelled = cancel(project, version)
+    state, following = where_now(project)
+    name = version_id(version)
+    message = {
+        "cancelled": f"The {cancelled.kind} run of {name} is ended, with every process that it had.",
+        "nothing": f"{name} has no running job.",
+        "finished": f"The {cancelled.kind} run of {name} had ended by itself; collect it with the next call.",
+    }[cancelled.outcome]
+    return CancelResult(
+        message=message,
+        phase=state.phase,
+        version=version,
+        already_done=cancelled.outcome != "cancelled",
+        killed=cancelled.killed,
+        next=following,
+    )

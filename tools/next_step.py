@@ -1,0 +1,54 @@
+"""What is going on, and the brief for the next Step."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ..loop.project import Project
+from ..loop.state import LoopState
+from ..loop.training import train_progress
+from ..prompts.briefs import brief as render_brief
+from .results import JobView, StepResult, failure_of, job_of, where_now
+
+
+class NextStepResult(StepResult):
+    max_versions: int
+    brief: str | None
+
+
+def next_step(
+    project: Project, brief: Annotated[bool, Field(description="false: leave the brief out")] = True
+) -> NextStepResult:
+    """Where the loop stands, the one legal next call, and a brief with the evidence for it. Changes nothing."""
+    rules = project.rules()
+    state, following = where_now(project, rules)
+    job = running_job(project, state)
+    if job is not None:
+        message = f"{state.version_id} is running ({job.line})."
+    elif following is None:
+        message = "The loop is over."
+    else:
+        message = f"Next: {following.tool}: {following.why}."
+    return NextStepResult(
+        state="running" if job else "done",
+        message=message,
+        phase=state.phase,
+        version=state.cur or None,
+        job=job,
+        failure=failure_of(state.failed),
+        next=following,
+        max_versions=rules.file.loop_config.max_versions,
+        brief=render_brief(project, rules, state) if brief else None,
+    )
+
+
+def running_job(project: Project, state: LoopState) -> JobView | None:
+    """The job that runs now, or None; also None for one that ended and waits to be collected."""
+    attempt = state.running
+    if attempt is None:
+        return None
+    status = attempt.status()
+    if status.state != "running":
+        return None
+    progress = train_progress(project, attempt, status) if attempt.kind == "train" else None
+    return job_of(attempt.kind, attempt.number, attempt.relative, status.elapsed_seconds or 0.0, progress)

@@ -1,0 +1,38 @@
+"""Step 1, after a failure: repair the same version."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ..loop import authoring
+from ..loop.project import Project
+from ..loop.workspace import version_id
+from .results import StepResult, where_now
+
+
+class RepairResult(StepResult):
+    files: tuple[str, ...]
+    diff: str
+
+
+def repair_version(
+    project: Project,
+    version: int,
+    diff: Annotated[str, Field(description="unified diff of the script or a local module it imports")],
+    root_cause: str,
+    change_summary: str,
+) -> RepairResult:
+    """Repair the failed version's code, minimally and under the rules; then run_train it again."""
+    repair, already_done = authoring.repair_version(
+        project, version, diff, root_cause=root_cause, change_summary=change_summary
+    )
+    state, following = where_now(project)
+    return RepairResult(
+        message=f"{version_id(version)} is repaired in {', '.join(repair.files)}; train it again.",
+        phase=state.phase,
+        version=version,
+        already_done=already_done,
+        files=tuple(repair.files),
+        diff=repair.diff[:4000],
+        next=following,
+    )

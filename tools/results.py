@@ -1,0 +1,110 @@
+"""What a Step returns: it stands alone, and says what comes next."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from ..loop.project import Project
+from ..loop.receipts import Metric, Verdict
+from ..loop.rules import Rules
+from ..loop.state import LoopState, NextStep, derive
+from ..loop.training import Progress
+
+
+class Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Next(Value):
+    """The one legal call."""
+
+    tool: str
+    arguments: Mapping[str, int]
+    why: str
+
+
+class JobView(Value):
+    """A running job. `folder` holds its log.txt; times are in seconds."""
+
+    kind: Literal["train", "eval"]
+    attempt: int
+    folder: str
+    elapsed_seconds: float
+    epoch: int | None = None
+    epochs: int | None = None
+    eta_seconds: float | None = None
+    latest: Mapping[str, float] = {}
+
+    @property
+    def line(self) -> str:
+        """One line for a person: `epoch 2/3, 4 s left`."""
+        parts = [f"{self.kind}: {self.elapsed_seconds:.0f} s"]
+        if self.epoch is not None:
+            parts.append(f"epoch {self.epoch}" + (f"/{self.epochs}" if self.epochs else ""))
+        if self.eta_seconds is not None:
+            parts.append(f"about {self.eta_seconds:.0f} s left")
+        parts += [f"{name} {value:.4g}" for name, value in list(self.latest.items())[:3]]
+        return ", ".join(parts)
+
+
+class FailureView(Value):
+    kind: str
+    summary: str
+    advice: str
+    trace: str = ""
+
+
+class StepResult(Value):
+    """What every Step returns; each adds its own fields."""
+
+    state: Literal["done", "running", "failed"] = "done"
+    message: str
+    phase: str
+    version: int | None
+    already_done: bool = False
+    job: JobView | None = None
+    failure: FailureView | None = None
+    next: Next | None
+
+
+def next_of(step: NextStep | None) -> Next | None:
+    if step is None:
+        return None
+    return Next(tool=step.tool, arguments={} if step.version is None else {"version": step.version}, why=step.why)
+
+
+def where_now(project: Project, rules: Rules | None = None) -> tuple[LoopState, Next | None]:
+    """The state after a Step, and the next call."""
+    state = derive(project, rules or project.rules())
+    return state, next_of(state.next)
+
+
+def failure_of(verdict: Verdict | None) -> FailureView | None:
+    if verdict is None or verdict.kind is None:
+        return None
+    return FailureView(
+        kind=verdict.kind, summary=verdict.summary[:1500], advice=verdict.advice, trace=verdict.trace[-3000:]
+    )
+
+
+def job_of(
+    kind: Literal["train", "eval"], attempt: int, folder: str, elapsed: float, progress: Progress | None = None
+) -> JobView:
+    if progress is None:
+        return JobView(kind=kind, attempt=attempt, folder=folder, elapsed_seconds=round(elapsed, 1))
+    eta = None if progress.eta_seconds is None else round(progress.eta_seconds, 1)
+    return JobView(
+        kind=kind,
+        attempt=attempt,
+        folder=folder,
+        elapsed_seconds=round(progress.elapsed_seconds, 1),
+        epoch=progress.epoch,
+        epochs=progress.epochs,
+        eta_seconds=eta,
+        latest=dict(progress.latest),
+    )
+
+
+def metric_line(metrics: tuple[Metric, ...]) -> str:
+    return ", ".join(f"{metric.name} {metric.value:.6g}" for metric in metrics)

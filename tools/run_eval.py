@@ -1,0 +1,68 @@
+"""Step 2: evaluate."""
+
+from collections.abc import Mapping
+
+from ..loop.attempts import Attempt
+from ..loop.errors import EvaluationError
+from ..loop.evaluation.evaluator import has_evaluator, task_family, write_evaluator
+from ..loop.evaluation.runs import evaluate
+from ..loop.project import Project
+from ..loop.receipts import LoopFile
+from ..loop.rules import Rules
+from ..loop.state import derive
+from ..loop.workspace import EVAL_SCRIPT, version_id
+from ..prompts.eval_script import eval_script
+from .results import StepResult, failure_of, job_of, metric_line, where_now
+
+
+class EvalResult(StepResult):
+    metrics: Mapping[str, float] = {}
+    num_samples: int | None = None
+    latency_ms: float | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def run_eval(project: Project, version: int) -> EvalResult:
+    """Score the trained version's best.ckpt on the whole validation set; call again until done or failed."""
+    rules = project.rules()
+    before = derive(project, rules)
+    if before.phase == "evaluate" and before.cur == version and before.loop and not has_evaluator(project):
+        _render_evaluator(project, rules, before.loop)
+    status = evaluate(project, version)
+    state, following = where_now(project)
+    name = version_id(version)
+    receipt, job = status.receipt, None
+    if status.state == "running":
+        folder = Attempt(project, version, "eval", status.attempt).relative
+        job = job_of("eval", status.attempt, folder, status.elapsed_seconds)
+        message = f"{name} is being evaluated ({job.line}). Call again."
+    elif receipt is not None:
+        message = f"{name} is scored on {receipt.num_samples} samples: {metric_line(receipt.metrics)}."
+    else:
+        summary = status.verdict.summary[:600] if status.verdict else ""
+        message = f"The evaluation of {name} failed: {summary}. No score was published."
+    return EvalResult(
+        state=status.state,
+        message=message,
+        phase=state.phase,
+        version=version,
+        already_done=status.already_done,
+        job=job,
+        failure=failure_of(status.verdict),
+        metrics={metric.name: metric.value for metric in receipt.metrics} if receipt else {},
+        num_samples=receipt.num_samples if receipt else None,
+        latency_ms=receipt.latency_ms if receipt else None,
+        warnings=receipt.warnings if receipt else (),
+        next=following,
+    )
+
+
+def _render_evaluator(project: Project, rules: Rules, loop: LoopFile) -> None:
+    family = task_family(loop.task_type)
+    if family is None:
+        raise EvaluationError(
+            f"is missing, and no template serves task_type {loop.task_type!r}",
+            where=EVAL_SCRIPT,
+            hint="write it with write_eval; next_step's brief says what it gets and must leave",
+        )
+    write_evaluator(project, eval_script(rules, loop, family), author="template")

@@ -1,0 +1,44 @@
+"""Step 1: train."""
+
+from ..loop import training
+from ..loop.attempts import Attempt
+from ..loop.project import Project
+from ..loop.workspace import version_id
+from .results import StepResult, failure_of, job_of, where_now
+
+
+class TrainResult(StepResult):
+    artifacts: str | None = None
+    epochs: int | None = None
+    wall_seconds: float | None = None
+
+
+def run_train(project: Project, version: int) -> TrainResult:
+    """Train the version, or attach to its running training; call again until state is done or failed."""
+    status = training.train(project, version)
+    state, following = where_now(project)
+    name = version_id(version)
+    job = None
+    if status.state == "running":
+        folder = Attempt(project, version, "train", status.attempt).relative
+        elapsed = status.progress.elapsed_seconds if status.progress else 0.0
+        job = job_of("train", status.attempt, folder, elapsed, status.progress)
+        message = f"{name} is training, attempt {status.attempt} ({job.line}). It goes on by itself; call again."
+    elif status.receipt is not None:
+        message = f"{name} is trained (attempt {status.attempt}); its artifacts are complete."
+    else:
+        summary = status.verdict.summary[:400] if status.verdict else ""
+        message = f"Training attempt {status.attempt} of {name} failed: {summary}. Its artifacts were wiped."
+    return TrainResult(
+        state=status.state,
+        message=message,
+        phase=state.phase,
+        version=version,
+        already_done=status.already_done,
+        job=job,
+        failure=failure_of(status.verdict),
+        artifacts=project.workspace.artifacts(version) if status.receipt else None,
+        epochs=status.receipt.epochs if status.receipt else None,
+        wall_seconds=round(status.receipt.wall_seconds, 2) if status.receipt else None,
+        next=following,
+    )

@@ -1,0 +1,34 @@
+"""Step 4: choose exactly one action."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ..loop import documents
+from ..loop.project import Project
+from ..loop.workspace import version_id
+from .results import StepResult, where_now
+
+
+def write_action(
+    project: Project,
+    version: int,
+    goal: str,
+    change: str,
+    where: Annotated[list[str], Field(description="symbols that will change, e.g. Net.forward, LR; +Name if new")],
+    expected_impact: str,
+    risk: str,
+    verification: str,
+    deferred: list[str] | None = None,
+) -> StepResult:
+    """Write action-extract.md: exactly ONE low-risk action that keeps the user's rules."""
+    action = documents.Action(goal, change, tuple(where), expected_impact, risk, verification, tuple(deferred or ()))
+    _, already_done = documents.write_action(project, version, action)
+    state, following = where_now(project)
+    return StepResult(
+        message=f"{version_id(version)}'s one action is selected: {goal[:300]}",
+        phase=state.phase,
+        version=version,
+        already_done=already_done,
+        next=following,
+    )
