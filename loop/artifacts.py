@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
 
 from .curves import log_folder
 from .errors import UnsafePath
@@ -54,11 +55,13 @@ def read_object(tree: Tree, relative: str) -> Mapping[str, object] | None:
         content: object = json.loads(tree.read(relative).decode("utf-8-sig"))
     except (FileNotFoundError, UnsafePath, ValueError, RecursionError):
         return None
-    return _string_keys(content) if isinstance(content, dict) else None
+    return _string_keys(content)
 
 
-def _string_keys(content: dict[object, object]) -> Mapping[str, object]:
-    return {str(key): value for key, value in content.items()}
+def _string_keys(content: object) -> Mapping[str, object] | None:
+    if not isinstance(content, dict):
+        return None
+    return {str(key): value for key, value in cast(dict[object, object], content).items()}
 
 
 def evaluation_outputs(tree: Tree) -> dict[str, str]:
@@ -107,10 +110,11 @@ def flatten(content: Mapping[str, object], prefix: str = "") -> dict[str, object
     """Nested keys as dotted ones."""
     flat: dict[str, object] = {}
     for key, value in content.items():
-        if isinstance(value, dict):
-            flat |= flatten(_string_keys(value), f"{prefix}{key}.")  # pyright: ignore[reportUnknownArgumentType]
-        else:
+        inner = _string_keys(value)
+        if inner is None:
             flat[f"{prefix}{key}"] = value
+        else:
+            flat |= flatten(inner, f"{prefix}{key}.")
     return flat
 
 
@@ -128,4 +132,4 @@ def _yaml(tree: Tree, relative: str) -> dict[str, object]:
         content: object = yaml.load(tree.read(relative), Loader)
     except (FileNotFoundError, yaml.YAMLError):
         return {}
-    return flatten(_string_keys(content)) if isinstance(content, dict) else {}  # pyright: ignore[reportUnknownArgumentType]
+    return flatten(_string_keys(content) or {})

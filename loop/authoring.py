@@ -81,13 +81,14 @@ def _only_patch(diff: str, name: str, following: str) -> FilePatch:
     """The diff's one file. Raises `GuardError` for a diff of several files or of another one."""
     patches = parse_diff(diff)
     named = {PurePosixPath(patch.path).name for patch in patches if patch.path}
-    if len(patches) > 1 or not named <= {name, following}:
+    if len(patches) != 1 or not named <= {name, following}:
         raise GuardError(
             f"the diff is of {', '.join(sorted(named)) or 'several files'}; a new version changes {name} alone",
             where="diff",
             hint=f"send the diff against {name} only",
         )
-    return patches[0]
+    (patch,) = patches
+    return patch
 
 
 def repair_version(
@@ -122,7 +123,7 @@ def repair_version(
         intents.commit(
             workspace, new={}, changed=texts | kept, records={f"{tried[-1].relative}/repair.json": repair}
         )
-        journal.record(workspace, "repaired", version_id(cur), files=sorted(texts))
+        journal.record(workspace, "repaired", version_id(cur), files=", ".join(sorted(texts)))
         return repair, False
 
 

@@ -34,6 +34,9 @@ class Finding:
     issue: str
     settled: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.issue} ({self.settled})" if self.settled else self.issue
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -47,7 +50,7 @@ class Prepared:
 
     @property
     def report(self) -> str:
-        issues = [f"{finding.issue}{f' — {finding.settled}' if finding.settled else ''}" for finding in self.findings]
+        issues = [str(finding) for finding in self.findings]
         parts = [
             "# Baseline patch report",
             "## issues_found",
@@ -112,7 +115,8 @@ def _require_consistency(old: Script, new: Script) -> None:
     constants = {symbol.name for script in (old, new) for symbol in script.symbols if symbol.kind == "constant"}
     tuned = [name for name in changes.symbols if name in constants and not _CONSISTENCY_NAMES.search(name)]
     calls = [] if _model_calls(old) == _model_calls(new) else ["a call that makes the model, the loss or the data"]
-    if found := [*inside, *tuned, *calls]:
+    sums = [] if _arithmetic(old) == _arithmetic(new) else ["what is computed"]
+    if found := [*inside, *tuned, *calls, *sums]:
         raise GuardError(
             f"the baseline patch changes {', '.join(found)}; it may only make the script stable and consistent",
             where=new.name,
@@ -125,6 +129,15 @@ def _model_calls(script: Script) -> Counter[str]:
         ast.unparse(node)
         for node in ast.walk(script.tree)
         if isinstance(node, ast.Call) and _MODEL_WORDS.search(ast.unparse(node.func))
+    )
+
+
+def _arithmetic(script: Script) -> Counter[str]:
+    """Products, differences and powers; not + and /, which also join texts and paths."""
+    return Counter(
+        ast.unparse(node)
+        for node in ast.walk(script.tree)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult | ast.Sub | ast.Pow | ast.MatMult)
     )
 
 

@@ -8,7 +8,7 @@ from .attempts import attempts
 from .errors import OutOfOrder
 from .failures import Failure
 from .project import Project
-from .state import derive
+from .state import derive, next_call
 from .workspace import version_id
 
 
@@ -26,7 +26,7 @@ def cancel(project: Project, cur: int) -> Cancelled:
     with project.mutation():
         state = derive(project, project.rules())
         if not 1 <= cur <= state.cur:
-            raise OutOfOrder(f"there is no version {cur}", hint=f"the highest is {state.cur}; call next_step")
+            raise OutOfOrder(f"there is no version {cur}", hint=next_call(state))
         tried = [*attempts(project, cur, "train"), *attempts(project, cur, "eval")]
         running = [attempt for attempt in tried if attempt.verdict is None]
         if not running:

@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class Tree:
         return self.root.joinpath(*split(relative))
 
     @contextmanager
-    def folder(self, parts: tuple[str, ...], *, create: bool = False) -> Iterator[int]:
+    def folder(self, parts: tuple[str, ...], *, create: bool = False) -> Generator[int]:
         """A handle on the folder that `parts` name. Raises `FileNotFoundError`, `UnsafePath`."""
         handle = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -101,7 +101,7 @@ class Tree:
         return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
 
     @contextmanager
-    def opened(self, relative: str) -> Iterator[int]:
+    def opened(self, relative: str) -> Generator[int]:
         """A read handle on a regular file. Raises `FileNotFoundError`, `UnsafePath` (a link, FIFO, device …)."""
         *folder, name = split(relative)
         with self.folder(tuple(folder)) as handle:

@@ -5,7 +5,7 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ def now() -> str:
 
 
 @contextmanager
-def locked(workspace: Workspace) -> Iterator[None]:
+def locked(workspace: Workspace) -> Generator[None]:
     """Holds the project's one lock for a mutation; never while a job runs.
 
     Raises `OutOfOrder` if another process keeps it for 30 s, `ProjectError` if the project can't be written.

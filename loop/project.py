@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -68,7 +68,7 @@ class Project:
             )
 
     @contextmanager
-    def mutation(self) -> Iterator[None]:
+    def mutation(self) -> Generator[None]:
         """Holds the project's lock; what a crash left half done is finished first."""
         with journal.locked(self.workspace):
             intents.finish(self.workspace)

@@ -49,6 +49,7 @@ class StartReceipt(Record):
 
     script_sha256: str
     applied: tuple[str, ...]
+    findings: tuple[str, ...]
     at: str
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from .errors import RulesError
 from .files import Tree
 from .fixed import Fixed
+from .json_places import place_of_constant, place_of_repeated_key, place_of_value
 from .workspace import INSTRUCTION_FILE, RULES_FILE
 
 _FORMAT_HINT = f"correct {RULES_FILE} (the README shows an example); the loop never writes this file"
@@ -122,19 +123,25 @@ def read_rules(project: Path, skill_folders: Sequence[Path] = ()) -> Rules:
 
 
 def parse_rules(data: bytes, where: str) -> RulesFile:
-    """Raises `RulesError` for text that is not UTF-8, not JSON, has a key twice, NaN, or a value of a wrong type."""
+    """Raises `RulesError` with line and column for what is not JSON, a key twice, NaN, a value of a wrong type.
+
+    Text that is not UTF-8 is refused as well.
+    """
     text = _decode(data, where)
+
+    def refuse(what: str, place: str | None) -> NoReturn:
+        raise RulesError(what, where=f"{where}:{place}" if place else where, hint=_FORMAT_HINT)
 
     def pairs(items: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
         found: dict[str, JsonValue] = {}
         for key, value in items:
             if key in found:
-                raise RulesError(f'the key "{key}" stands there twice', where=where, hint=_FORMAT_HINT)
+                refuse(f'the key "{key}" stands there twice', place_of_repeated_key(text))
             found[key] = value
         return found
 
     def constant(name: str) -> NoReturn:
-        raise RulesError(f"{name} is not a JSON number", where=where, hint=_FORMAT_HINT)
+        refuse(f"{name} is not a JSON number", place_of_constant(text))
 
     try:
         content = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
@@ -146,7 +153,7 @@ def parse_rules(data: bytes, where: str) -> RulesFile:
     try:
         return RulesFile.model_validate_json(json.dumps(content))
     except ValidationError as error:
-        raise RulesError(describe(error), where=where, hint=_FORMAT_HINT) from error
+        refuse(describe(error), place_of_value(text, error.errors(include_url=False)[0]["loc"]))
 
 
 def describe(error: ValidationError) -> str:

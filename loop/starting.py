@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from . import intents, journal
 from .artifacts import read_object
-from .baseline import BASELINE_FOLDER, PATCH_REPORT, Finding, prepare
+from .baseline import BASELINE_FOLDER, PATCH_REPORT, prepare
 from .dataset import DatasetStats, choose_dataset, read_stats
 from .errors import OutOfOrder
 from .project import Project
-from .receipts import LoopFile, StartReceipt
+from .receipts import LoopFile, StartReceipt, load
 from .state import derive
 from .workspace import version_id
 
@@ -19,7 +19,7 @@ class Started:
     loop: LoopFile
     stats: DatasetStats
     cur: int
-    findings: tuple[Finding, ...]
+    findings: tuple[str, ...]
     already_done: bool
     baseline_spec: bool
 
@@ -44,7 +44,8 @@ def start_loop(project: Project, dataset_id: str | None = None, patch: str | Non
         if state.loop is not None:
             if patch:
                 raise OutOfOrder("the baseline was patched when the loop started", hint="go on with next_step")
-            return Started(state.loop, stats, state.cur, (), True, has_spec)
+            made = load(workspace.tree, workspace.receipt(1, "start"), StartReceipt)
+            return Started(state.loop, stats, state.cur, made.findings if made else (), True, has_spec)
         if state.cur and patch:
             raise OutOfOrder(
                 f"{version_id(state.cur)} exists, so the baseline is no longer used",
@@ -66,8 +67,12 @@ def start_loop(project: Project, dataset_id: str | None = None, patch: str | Non
             return Started(loop, stats, state.cur, (), False, has_spec)
         prepared = prepare(project, rules, choice_id, patch)
         script = workspace.script(1)
+        findings = tuple(str(finding) for finding in prepared.findings)
         receipt = StartReceipt(
-            script_sha256=hashlib.sha256(prepared.v001.encode()).hexdigest(), applied=prepared.applied, at=journal.now()
+            script_sha256=hashlib.sha256(prepared.v001.encode()).hexdigest(),
+            applied=prepared.applied,
+            findings=findings,
+            at=journal.now(),
         )
         intents.commit(
             workspace,
@@ -80,7 +85,7 @@ def start_loop(project: Project, dataset_id: str | None = None, patch: str | Non
             records={workspace.receipt(1, "start"): receipt, workspace.loop_file: loop},
         )
         journal.record(workspace, "loop_started", version_id(1), dataset_id=choice_id)
-        return Started(loop, stats, 1, prepared.findings, False, has_spec)
+        return Started(loop, stats, 1, findings, False, has_spec)
 
 
 def accept_rules(project: Project) -> str | None:

@@ -226,7 +226,7 @@ def _receipt(project: Project, rules: Rules, attempt: Attempt, status: JobStatus
         snapshot=plan.snapshot,
         artifacts={name: sha256(tree, f"{artifacts}/{name}") for name in (*CHECKPOINTS, "spec.json")},
         epochs=None if curves is None or curves.last_epoch is None else curves.last_epoch + 1,
-        wall_seconds=outcome.wall_seconds,
+        wall_seconds=outcome.wall_seconds or 0.0,
         peak_memory_bytes=outcome.peak_memory_bytes,
         warnings=tuple(warnings),
         at=journal.now(),

@@ -1,8 +1,9 @@
 """Every text that a template makes: the briefs of the Steps, the scripts that the loop writes, the final analysis."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -18,16 +19,15 @@ def _environment() -> "Environment":
 
     # No HTML is made here: escaping would garble code and Markdown.
     environment = Environment(
-        loader=FileSystemLoader(FOLDER),
+        loader=FileSystemLoader((FOLDER, FOLDER / "scripts")),
         undefined=StrictUndefined,
         autoescape=False,
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["repr"] = repr
-    environment.filters["clean"] = clean
-    environment.filters["fence"] = fence
+    filters = cast(dict[str, Callable[..., str]], environment.filters)  # pyright: ignore[reportUnknownMemberType]
+    filters |= {"repr": repr, "clean": clean, "fence": fence}
     return environment
 
 

@@ -66,6 +66,8 @@ class StepTool(Tool):
         tool = cls(
             fn=step.function,
             name=step.name,
+            title=None,
+            context_kwarg=None,
             description=" ".join((getdoc(step.function) or "").split()),
             parameters=_input_schema(arguments),
             fn_metadata=FuncMetadata(arg_model=arguments),

@@ -1,6 +1,7 @@
 """What a client can read: status, leaderboard, and each version's script and documents."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from mcp.server.mcpserver import MCPServer
@@ -75,12 +76,16 @@ def add_resources(server: MCPServer[Any], project: Project) -> None:
         ("score", "eval_score.json"),
         ("retries", "_tests/train_retry_report.md"),
     ):
-        _document(server, name, lambda version, file=file: text(f"{workspace.artifacts(number(version))}/{file}"), file)
+        kind = "application/json" if file.endswith(".json") else "text/markdown"
+        server.resource(f"loop://versions/{{version}}/{name}", title=f"A version's {file}", mime_type=kind)(
+            _reader(lambda version, file: text(f"{workspace.artifacts(number(version))}/{file}"), file)
+        )
 
 
-def _document(server: MCPServer[Any], name: str, read: Any, file: str) -> None:
-    kind = "application/json" if file.endswith(".json") else "text/markdown"
+def _reader(read: Callable[[str, str], str], file: str) -> Callable[[str], str]:
+    """A handler whose only parameter is the URI's."""
 
-    @server.resource(f"loop://versions/{{version}}/{name}", title=f"A version's {file}", mime_type=kind)
-    def _read(version: str) -> str:
-        return read(version)
+    def read_document(version: str) -> str:
+        return read(version, file)
+
+    return read_document

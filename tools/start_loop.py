@@ -25,7 +25,7 @@ def start_loop(
     """Start (or adopt) the loop when the user asks for it: freezes the data set, audits the baseline, makes v001."""
     started = starting.start_loop(project, dataset_id, patch)
     state, following = where_now(project)
-    findings = [f"{item.issue}{f' ({item.settled})' if item.settled else ''}" for item in started.findings]
+    findings = [*started.findings]
     findings += [f"stats.json doesn't say: {name}" for name in started.stats.unknown]
     verb = "was started already" if started.already_done else "is started"
     loop = started.loop

@@ -23,7 +23,7 @@ def primary_metric(project: Path) -> str:
     rules = project / "user_defined_rules.json"
     if not rules.is_file():
         return "loss"
-    content = json.loads(rules.read_text(encoding="utf-8-sig"))
+    content: dict[str, Any] = json.loads(rules.read_text(encoding="utf-8-sig"))
     return str(content.get("eval_config", {}).get("primary_metric", "loss"))
 
 
@@ -37,7 +37,7 @@ def read_rows(project: Path) -> list[dict[str, Any]]:
 def read_row(folder: Path) -> dict[str, Any]:
     """A version without a score has empty cells."""
     score = folder / "eval_score.json"
-    content = json.loads(score.read_text(encoding="utf-8")) if score.is_file() else {}
+    content: dict[str, Any] = json.loads(score.read_text(encoding="utf-8")) if score.is_file() else {}
     row = {name: content.get(name) for name in COLUMNS[1:4]}
     return {"version_id": folder.name, **row, "metrics": content.get("metrics", []), "folder": folder}
 
@@ -75,7 +75,7 @@ def best_version(ranked: list[dict[str, Any]], primary: str) -> str | None:
 
 def write_leaderboard(project: Path, report: Path, out: Path) -> list[dict[str, Any]]:
     """Writes the table to `out`; its paths are relative to the folder `report`. Returns the ranked rows."""
-    import pandas as pd
+    import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
     primary = primary_metric(project)
     ranked = rank(read_rows(project), primary)
@@ -85,9 +85,9 @@ def write_leaderboard(project: Path, report: Path, out: Path) -> list[dict[str, 
         | metric_columns(row["metrics"])
         for row in ranked
     ]
-    frame = pd.DataFrame(table)
-    metrics = [name for name in frame.columns if name.startswith("metric__")]
-    frame.reindex(columns=COLUMNS + metrics).to_csv(out, index=False, lineterminator="\n")
+    metrics = dict.fromkeys(name for row in table for name in row if name.startswith("metric__"))
+    frame = pd.DataFrame(table, columns=[*COLUMNS, *metrics])
+    frame.to_csv(out, index=False, lineterminator="\n")  # pyright: ignore[reportUnknownMemberType]
     return ranked
 
 

@@ -1,0 +1,44 @@
+# Every target sets up what it needs in .venv by itself, and is quick the second time.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: help demo test check bench picture clean
+
+help: ## say what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.demo: .venv/.made pyproject.toml constraints.txt
+	@echo "Installing into .venv (about 1.5 GB with PyTorch; once) …"
+	@$(INSTALL) --editable ".[lightning]"
+	@touch $@
+
+.venv/.dev: .venv/.demo
+	@$(INSTALL) --editable ".[lightning,pictures,dev]"
+	@touch $@
+
+demo: .venv/.demo ## see a real model get better over four versions, in ./demo
+	@$(BIN)/progressive-training demo demo
+
+test: .venv/.dev ## run the tests
+	@$(BIN)/pytest -n 2 --dist worksteal
+
+check: .venv/.dev ## lint, format, types, layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+	@$(BIN)/lint-imports --no-cache
+
+bench: .venv/.dev ## measure what the docs claim
+	@$(BIN)/python bench/run.py
+
+picture: .venv/.dev demo ## draw docs/demo.png anew from the demo's result
+	@$(BIN)/python bench/picture.py demo docs/demo.png
+
+clean: ## remove what make made: .venv, ./demo, caches
+	rm -rf .venv demo .pytest_cache .ruff_cache .hypothesis *.egg-info

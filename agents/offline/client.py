@@ -1,0 +1,166 @@
+"""The loop as the driver sees it: typed calls over any connected MCP client, parsed at this edge and nowhere else."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from ...loop.errors import LoopError
+
+if TYPE_CHECKING:
+    from mcp.types import CallToolResult, ReadResourceResult
+
+WAIT_SECONDS = 45
+"""How long one call waits for a training; clients give up after 60."""
+
+
+class AgentStopped(LoopError):
+    """The driver can't go on by itself, and a person has to look."""
+
+
+class ToolRefused(LoopError):
+    """A tool answered with an error; its text says what to do instead."""
+
+
+class ToolClient(Protocol):
+    """The part of `mcp.Client` that the driver uses."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any] | None = None) -> "CallToolResult": ...
+
+    async def read_resource(self, uri: str) -> "ReadResourceResult": ...
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class NextCall(_Wire):
+    """The one legal next call, ready to be made."""
+
+    tool: str
+    arguments: dict[str, JsonValue] = Field(default_factory=dict)
+    why: str = ""
+
+    @property
+    def version(self) -> int | None:
+        value = self.arguments.get("version")
+        return value if isinstance(value, int) else None
+
+
+class Situation(_Wire):
+    phase: str
+    next: NextCall | None = None
+
+
+class RunState(_Wire):
+    """How a training, evaluation or report stands."""
+
+    state: Literal["running", "done", "failed"]
+
+
+class FixedRule(_Wire):
+    rule: str
+    name: str
+    value: bool | int | float | str | None
+
+
+class Metric(_Wire):
+    name: str
+    value: float
+    higher_is_better: bool
+
+
+class Action(_Wire):
+    goal: str
+    change: str
+    where: tuple[str, ...] = ()
+
+
+class VersionStatus(_Wire):
+    version: int
+    version_id: str
+    metrics: tuple[Metric, ...] = ()
+    latency_ms: float | None = None
+    action: Action | None = None
+
+    def metric(self, name: str) -> Metric | None:
+        return next((metric for metric in self.metrics if metric.name == name), None)
+
+
+class Status(_Wire):
+    phase: str
+    version: int
+    max_versions: int
+    primary_metric: str
+    fixed: tuple[FixedRule, ...] = ()
+    versions: tuple[VersionStatus, ...] = ()
+    next: NextCall | None = None
+
+
+class LossCurves(_Wire):
+    epochs: tuple[int, ...] = ()
+    train_loss: tuple[float | None, ...] = ()
+    val_loss: tuple[float | None, ...] = ()
+
+
+_Model = TypeVar("_Model", bound=_Wire)
+
+
+class Loop:
+    """The tools and resources as methods. Each raises `ToolRefused` with the server's text when it says no."""
+
+    def __init__(self, client: ToolClient) -> None:
+        self._client = client
+
+    async def next_step(self) -> Situation:
+        return _parse(Situation, await self.call("next_step", {}), "next_step")
+
+    async def status(self) -> Status:
+        return _parse(Status, await self._text("loop://status"), "loop://status")
+
+    async def curves(self, version: int) -> LossCurves:
+        """Empty where the version has none: a failed training's artifacts are wiped."""
+        from mcp import MCPError
+
+        uri = f"loop://versions/{version}/curves"
+        try:
+            return _parse(LossCurves, await self._text(uri), uri)
+        except MCPError:
+            return LossCurves()
+
+    async def script(self, version: int) -> str:
+        return await self._text(f"loop://versions/{version}/script")
+
+    async def finish(self, tool: str, arguments: Mapping[str, JsonValue]) -> tuple[RunState, JsonValue]:
+        """Calls a tool that may take long, again and again, until it is done or failed; its last answer too."""
+        while True:
+            answer = await self.call(tool, {**arguments, "wait_seconds": WAIT_SECONDS})
+            run = _parse(RunState, answer, tool)
+            if run.state != "running":
+                return run, answer
+
+    async def call(self, tool: str, arguments: Mapping[str, JsonValue]) -> JsonValue:
+        """One call; its structured content."""
+        result = await self._client.call_tool(tool, dict(arguments))
+        if result.is_error:
+            text = "\n".join(block.text for block in result.content if block.type == "text")
+            raise ToolRefused(text or "the tool gave no reason", where=tool)
+        return result.structured_content
+
+    async def _text(self, uri: str) -> str:
+        result = await self._client.read_resource(uri)
+        texts: Sequence[str | None] = [getattr(content, "text", None) for content in result.contents]
+        return "".join(text for text in texts if text is not None)
+
+
+def _parse(model: type[_Model], content: JsonValue, where: str) -> _Model:
+    try:
+        return model.model_validate_json(content) if isinstance(content, str) else model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise AgentStopped(
+            f"the answer can't be read: {place or 'the whole'}: {first['msg']}",
+            where=where,
+            hint="use the agent and the server of one release",
+        ) from error

@@ -1,0 +1,294 @@
+"""Drives the whole loop without a key: ask what is next, do that Step, until there is nothing left to do."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from ...loop.fixed import Fixed
+from ...loop.patches import unified_diff
+from ...loop.scripts import Script
+from . import optimisation, wording
+from .client import AgentStopped, Loop, LossCurves, NextCall, Status, ToolClient, ToolRefused
+from .diagnosis import Curves, Diagnosis, Scores, diagnose
+from .playbook import Move, Past, moves
+
+_MAX_REPEATS = 5  # how often one Step may come up for one version before a person should look
+_CANDIDATES = 3
+
+
+@dataclass(frozen=True)
+class Event:
+    """One Step that is done, in words."""
+
+    step: str
+    version: int | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of the loop; `best` is a version_id, None where no version has the primary metric."""
+
+    versions: int
+    best: str | None
+    primary_metric: str
+    score: float | None
+    stop_reason: str | None
+    events: tuple[Event, ...]
+
+
+async def drive(
+    client: ToolClient, *, on_event: Callable[[Event], None] | None = None, last_version: int | None = None
+) -> Report:
+    """Runs the loop to its report. It may be called at any point of a loop: it goes on where that stands.
+
+    `last_version` ends the loop after that version, where the rules would let it go on.
+
+    Raises: AgentStopped when a person has to look; what is finished by then is kept by the server.
+    """
+    return await _Driver(Loop(client), on_event, last_version).run()
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One version as the documents need it."""
+
+    status: Status
+    scores: Scores
+    diagnosis: Diagnosis
+    past: Past
+    fixed: tuple[Fixed, ...]
+
+    def moves(self) -> list[Move]:
+        return list(moves(self.past, self.diagnosis.verdict, self.fixed))
+
+
+class _Driver:
+    def __init__(self, loop: Loop, on_event: Callable[[Event], None] | None, last_version: int | None) -> None:
+        self._loop = loop
+        self._on_event = on_event
+        self._last_version = last_version
+        self._events: list[Event] = []
+        self._stop_reason: str | None = None
+        self._steps: dict[str, Callable[[NextCall], Awaitable[str]]] = {
+            "start_loop": self._start,
+            "run_train": self._run,
+            "run_eval": self._run,
+            "repair_version": self._repair,
+            "write_analysis": self._analyse,
+            "write_action": self._act,
+            "author_next_version": self._author,
+            "final_report": self._report,
+        }
+
+    async def run(self) -> Report:
+        seen: dict[tuple[str, int | None], int] = {}
+        while (situation := await self._loop.next_step()).phase != "done":
+            call = situation.next
+            if call is None or call.tool not in self._steps:
+                wanted = call.tool if call else f"nothing in phase {situation.phase}"
+                raise AgentStopped(
+                    f"the loop asks for {wanted}, which the offline agent can't do",
+                    hint="do that step by hand or with a model, then start the agent again",
+                )
+            key = (call.tool, call.version)
+            seen[key] = seen.get(key, 0) + 1
+            if seen[key] > _MAX_REPEATS:
+                raise AgentStopped(
+                    f"{call.tool} was asked for {_MAX_REPEATS} times without getting on: {call.why}",
+                    where=_label(call.version),
+                    hint="read that version's attempts and log, correct the cause, then start the agent again",
+                )
+            try:
+                text = await self._steps[call.tool](call)
+            except ToolRefused as refused:
+                raise AgentStopped(
+                    refused.what, where=f"{call.tool} {_label(call.version)}", hint=_BY_HAND
+                ) from refused
+            self._tell(call, text)
+        return await self._finished()
+
+    def _tell(self, call: NextCall, text: str) -> None:
+        event = Event(call.tool, call.version, text)
+        self._events.append(event)
+        if self._on_event is not None:
+            self._on_event(event)
+
+    async def _finished(self) -> Report:
+        status = await self._loop.status()
+        scores = _scores(status, status.version)
+        best = scores.best
+        return Report(
+            versions=len(status.versions),
+            best=None if best is None else status.versions[best].version_id,
+            primary_metric=status.primary_metric,
+            score=None if best is None else scores.values[best],
+            stop_reason=self._stop_reason,
+            events=tuple(self._events),
+        )
+
+    async def _start(self, call: NextCall) -> str:
+        await self._loop.call("start_loop", call.arguments)
+        return "the loop is started"
+
+    async def _run(self, call: NextCall) -> str:
+        run, answer = await self._loop.finish(call.tool, {"version": _version(call)})
+        return run.state if run.state == "done" else f"failed: {_told(answer) or 'the server gave no reason'}"
+
+    async def _repair(self, call: NextCall) -> str:
+        """A diverged training gets a tenth of its learning rate; anything else needs a person or a model."""
+        version = _version(call)
+        text = await self._loop.script(version)
+        status = await self._loop.status()
+        script = Script.parse(text, _file(version))
+        found = diagnose(_curves(await self._loop.curves(version)), _scores(status, version))
+        if "diverged" not in call.why and found.verdict != "diverged":
+            return await self._give_up(f"{_label(version)} failed, and not by diverging: {call.why}")
+        past = Past((text,))
+        lower = [
+            move
+            for move in moves(past, "diverged", _fixed(status))
+            if move.new_text in {draft.text for draft in optimisation.learning_rate(script, 0.1)}
+        ]
+        if not lower:
+            return await self._give_up(f"{_label(version)} diverged, and its learning rate is fixed or can't be found")
+        arguments: dict[str, JsonValue] = {
+            "version": version,
+            "diff": unified_diff(text, lower[0].new_text, name=_file(version)),
+            "root_cause": f"The steps were too large. {found.evidence[0]}" if found.evidence else "The loss diverged.",
+            "change_summary": lower[0].change,
+        }
+        await self._loop.call("repair_version", arguments)
+        return lower[0].change
+
+    async def _analyse(self, call: NextCall) -> str:
+        case = await self._case(_version(call))
+        text = wording.analysis(case.status, _version(call), case.scores, case.diagnosis, case.moves()[:_CANDIDATES])
+        await self._loop.call("write_analysis", _analysis(_version(call), text))
+        return f"{case.diagnosis.verdict}: {text.summary}"
+
+    async def _act(self, call: NextCall) -> str:
+        """Writes down the first move that the server takes; none left ends the loop."""
+        case = await self._case(_version(call))
+        candidates = case.moves()
+        refusals: list[str] = []
+        for index, move in enumerate(candidates[:_MAX_REPEATS]):
+            later = candidates[index + 1 : index + 1 + _CANDIDATES]
+            try:
+                await self._loop.call("write_action", _action(_version(call), move, later))
+            except ToolRefused as refused:
+                refusals.append(refused.what)
+                continue
+            return move.change
+        reason = (
+            f"Every proposed action was refused: {refusals[0]}" if refusals else wording.stop_reason(case.diagnosis)
+        )
+        return await self._give_up(reason)
+
+    async def _author(self, call: NextCall) -> str:
+        """Makes the move that the selected action names; an action of another author can't be carried out here."""
+        version = _version(call)
+        if self._last_version is not None and version >= self._last_version:
+            return await self._give_up(f"It was asked to stop after {_label(version)}.")
+        case = await self._case(version)
+        selected = next((one.action for one in case.status.versions if one.version == version), None)
+        move = next((one for one in case.moves() if selected and one.change.strip() == selected.change.strip()), None)
+        if move is None:
+            what = f"the selected action is not one of the offline playbook: {selected.change if selected else 'none'}"
+            raise AgentStopped(what, where=_label(version), hint="author that version by hand or with a model")
+        diff = unified_diff(case.past.scripts[-1], move.new_text, name=_file(version))
+        await self._loop.call("author_next_version", {"version": version, "diff": diff})
+        return f"{_label(version + 1)}: {move.change}"
+
+    async def _report(self, call: NextCall) -> str:
+        status = await self._loop.status()
+        await self._finish_report({**call.arguments, "analysis": wording.final_analysis(status)})
+        return "the report is written"
+
+    async def _give_up(self, reason: str) -> str:
+        """Ends the loop early with a report; the reason stands in it."""
+        status = await self._loop.status()
+        self._stop_reason = reason
+        await self._finish_report({"analysis": wording.final_analysis(status), "stop_reason": reason})
+        return f"stopped: {reason}"
+
+    async def _finish_report(self, arguments: dict[str, JsonValue]) -> None:
+        run, answer = await self._loop.finish("final_report", arguments)
+        if run.state == "failed":
+            raise AgentStopped(_told(answer) or "the report failed", where="final_report", hint=_BY_HAND)
+
+    async def _case(self, version: int) -> _Case:
+        status = await self._loop.status()
+        versions = [one for one in status.versions if one.version <= version]
+        scripts = [await self._loop.script(one.version) for one in versions]
+        scores = _scores(status, version)
+        earlier = [one.action.change for one in versions if one.action is not None and one.version < version]
+        found = diagnose(_curves(await self._loop.curves(version)), scores)
+        return _Case(status, scores, found, Past(tuple(scripts), scores.best, tuple(earlier)), _fixed(status))
+
+
+_BY_HAND = "do that step by hand or with a model, then start the agent again"
+
+
+def _scores(status: Status, version: int) -> Scores:
+    found = [one.metric(status.primary_metric) for one in status.versions if one.version <= version]
+    direction = next((one.higher_is_better for one in found if one is not None), True)
+    first = status.versions[0].version if status.versions else 1
+    return Scores(status.primary_metric, tuple(one.value if one else None for one in found), direction, first)
+
+
+def _curves(curves: LossCurves) -> Curves:
+    return Curves(curves.epochs, curves.train_loss, curves.val_loss)
+
+
+def _fixed(status: Status) -> tuple[Fixed, ...]:
+    return tuple(Fixed(rule=one.rule, name=one.name, value=one.value) for one in status.fixed)
+
+
+def _analysis(version: int, text: wording.AnalysisText) -> dict[str, JsonValue]:
+    return {
+        "version": version,
+        "summary": text.summary,
+        "evidence": text.evidence,
+        "hypotheses": list(text.hypotheses),
+        "next_focus_candidates": list(text.next_focus_candidates),
+    }
+
+
+def _action(version: int, move: Move, later: Sequence[Move]) -> dict[str, JsonValue]:
+    return {
+        "version": version,
+        "goal": move.goal,
+        "change": move.change,
+        "where": list(move.where),
+        "expected_impact": move.expected_impact,
+        "risk": move.risk,
+        "verification": move.verification,
+        "deferred": [one.change for one in later],
+    }
+
+
+def _version(call: NextCall) -> int:
+    if call.version is None:
+        raise AgentStopped(
+            f"the server asks for {call.tool} without a version", hint="use agent and server of one release"
+        )
+    return call.version
+
+
+def _told(answer: JsonValue) -> str | None:
+    """The server's own words on what failed."""
+    if isinstance(answer, dict):
+        for name in ("failure", "error_summary", "error", "summary", "message", "reason"):
+            if isinstance(text := answer.get(name), str) and text:
+                return text
+    return None
+
+
+def _file(version: int) -> str:
+    return f"02_train_{_label(version)}.py"
+
+
+def _label(version: int | None) -> str:
+    return "" if version is None else f"v{version:03d}"

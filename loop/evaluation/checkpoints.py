@@ -1,0 +1,134 @@
+"""What a torch checkpoint says of itself, and a copy of it with disordered weights, without running any of it.
+
+Standard library only, Python 3.9: the evaluation child reads this in the user's interpreter. The pickle inside is read
+with every class replaced by a stand-in that does nothing, which is stricter than `torch.load(weights_only=True)`: also a
+checkpoint whose hyper-parameters are objects of the script can be read.
+"""
+
+from __future__ import annotations
+
+import array
+import io
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any, Iterator
+
+MAX_PICKLE_BYTES = 256 << 20
+# Element size by storage class; what isn't floating point (counters, indices) stays in order.
+_FLOATING = {"FloatStorage": "I", "HalfStorage": "H", "BFloat16Storage": "H", "DoubleStorage": "Q"}
+_SIGN = {"I": 1 << 31, "H": 1 << 15, "Q": 1 << 63}
+
+
+class StandIn(dict):  # type: ignore[type-arg]
+    """Takes the place of any class: keeps what it is given and does nothing."""
+
+    name = ""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__()
+        self.arguments = arguments
+
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, dict):
+            self.update(state)
+
+    def append(self, item: Any) -> None:
+        self.arguments += (item,)
+
+    def extend(self, items: Any) -> None:
+        self.arguments += tuple(items)
+
+
+class Storage:
+    """A tensor's memory: the zip record that holds it, and the name of its class."""
+
+    def __init__(self, key: str, kind: str) -> None:
+        self.key = key
+        self.kind = kind
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        return type("StandIn", (StandIn,), {"name": f"{module}.{name}"})
+
+    def persistent_load(self, pid: Any) -> Any:
+        kind = getattr(pid[1], "name", "")
+        return Storage(str(pid[2]), kind.rsplit(".", 1)[-1])
+
+
+def is_torch_checkpoint(path: Path) -> bool:
+    return zipfile.is_zipfile(path)
+
+
+def read(path: Path) -> Any:
+    """The checkpoint's content with stand-ins. Raises ValueError if it is no checkpoint that torch wrote."""
+    with zipfile.ZipFile(path) as archive:
+        name = next((name for name in archive.namelist() if name.endswith("/data.pkl")), None)
+        if name is None or archive.getinfo(name).file_size > MAX_PICKLE_BYTES:
+            raise ValueError(f"{path.name} has no data.pkl of a checkpoint")
+        try:
+            return _Reader(io.BytesIO(archive.read(name))).load()
+        except (pickle.UnpicklingError, AttributeError, EOFError, IndexError, KeyError, TypeError) as error:
+            raise ValueError(f"{path.name} can't be read: {error}") from error
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """`epoch`, `global_step` and the plain values among `hyper_parameters`, as far as the checkpoint has them."""
+    content = read(path)
+    found: dict[str, Any] = {}
+    if isinstance(content, dict):
+        for name in ("epoch", "global_step"):
+            if type(content.get(name)) is int:
+                found[name] = content[name]
+        found["hyper_parameters"] = dict(_plain(content.get("hyper_parameters"), ""))
+    return found
+
+
+def _plain(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _plain(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif prefix and (value is None or isinstance(value, (bool, int, float, str))):
+        yield prefix, value
+
+
+def write_disordered(source: Path, target: Path) -> int:
+    """Copies the checkpoint with each floating tensor of its weights reversed and negated; how many records changed.
+
+    Raises ValueError if it is no checkpoint that torch wrote.
+    """
+    content = read(source)
+    weights = content.get("state_dict", content) if isinstance(content, dict) else content
+    kinds = {storage.key: _FLOATING[storage.kind] for storage in _storages(weights) if storage.kind in _FLOATING}
+    changed = 0
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as copy:
+        for entry in archive.infolist():
+            data = archive.read(entry)
+            folder, _, key = entry.filename.rpartition("/")
+            if folder.endswith("/data") and key in kinds:
+                data = _disordered(data, kinds[key])
+                changed += 1
+            copy.writestr(entry.filename, data)
+    return changed
+
+
+def _storages(value: Any) -> Iterator[Storage]:
+    if isinstance(value, Storage):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _storages(inner)
+        yield from _storages(getattr(value, "arguments", ()))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _storages(inner)
+
+
+def _disordered(data: bytes, code: str) -> bytes:
+    words = array.array(code)
+    whole = len(data) - len(data) % words.itemsize
+    words.frombytes(data[:whole])
+    words.reverse()
+    sign = _SIGN[code]
+    return array.array(code, (word ^ sign for word in words)).tobytes() + data[whole:]

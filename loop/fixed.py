@@ -1,0 +1,281 @@
+"""What the user's rules fix, as values in the code: set in v001, checked in every diff and after a run (T1, C2)."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from .folding import UNRESOLVED, Value
+from .places import ENVIRON, Setting
+from .settings import calls, literal, settings
+from .source import Script
+from .synonyms import (
+    SYNONYMS,
+    is_for_evaluation,
+    is_optimizer,
+    is_scheduler,
+    names_rule,
+    normalised,
+    optimizer_name,
+    speaks_of,
+    synonyms,
+)
+
+__all__ = [
+    "SYNONYMS",
+    "Clash",
+    "Fixed",
+    "Materialised",
+    "clashes",
+    "dynamic_overrides",
+    "materialise",
+    "recorded_clashes",
+    "removed",
+    "synonyms",
+    "undecidable",
+]
+
+Scalar = bool | int | float | str | None
+_PASSED = ("keyword", "positional")
+Extra = Mapping[str, Sequence[str]]
+"""A user's own synonyms: names by rule name."""
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """One value that the user fixed: `rule` is its path in the rules, `name` its last part."""
+
+    rule: str
+    name: str
+    value: Scalar
+
+
+@dataclass(frozen=True)
+class Clash:
+    """A place that gives what a rule fixes another value."""
+
+    rule: str
+    allowed: Scalar
+    found: str
+    place: str
+
+    def __str__(self) -> str:
+        return f"{self.rule} is fixed to {_shown(self.allowed)}, but {self.place} has {self.found}"
+
+
+@dataclass(frozen=True)
+class Materialised:
+    """A script with the fixed values in place; `missing` are those that no place in it speaks of."""
+
+    text: str
+    applied: tuple[str, ...]
+    missing: tuple[Fixed, ...]
+
+
+def materialise(script: Script, fixed: Sequence[Fixed], extra: Extra | None = None) -> Materialised:
+    """Write each fixed value wherever the script states another; every other byte stays.
+
+    A literal is replaced where it stands, first; what still computes another value (`max_epochs=2 * EPOCHS`) is then
+    replaced as a whole. Not changed: places that only a run can tell (see `undecidable`), and an optimiser's class.
+    """
+    applied: list[str] = []
+    for rule in fixed:
+        for stage in range(3):
+            wrong = [
+                place for place in _places(script, rule, extra) if _differs(rule, place) and _stage(place) <= stage
+            ]
+            edits = [(place.start, place.end, _written(script, place, rule.value)) for place in wrong]
+            applied += [f"{_where(p)}: {_value(p.value)} -> {_shown(rule.value)} ({rule.rule})" for p in wrong]
+            script = Script.parse(script.edited(edits), script.name) if edits else script
+    missing = (rule for rule in fixed if not _places(script, rule, extra) and not _optimizer_calls(script, rule, extra))
+    return Materialised(script.text, tuple(applied), tuple(missing))
+
+
+def clashes(script: Script, fixed: Sequence[Fixed], extra: Extra | None = None) -> tuple[Clash, ...]:
+    """The places whose certain value is not the fixed one. Assignments from outside are `dynamic_overrides`."""
+    return tuple(
+        clash
+        for rule in fixed
+        for clash in (
+            *(_clash(rule, p) for p in _places(script, rule, extra) if p.kind != "override" and _differs(rule, p)),
+            *_optimizer_clashes(script, rule, extra),
+        )
+    )
+
+
+def dynamic_overrides(script: Script, fixed: Sequence[Fixed], extra: Extra | None = None) -> tuple[Clash, ...]:
+    """`setattr`, environment variables and assignments to attributes or items that set another value."""
+    return tuple(
+        _clash(rule, place)
+        for rule in fixed
+        for place in _places(script, rule, extra)
+        if place.kind == "override" and _differs(rule, place)
+    )
+
+
+def undecidable(script: Script, fixed: Sequence[Fixed], extra: Extra | None = None) -> tuple[str, ...]:
+    """The places that speak of a rule with a value that only the run can tell."""
+    return tuple(
+        f"{_where(place)} ({rule.rule})"
+        for rule in fixed
+        for place in _places(script, rule, extra)
+        if place.value is UNRESOLVED
+    )
+
+
+def removed(old: Script, new: Script, fixed: Sequence[Fixed], extra: Extra | None = None) -> tuple[Clash, ...]:
+    """What the new script no longer states or no longer passes on, so that a library's default would apply."""
+    return tuple(clash for rule in fixed for clash in _removed(old, new, rule, synonyms(rule.name, extra)))
+
+
+def recorded_clashes(
+    values: Mapping[str, object], fixed: Sequence[Fixed], *, source: str, extra: Extra | None = None
+) -> tuple[Clash, ...]:
+    """The recorded values (flattened keys: `trainer.max_epochs`) that are not the fixed ones.
+
+    The key's last part is compared. Text that spells a number equals it: YAML reads 1e-3 as text. A value of None says
+    nothing, unless None is what the rule fixes.
+    """
+    found: list[Clash] = []
+    for rule in fixed:
+        names = synonyms(rule.name, extra)
+        for key, value in values.items():
+            *path, name = key.replace("/", ".").split(".")
+            apart = (is_for_evaluation(path) and "batch_size" in names) or any(map(is_scheduler, path))
+            if normalised(name) not in names or apart or (value is None and rule.value is not None):
+                continue
+            if not _same(rule, value, from_text=True):
+                found.append(Clash(rule.rule, rule.value, _shown(value), f"{source}, {key}"))
+    return tuple(found)
+
+
+def _places(script: Script, rule: Fixed, extra: Extra | None) -> list[Setting]:
+    names = synonyms(rule.name, extra)
+    return [setting for setting in settings(script) if speaks_of(setting, names)]
+
+
+def _stage(place: Setting) -> int:
+    # What is computed may agree once the literals do, and an argument once the variable that it names does.
+    return 0 if place.editable else 2 if place.kind in _PASSED else 1
+
+
+def _differs(rule: Fixed, place: Setting) -> bool:
+    if place.value is UNRESOLVED:
+        return False
+    return not _same(rule, place.value, from_text=place.callee == ENVIRON)
+
+
+def _same(rule: Fixed, value: object, *, from_text: bool) -> bool:
+    allowed = rule.value
+    names = synonyms(rule.name)
+    if "precision" in names:
+        return _precision(allowed) == _precision(value)
+    if "optimizer" in names and isinstance(allowed, str) and isinstance(value, str):
+        return optimizer_name(allowed) == optimizer_name(value)
+    if from_text and isinstance(value, str) and not isinstance(allowed, str):
+        value = _read(value)
+    if isinstance(allowed, bool) or isinstance(value, bool):
+        return allowed is value
+    if isinstance(allowed, int | float) and isinstance(value, int | float):
+        # 3 * 1e-4 is 0.00030000000000000003; whole numbers may lie beyond a float's range.
+        return allowed == value or (
+            isinstance(allowed, float) and abs(value) < 1e300 and math.isclose(allowed, value, rel_tol=1e-9)
+        )
+    return type(allowed) is type(value) and allowed == value
+
+
+def _precision(value: object) -> object:
+    return value if isinstance(value, bool | None) else str(value).removesuffix("-true")
+
+
+def _read(text: str) -> object:
+    words: Mapping[str, bool | None] = {"true": True, "false": False, "none": None, "null": None}
+    if text.strip().lower() in words:
+        return words[text.strip().lower()]
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _written(script: Script, place: Setting, value: Scalar) -> str:
+    spelled = script.data[place.start : place.end].decode()
+    as_text = place.callee == ENVIRON and isinstance(place.value, str)
+    return literal(str(value) if as_text else value, like=spelled)
+
+
+def _clash(rule: Fixed, place: Setting) -> Clash:
+    return Clash(rule.rule, rule.value, _value(place.value), _where(place))
+
+
+def _optimizer_calls(script: Script, rule: Fixed, extra: Extra | None) -> list[tuple[str, str, int]]:
+    if "optimizer" not in synonyms(rule.name, extra):
+        return []
+    return [(call.callee, call.symbol, call.line) for call in calls(script) if is_optimizer(call.callee)]
+
+
+def _optimizer_clashes(script: Script, rule: Fixed, extra: Extra | None) -> Iterator[Clash]:
+    for callee, symbol, line in _optimizer_calls(script, rule, extra):
+        if optimizer_name(callee) != optimizer_name(rule.value):
+            yield Clash(rule.rule, rule.value, callee, f"line {line}, {callee}(…) in {symbol}")
+
+
+def _removed(old: Script, new: Script, rule: Fixed, names: frozenset[str]) -> Iterator[Clash]:
+    before = [place for place in settings(old) if speaks_of(place, names)]
+    after = [place for place in settings(new) if speaks_of(place, names)]
+    if not before:
+        return
+    if not after:
+        yield Clash(rule.rule, rule.value, "no value any more", f"{_where(before[0])} of {old.name}")
+        return
+    passed = [place for place in before if place.kind in _PASSED]
+    lacked, lacking = _lacking(old, names), _lacking(new, names)
+    for place in {place.callee: place for place in passed}.values():
+        if place.callee and lacking[place.callee] > lacked[place.callee]:
+            where = f"a call of {place.callee}(…) without {place.name}"
+            yield Clash(rule.rule, rule.value, "the library's default", where)
+    called = {call.callee for call in calls(new)}
+    hidden = any(call.open_ended for call in calls(new))
+    unused = passed and not hidden and not any(place.kind in _PASSED for place in after)
+    if unused and called.isdisjoint(place.callee for place in passed):
+        where = f"{_where(passed[0])} of {old.name}, which nothing replaces,"
+        yield Clash(rule.rule, rule.value, "no effect any more", where)
+
+
+def _lacking(script: Script, names: frozenset[str]) -> Counter[str]:
+    """By library class, how many calls don't receive the setting, as far as can be seen.
+
+    A class or function of the script itself has a default that is checked in place. A DataLoader without a batch size
+    is common beside the training one.
+    """
+    own = {symbol.name for symbol in script.symbols} | {"DataLoader"}
+    every = Counter(call.callee for call in calls(script) if not call.open_ended and call.callee not in own)
+    given = Counter(p.callee for p in settings(script) if p.kind in _PASSED and names_rule(p, names))
+    library = {callee for callee in every if callee[0].isupper() or callee == "seed_everything"}
+    return Counter({callee: max(0, every[callee] - given[callee]) for callee in library})
+
+
+def _where(place: Setting) -> str:
+    match place.kind:
+        case "keyword":
+            return f"line {place.line}, {place.callee or 'a call'}({place.name}=…) in {place.symbol}"
+        case "positional":
+            return f"line {place.line}, {place.callee}(…) in {place.symbol}"
+        case "default":
+            return f"line {place.line}, the default of {place.name} in {place.symbol}"
+        case "argparse":
+            return f"line {place.line}, the default of the option {place.name} in {place.symbol}"
+        case "override" if place.callee == ENVIRON:
+            return f'line {place.line}, environ["{place.name}"] in {place.symbol}'
+        case _:
+            own = place.symbol.rpartition(".")[2] == place.name
+            return f"line {place.line}, {place.symbol if own else f'{place.name} in {place.symbol}'}"
+
+
+def _value(value: Value) -> str:
+    return "a value known at run time" if value is UNRESOLVED else _shown(value)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

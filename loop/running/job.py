@@ -1,0 +1,135 @@
+"""What an attempt is to run, and how it ended: values that stand as JSON in the attempt folder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ..errors import RunError
+
+MIN_LOG_BYTES = 4096
+
+_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command to run, without a shell, and its limits.
+
+    `env` is the child's whole environment; the runner adds PYTHONFAULTHANDLER, PYTHONUNBUFFERED, TMPDIR and its marker.
+    It is stored as readable text in the attempt folder (owner only): put no secret in it.
+    `timeout_seconds=None` means no limit. `grace_seconds` is what lies between TERM and KILL.
+    Raises: RunError for a value that no process could be started with.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    kind: Literal["train", "eval"]
+    version_id: str
+    attempt: int
+    argv: tuple[str, ...]
+    cwd: str
+    env: Mapping[str, str]
+    timeout_seconds: float | None = None
+    log_limit_bytes: int = 50 * 1024 * 1024
+    grace_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        for what in (*self.argv, self.cwd, *self.env, *self.env.values()):
+            if "\0" in what or not _is_text(what):
+                raise RunError(f"{what!r} can't be given to a process", hint="use text without NUL characters")
+        if not self.argv or not self.argv[0]:
+            raise RunError("the job has no command", hint="give the full command line, interpreter first")
+        if self.timeout_seconds is not None and not 0 < self.timeout_seconds < math.inf:
+            raise RunError(f"a time limit of {self.timeout_seconds} s", hint="give seconds above 0, or none")
+        if not 0 <= self.grace_seconds < math.inf:
+            raise RunError(f"a grace of {self.grace_seconds} s", hint="give 0 seconds or more")
+        if self.log_limit_bytes < MIN_LOG_BYTES:
+            raise RunError(f"a log of {self.log_limit_bytes} bytes", hint=f"allow {MIN_LOG_BYTES} bytes or more")
+
+    def to_json(self) -> str:
+        return _JOB.dump_json(self, indent=2).decode() + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """Raises: RunError that names the field."""
+        try:
+            return _JOB.validate_json(text)
+        except ValidationError as error:
+            raise RunError(f"not a job: {_first_fault(error)}") from error
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended. `rc` and `signal` are the script's own, and at most one of them is set.
+
+    `reason`: "exited" (by itself, also by a signal that we did not send), "cancelled", "timeout", or "lost" (the runner
+    died, so that nothing is known). `cpu_seconds` counts the whole tree. `peak_memory_bytes` is the largest resident
+    size of any one process of it, not their sum. `killed` names what did not end by itself or on TERM:
+    leftovers of a script that had ended, and what needed KILL. Times are ISO-8601 UTC, for people; None = not known.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    rc: int | None
+    signal: int | None
+    signal_name: str | None
+    reason: Literal["exited", "cancelled", "timeout", "lost"]
+    wall_seconds: float | None
+    cpu_seconds: float | None
+    peak_memory_bytes: int | None
+    killed: tuple[str, ...]
+    started_at: str | None
+    finished_at: str | None
+    log_truncated: bool
+
+    def to_json(self) -> str:
+        return _OUTCOME.dump_json(self, indent=2).decode() + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Outcome:
+        """Raises: RunError that names the field."""
+        try:
+            return _OUTCOME.validate_json(text)
+        except ValidationError as error:
+            raise RunError(f"not a result: {_first_fault(error)}") from error
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """Where an attempt stands; `outcome` is None while it runs.
+
+    `elapsed_seconds` never comes from the clock on the wall; None = not known. `heartbeat_age_seconds` is set while it
+    runs: a runner beats every 2 s, so that a large age means a stopped runner or a disk without room.
+    `detail` says in words why it is lost.
+    """
+
+    state: Literal["running", "finished", "lost"]
+    outcome: Outcome | None
+    runner_pid: int | None
+    elapsed_seconds: float | None
+    heartbeat_age_seconds: float | None = None
+    detail: str | None = None
+
+
+def _first_fault(error: ValidationError) -> str:
+    """The first of a validation's faults, as `field: message`."""
+    fault = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in fault["loc"])
+    return f"{where}: {fault['msg']}" if where else fault["msg"]
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate: bytes that were no UTF-8
+        return False
+    return True
+
+
+_JOB = TypeAdapter(Job)
+_OUTCOME = TypeAdapter(Outcome)

@@ -1,0 +1,276 @@
+"""Jobs on this machine: each under its own detached runner."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..errors import RunError
+from . import attempt as files
+from . import processes
+from .job import Job, JobStatus, Outcome
+from .scratch import Scratch
+
+START_SECONDS = 60.0  # an interpreter on a cold network disk is slow
+_RUNNER = Path(__file__).with_name("runner.py")
+_POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class RunnerIdentity:
+    """runner.json: who runs an attempt. `stamp` and `boot_id` tell it from a later process with its pid."""
+
+    pid: int
+    stamp: str
+    boot_id: str
+    host: str
+    python: str
+    marker: str
+    script_pid: int | None
+    scratch: str
+    started_at: str
+    started_monotonic: float
+
+
+@dataclass(frozen=True)
+class _Heartbeat:
+    monotonic: float
+    elapsed_seconds: float
+    output_bytes: int
+
+
+_IDENTITY = TypeAdapter(RunnerIdentity)
+_HEARTBEAT = TypeAdapter(_Heartbeat)
+
+
+class LocalExecutor:
+    """Starts a runner per job, in the interpreter `python` (default: this one; it needs Python 3.9 and no package).
+
+    `margin_seconds` is what cancel() gives a runner beyond the job's grace before it KILLs the runner itself.
+    """
+
+    name = "local"
+
+    def __init__(self, python: str | None = None, *, margin_seconds: float = 5.0) -> None:
+        self._python = python or sys.executable
+        self._margin = margin_seconds
+
+    def submit(self, attempt: Path, job: Job) -> None:
+        """Returns when the runner holds run.lock and the script has been started; see Executor.submit."""
+        attempt = attempt.absolute()
+        _check_startable(job)
+        try:
+            attempt.mkdir(parents=True, exist_ok=True)
+            lock = files.hold(attempt)
+        except BlockingIOError as error:
+            raise _submitted_before(attempt) from error
+        except OSError as error:
+            raise RunError(f"the attempt can't be written: {error.strerror}", where=str(attempt)) from error
+        # The runner inherits the lock, so that no other process ever sees the attempt without its holder.
+        try:
+            _create_job(attempt, job)
+            try:
+                self._start_runner(attempt, job, lock)
+            except RunError:
+                (attempt / files.JOB).unlink()
+                raise
+        finally:
+            os.close(lock)
+
+    def poll(self, attempt: Path) -> JobStatus:
+        """Running = the lock is held; finished = it isn't, and there is a sound result.json; else lost.
+
+        The lock is asked first, since the script could write a result.json of its own while it runs.
+        """
+        if not (attempt / files.JOB).exists():
+            raise RunError("no job was submitted here", where=str(attempt), hint="submit one")
+        held = files.is_held(attempt)
+        identity = _read_identity(attempt)
+        if held:
+            return _running(attempt, identity)
+        try:
+            outcome = Outcome.from_json(files.read_text(attempt / files.RESULT))
+        except FileNotFoundError:
+            return _lost(attempt, identity, _why_without_result(attempt, identity))
+        except (OSError, UnicodeDecodeError, RunError) as error:
+            return _lost(attempt, identity, f"{files.RESULT} can't be used: {error}")
+        return JobStatus("finished", outcome, identity.pid if identity else None, outcome.wall_seconds)
+
+    def cancel(self, attempt: Path) -> JobStatus:
+        """TERM to the runner, which ends its tree; a runner that doesn't answer is KILLed and its tree swept here."""
+        status = self.poll(attempt)
+        if status.state == "running":
+            status = self._end_runner(attempt)
+        if status.state != "lost" or status.outcome is None:
+            return status
+        return replace(status, outcome=replace(status.outcome, killed=self.sweep(attempt)))
+
+    def sweep(self, attempt: Path) -> tuple[str, ...]:
+        """KILLs what a dead runner left behind, and says what that was. Nothing to do is no error.
+
+        On Linux it finds every process that carries the attempt's marker in its environment, elsewhere the script's
+        process group. Raises: RunError while the runner lives: cancel() is the way then.
+        """
+        if files.is_held(attempt):
+            raise RunError("the attempt is running", where=str(attempt), hint="cancel it")
+        identity = _read_identity(attempt)
+        if identity is None or identity.boot_id != processes.boot_id():
+            return ()
+        killed = processes.Tree(identity.marker, session=identity.script_pid).kill(time.sleep)
+        Scratch(attempt / files.SCRATCH, Path(identity.scratch)).remove()
+        return tuple(killed.values())
+
+    def _start_runner(self, attempt: Path, job: Job, lock: int) -> None:
+        # -I and -S: nothing of the user's can be imported; -B: nothing is written beside our modules.
+        command = [self._python, "-I", "-S", "-B", "-X", "utf8", str(_RUNNER), str(attempt), str(lock)]
+        try:
+            starter = subprocess.Popen(
+                command,
+                cwd="/",
+                # The script could read its parent's environment, so that must hold no more than its own.
+                env=dict(job.env),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                pass_fds=(lock,),
+            )
+        except OSError as error:
+            raise RunError(
+                f"the runner's interpreter can't be started: {error.strerror}",
+                where=self._python,
+                hint="name a Python 3.9 or later",
+            ) from error
+        try:
+            report, complaint = starter.communicate(timeout=START_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(starter.pid, signal.SIGKILL)
+            starter.communicate()
+            raise RunError(f"the runner did not start within {START_SECONDS:.0f} s", where=str(attempt)) from error
+        if b'"pid"' in report:
+            return
+        text = (report or complaint).decode(errors="replace").strip()[-2000:]
+        raise RunError(f"the job can't be started: {text or f'exit code {starter.returncode}'}", where=str(attempt))
+
+    def _end_runner(self, attempt: Path) -> JobStatus:
+        deadline = time.monotonic() + _read_grace(attempt) + self._margin
+        # A submission in progress has no identity yet.
+        while (identity := _read_identity(attempt)) is None and time.monotonic() < deadline:
+            if not files.is_held(attempt):
+                return self.poll(attempt)
+            time.sleep(_POLL_SECONDS)
+        if identity is None or identity.boot_id != processes.boot_id():
+            raise RunError(
+                f"the job runs on {identity.host if identity else 'an unknown machine'}, or in another container",
+                where=str(attempt),
+                hint="cancel it there",
+            )
+        known = processes.send_signal(identity.pid, identity.stamp, signal.SIGTERM)
+        if known and not self._ends_by(attempt, deadline):
+            processes.send_signal(identity.pid, identity.stamp, signal.SIGKILL)
+        if not self._ends_by(attempt, time.monotonic() + self._margin):
+            raise RunError(
+                f"process {identity.pid} is not the attempt's runner, and yet its lock is held",
+                where=str(attempt),
+                hint="cancel it in the container or on the machine where it runs",
+            )
+        return self.poll(attempt)
+
+    def _ends_by(self, attempt: Path, deadline: float) -> bool:
+        while files.is_held(attempt):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
+
+
+def _check_startable(job: Job) -> None:
+    if not Path(job.cwd).is_dir():
+        raise RunError("the working folder doesn't exist", where=job.cwd)
+    # As the kernel would look for it, from the job's own folder and PATH.
+    program = job.argv[0] if "/" not in job.argv[0] else str(Path(job.cwd) / job.argv[0])
+    if shutil.which(program, path=job.env.get("PATH", os.defpath)) is None:
+        raise RunError(
+            "the interpreter was not found, or may not be executed", where=job.argv[0], hint="give its full path"
+        )
+
+
+def _submitted_before(attempt: Path) -> RunError:
+    return RunError("this attempt has had its job", where=str(attempt), hint="use a new attempt folder")
+
+
+def _create_job(attempt: Path, job: Job) -> None:
+    if (attempt / files.JOB).exists():  # nobody else can make it now: the caller holds the lock
+        raise _submitted_before(attempt)
+    try:
+        files.write_text(attempt / files.JOB, job.to_json())
+    except OSError as error:
+        raise RunError(f"the attempt can't be written: {error.strerror}", where=str(attempt)) from error
+
+
+def _read_identity(attempt: Path) -> RunnerIdentity | None:
+    try:
+        return _IDENTITY.validate_json(files.read_text(attempt / files.RUNNER))
+    except (OSError, UnicodeDecodeError, ValidationError):
+        return None
+
+
+def _read_heartbeat(attempt: Path) -> _Heartbeat | None:
+    try:
+        return _HEARTBEAT.validate_json(files.read_text(attempt / files.HEARTBEAT))
+    except (OSError, UnicodeDecodeError, ValidationError):
+        return None
+
+
+def _read_grace(attempt: Path) -> float:
+    try:
+        return Job.from_json(files.read_text(attempt / files.JOB)).grace_seconds
+    except (OSError, UnicodeDecodeError, RunError):
+        return Job.grace_seconds
+
+
+def _running(attempt: Path, identity: RunnerIdentity | None) -> JobStatus:
+    if identity is None or identity.boot_id != processes.boot_id():
+        return JobStatus("running", None, identity.pid if identity else None, None)
+    now = time.clock_gettime(time.CLOCK_MONOTONIC)
+    beat = _read_heartbeat(attempt)
+    age = now - beat.monotonic if beat else None
+    return JobStatus("running", None, identity.pid, now - identity.started_monotonic, age)
+
+
+def _lost(attempt: Path, identity: RunnerIdentity | None, detail: str) -> JobStatus:
+    beat = _read_heartbeat(attempt)
+    elapsed = beat.elapsed_seconds if beat else None
+    outcome = Outcome(
+        rc=None,
+        signal=None,
+        signal_name=None,
+        reason="lost",
+        wall_seconds=elapsed,
+        cpu_seconds=None,
+        peak_memory_bytes=None,
+        killed=(),
+        started_at=identity.started_at if identity else None,
+        finished_at=None,
+        log_truncated=False,
+    )
+    return JobStatus("lost", outcome, identity.pid if identity else None, elapsed, detail=detail)
+
+
+def _why_without_result(attempt: Path, identity: RunnerIdentity | None) -> str:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return f"the runner failed: {files.read_text(attempt / files.CRASH).strip()[-2000:]}"
+    if identity is None:
+        return "the runner ended before it had started the script"
+    if identity.boot_id != processes.boot_id():
+        return f"the machine was restarted during the run, or the run was on another one ({identity.host})"
+    return "the runner ended without a result: it was killed (out of memory?), or the disk is full"

@@ -1,0 +1,361 @@
+"""Runs one attempt to its end, whether who started it lives or not: `python -I -S runner.py <folder> [lock fd]`.
+
+Standard library only and Python 3.9: this runs in the user's interpreter. With the descriptor of a held lock it
+detaches and reports on stdout (one JSON line) that the script started, or why not. Without one it takes the lock itself
+and stays in the foreground, as a batch system wants it. SIGTERM cancels. attempt.py describes the folder's files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+import traceback
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+if TYPE_CHECKING or __package__:
+    from . import attempt, processes
+    from .capped_log import CappedLog
+    from .scratch import Scratch
+else:
+    # Last, so that nothing of ours can shadow the standard library.
+    sys.path.append(str(Path(__file__).resolve().parent))
+    import attempt
+    import processes
+    from capped_log import CappedLog
+    from scratch import Scratch
+
+HEARTBEAT_SECONDS = 2.0
+SETTLE_SECONDS = 0.5  # a helper process may end by itself just after its script
+
+
+class Order(NamedTuple):
+    """What job.json asks for."""
+
+    argv: list[str]
+    cwd: str
+    env: dict[str, str]
+    timeout_seconds: float | None
+    log_limit_bytes: int
+    grace_seconds: float
+
+    @classmethod
+    def read(cls, folder: Path) -> Order:
+        """Raises: OSError, ValueError, KeyError."""
+        value = cast("dict[str, Any]", json.loads(attempt.read_text(folder / attempt.JOB)))
+        return cls(**{name: value[name] for name in cls._fields})
+
+
+class Runner:
+    """The script's parent: reads its output, counts its time, ends its whole tree, and writes down how it ended."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._order = Order.read(folder)
+        self._marker = uuid.uuid4().hex
+        self._started_at = _utc()
+        self._started = _now()
+        self._next_beat = 0.0
+        self._cancelled = False
+        self._wait_status: int | None = None  # of the script, as waitpid gives it
+        self._killed: dict[int, str] = {}
+        self._selector = selectors.DefaultSelector()
+
+    def start(self) -> None:
+        """Starts the script. Raises: OSError, and leaves no trace of the run then."""
+        processes.become_subreaper()
+        self._listen_to_signals()
+        self._log = CappedLog(self._folder / attempt.LOG, self._order.log_limit_bytes)
+        self._scratch = Scratch.make(self._folder / attempt.SCRATCH)
+        # Before the script: were this process to die in between, the marker is known.
+        self._write_identity(None)
+        try:
+            self._script = self._spawn()
+        except (OSError, ValueError):  # ValueError: a NUL or "=" in a variable's name
+            self._scratch.remove()
+            for name in (attempt.RUNNER, attempt.LOG):
+                (self._folder / name).unlink()
+            raise
+        self._tree = processes.Tree(self._marker, root=os.getpid(), session=self._script.pid)
+        self._write_identity(self._script.pid)
+
+    def finish(self) -> int:
+        """Sees the script through, writes result.json, and returns the exit code in the shell's convention."""
+        reason = self._until_it_must_end()
+        if reason != "exited" or not self._wait_until(self._is_gone, SETTLE_SECONDS):
+            self._stop()
+        self._drain(to_the_end=True)
+        self._log.close()
+        self._scratch.remove()
+        return self._write_result(reason)
+
+    # Starting
+
+    def _listen_to_signals(self) -> None:
+        receiver, sender = socket.socketpair()
+        receiver.setblocking(False)
+        sender.setblocking(False)
+        self._woken = receiver
+        self._waker = sender
+        signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        # Handlers rather than SIG_IGN, which the script would inherit.
+        for number in (signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(number, self._on_nothing)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_cancel)
+        self._selector.register(receiver, selectors.EVENT_READ)
+
+    def _on_nothing(self, *_: object) -> None:
+        """The waking is all that is wanted."""
+
+    def _on_cancel(self, *_: object) -> None:
+        self._cancelled = True
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        me = os.getpid()
+
+        def die_with_me() -> None:
+            processes.die_with_parent()
+            if os.getppid() != me:  # it died just before the request
+                os._exit(1)
+
+        self._pipe, write_end = os.pipe()
+        os.set_blocking(self._pipe, False)
+        try:
+            script = subprocess.Popen(
+                self._order.argv,
+                cwd=self._order.cwd,
+                env={
+                    **self._order.env,
+                    "PYTHONFAULTHANDLER": "1",
+                    "PYTHONUNBUFFERED": "1",
+                    "TMPDIR": str(self._scratch.path),
+                    processes.MARKER: self._marker,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=write_end,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_me,
+            )
+        finally:
+            os.close(write_end)
+        self._selector.register(self._pipe, selectors.EVENT_READ)
+        return script
+
+    def _write_identity(self, script_pid: int | None) -> None:
+        attempt.write_json(
+            self._folder / attempt.RUNNER,
+            {
+                "pid": os.getpid(),
+                "stamp": processes.start_stamp(os.getpid()),
+                "boot_id": processes.boot_id(),
+                "host": socket.gethostname(),
+                "python": sys.executable,
+                "marker": self._marker,
+                "script_pid": script_pid,
+                "scratch": str(self._scratch.path),
+                "started_at": self._started_at,
+                "started_monotonic": self._started,
+            },
+        )
+
+    # Running
+
+    def _until_it_must_end(self) -> str:
+        limit = self._order.timeout_seconds
+        deadline = float("inf") if limit is None else self._started + limit
+        while self._wait_status is None:
+            if self._cancelled:
+                return "cancelled"
+            if _now() >= deadline:
+                return "timeout"
+            self._pump(deadline)
+        return "exited"
+
+    def _pump(self, deadline: float) -> None:
+        """Takes in output until the deadline or a signal, reaping and beating; may return early."""
+        woken = False
+        while not woken:
+            self._beat()
+            until = min(deadline, self._next_beat)
+            for key, _ in self._selector.select(max(0.0, until - _now())):
+                if key.fileobj == self._pipe:
+                    self._drain()
+                else:
+                    self._woken.recv(4096)
+                    woken = True
+            self._reap()
+            woken = woken or _now() >= deadline
+
+    def _drain(self, *, to_the_end: bool = False) -> None:
+        """Moves what is in the pipe to the log: a script must never wait for us."""
+        if self._pipe < 0:
+            return
+        while True:
+            try:
+                data = os.read(self._pipe, 1 << 16)
+            except BlockingIOError:
+                return
+            if not data:
+                self._selector.unregister(self._pipe)
+                os.close(self._pipe)
+                self._pipe = -1
+                return
+            self._log.write(data)
+            if not to_the_end:
+                return
+
+    def _reap(self) -> None:
+        """Waits for whoever has died: the script, and the orphans that came to us."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid == self._script.pid:
+                self._wait_status = status
+                self._script.returncode = 0  # or Popen would wait for it, too
+
+    def _beat(self) -> None:
+        now = _now()
+        if now < self._next_beat:
+            return
+        self._next_beat = now + HEARTBEAT_SECONDS
+        value = {"monotonic": now, "elapsed_seconds": now - self._started, "output_bytes": self._log.received}
+        # On a full disk the run goes on without a heartbeat.
+        with contextlib.suppress(OSError):
+            attempt.write_json(self._folder / attempt.HEARTBEAT, value, durable=False)
+
+    # Ending
+
+    def _stop(self) -> None:
+        """TERM to the whole tree, the grace, then KILL; remembers whom it took more than TERM, and all leftovers."""
+        members = self._tree.members()
+        if self._wait_status is not None:
+            self._killed.update((process.pid, processes.describe(process)) for process in members)
+        for process in members:
+            self._tree.signal_one(process, signal.SIGTERM)
+        if not self._wait_until(self._is_gone, self._order.grace_seconds):
+            found = self._tree.kill(lambda seconds: self._pump(_now() + seconds))
+            for pid, text in found.items():
+                self._killed.setdefault(pid, text)
+
+    def _is_gone(self) -> bool:
+        return self._wait_status is not None and not self._tree.members()
+
+    def _wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        deadline = _now() + seconds
+        pause = 0.01
+        while not condition():
+            if _now() >= deadline:
+                return False
+            self._pump(min(deadline, _now() + pause))
+            pause = min(pause * 1.5, 0.2)  # a look at every process is not free
+        return True
+
+    def _write_result(self, reason: str) -> int:
+        status = self._wait_status
+        number = os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None
+        code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        attempt.write_json(
+            self._folder / attempt.RESULT,
+            {
+                "rc": code,
+                "signal": number,
+                "signal_name": _signal_name(number),
+                "reason": reason,
+                "wall_seconds": _now() - self._started,
+                "cpu_seconds": used.ru_utime + used.ru_stime,
+                "peak_memory_bytes": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+                "killed": list(self._killed.values()),
+                "started_at": self._started_at,
+                "finished_at": _utc(),
+                "log_truncated": self._log.truncated,
+            },
+        )
+        return code if code is not None else 128 + (number or 0)
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the attempt in the folder `arguments[0]`; see the module's docstring."""
+    folder = Path(arguments[0]).absolute()
+    detached = len(arguments) > 1
+    if detached:
+        lock = int(arguments[1])
+        os.set_inheritable(lock, False)
+        if os.fork():
+            os._exit(0)  # who submitted waits for this one, and never owns the runner
+    else:
+        lock = attempt.hold(folder)
+    sys.excepthook = _record_crash(folder)
+    try:
+        runner = Runner(folder)
+        runner.start()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        os.close(lock)  # before the report: whoever reads that may try again at once
+        _report({"error": str(error) or type(error).__name__}, detached)
+        return 1
+    _report({"pid": os.getpid()}, detached)
+    return runner.finish()
+
+
+def _report(value: dict[str, object], detached: bool) -> None:
+    line = (json.dumps(value) + "\n").encode()
+    if not detached:
+        if "error" in value:
+            os.write(2, line)
+        return
+    with contextlib.suppress(BrokenPipeError):  # the submitter has died; the run goes on
+        os.write(1, line)
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    os.close(null)
+
+
+def _record_crash(
+    folder: Path,
+) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:
+    def hook(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+        attempt.write_text(folder / attempt.CRASH, "".join(traceback.format_exception(kind, error, where)))
+
+    return hook
+
+
+def _signal_name(number: int | None) -> str | None:
+    if number is None:
+        return None
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
+
+
+def _now() -> float:
+    # The system's own monotonic clock: comparable between processes, untouched when the date is set.
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+def _utc() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    # No clean-up can hang the exit: all that matters is on disk.
+    os._exit(code)

@@ -1,0 +1,115 @@
+"""Single Steps from the command line: wait for a job with progress, then say what came of it."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+
+from rich.console import Console
+from rich.status import Status as Spinner
+from rich.table import Table
+
+from ..loop import status as loop_status
+from ..loop.errors import OutOfOrder
+from ..loop.project import Project
+from ..loop.starting import accept_rules
+from ..loop.state import derive
+from ..tools import StepResult
+
+_POLL_SECONDS = 0.2
+
+
+def console() -> Console:
+    """Where results go; plain text where it is no terminal."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def present_version(project: Project) -> int:
+    """The loop's present version. Raises `OutOfOrder` before the start."""
+    state = derive(project, project.rules())
+    if state.loop is None:
+        raise OutOfOrder("no loop has been started", hint="run: progressive-training start")
+    return state.cur
+
+
+def finish(project: Project, step: Callable[[], StepResult], arguments: argparse.Namespace) -> int:
+    """Calls the Step until its job has ended, unless detached; prints its message or, asked for, its JSON."""
+    result = step()
+    detach: bool = getattr(arguments, "detach", False)
+    with _spinner(result, quiet=arguments.json or detach) as spinner:
+        while result.state == "running" and not detach:
+            time.sleep(_POLL_SECONDS)
+            if spinner is not None and result.job is not None:
+                spinner.update(result.job.line)
+            result = step()
+    if arguments.json:
+        sys.stdout.write(result.model_dump_json(indent=1, exclude_none=True) + "\n")
+    else:
+        show(result)
+    return 3 if result.state == "failed" else 0
+
+
+def _spinner(result: StepResult, *, quiet: bool) -> AbstractContextManager[Spinner | None]:
+    error = Console(stderr=True, highlight=False)
+    if quiet or result.state != "running" or not error.is_terminal:
+        return nullcontext()
+    return error.status("starting")
+
+
+def show(result: StepResult) -> None:
+    """The message, the failure's cause, and the next command."""
+    out = console()
+    out.print(result.message, markup=False)
+    if result.failure is not None:
+        if result.failure.trace:
+            out.print(result.failure.trace, markup=False, style="dim")
+        out.print(f"Advice: {result.failure.advice}", markup=False)
+    findings: Iterable[str] = getattr(result, "findings", ())
+    for finding in findings:
+        out.print(f"- {finding}", markup=False)
+    if result.next is not None:
+        out.print(f"Next: {result.next.tool} ({result.next.why})", markup=False, style="dim")
+
+
+def status(project: Project, *, as_json: bool) -> int:
+    """One screen: where the loop stands and what each version reached."""
+    view = loop_status.status(project)
+    if as_json:
+        sys.stdout.write(view.model_dump_json(indent=1) + "\n")
+        return 0
+    out = console()
+    dataset = f", data set {view.dataset_id}" if view.dataset_id else ""
+    out.print(f"version {view.version} of at most {view.max_versions}, phase {view.phase}{dataset}", markup=False)
+    if view.rules_changed:
+        changed = f"{view.rules_changed} changed since the start; go on with: progressive-training rules accept"
+        out.print(changed, style="yellow", markup=False)
+    if view.versions:
+        out.print(_table(view))
+    if view.report:
+        out.print(f"Report: {view.report}/", markup=False)
+    if view.next:
+        out.print(f"Next: {view.next.tool} ({view.next.why})", markup=False)
+    return 0
+
+
+def _table(view: loop_status.Status) -> Table:
+    names = list(dict.fromkeys(metric.name for version in view.versions for metric in version.metrics))
+    names.sort(key=lambda name: name != view.primary_metric)
+    shown = names[:3]
+    table = Table(box=None, pad_edge=False)
+    for heading in ("version", "status", *shown, "changed"):
+        table.add_column(heading, justify="right" if heading in shown else "left", overflow="ellipsis", no_wrap=True)
+    for version in view.versions:
+        values = {metric.name: f"{metric.value:.4f}" for metric in version.metrics}
+        cells = (values.get(name, "") for name in shown)
+        table.add_row(version.version_id, version.status, *cells, ", ".join(version.symbols))
+    return table
+
+
+def accept(project: Project) -> int:
+    """Pins changed rules; the user's own word, so it is on the command line and no tool."""
+    changed = accept_rules(project)
+    told = f"{changed}: accepted; the loop goes on under the new text." if changed else "Nothing changed."
+    console().print(told, markup=False)
+    return 0

@@ -1,0 +1,39 @@
+"""What the tests of the loop share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.projects import FOLDER_NAME, At, Folder, Shelf, make_project
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
+    return Shelf(tmp_path_factory.mktemp("shelf"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Folder]:
+    """A project in which no loop has been started."""
+    made = make_project(tmp_path / FOLDER_NAME)
+    yield made
+    made.end_jobs()
+
+
+@pytest.fixture
+def at(tmp_path: Path, shelf: Shelf) -> Iterator[At]:
+    """`at("scored")` is a project whose loop is so far; see support.projects.STAGES."""
+    copied: list[Folder] = []
+
+    def copy(stage: str) -> Folder:
+        copied.append(shelf.copy(stage, tmp_path / FOLDER_NAME))
+        return copied[-1]
+
+    yield copy
+    for one in copied:
+        one.end_jobs()
