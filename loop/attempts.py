@@ -1,11 +1,13 @@
 """The attempts of a version: numbered folders with the job, its log and outcome, the plan and the verdict."""
 
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .errors import RunError
+from .errors import LoopError
 from .project import Project
 from .receipts import EvalPlan, Plan, Repair, Verdict, load, save
 from .running.job import Job, JobStatus
@@ -46,12 +48,8 @@ class Attempt:
         return self.project.executor.poll(self.path)
 
     def submit(self, job: Job) -> None:
-        """Raises `RunError`; nothing of the attempt is left then."""
-        try:
-            self.project.executor.submit(self.path, job)
-        except RunError:
-            self.project.workspace.tree.remove(self.relative)
-            raise
+        """Raises `RunError`."""
+        self.project.executor.submit(self.path, job)
 
     @property
     def plan(self) -> Plan | None:
@@ -86,9 +84,14 @@ def attempts(project: Project, cur: int, kind: JobKind) -> list[Attempt]:
     return [Attempt(project, cur, kind, number) for number in numbers]
 
 
-def new_attempt(project: Project, cur: int, kind: JobKind) -> Attempt:
-    """The next attempt, with its folder made; call it with the lock held."""
+@contextmanager
+def new_attempt(project: Project, cur: int, kind: JobKind) -> Generator[Attempt]:
+    """The next attempt, to be submitted within; nothing of it is left if that raises. Call it with the lock held."""
     before = attempts(project, cur, kind)
     attempt = Attempt(project, cur, kind, before[-1].number + 1 if before else 1)
     project.workspace.tree.make_folder(attempt.relative)
-    return attempt
+    try:
+        yield attempt
+    except (LoopError, OSError):
+        project.workspace.tree.remove(attempt.relative)
+        raise

@@ -1,20 +1,21 @@
 """The current script + one action + a diff -> the next version's script, and a failed version's repair (N1, T4)."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
 from . import intents, journal
 from .attempts import attempts
+from .deltas import compare
 from .errors import DocumentError, GuardError
-from .guard import check_action, check_change, check_rules
+from .guard import check_action, check_budget, check_change, check_rules
 from .header import with_header
 from .integrity import require_authored
 from .patches import FilePatch, apply_patch, parse_diff
 from .project import Project
 from .receipts import ActionReceipt, NextReceipt, Repair
 from .rules import Rules
-from .scripts import Script, decode_script, local_imports, with_version
+from .scripts import Changes, Script, decode_script, local_imports, symbol_shapes, with_version
 from .state import action_receipt, derive, next_receipt, require
 from .training import check_script
 from .workspace import version_id
@@ -50,9 +51,7 @@ def author_next_version(project: Project, cur: int, diff: str) -> tuple[NextRece
         return receipt, False
 
 
-def _next_script(
-    project: Project, rules: Rules, cur: int, action: ActionReceipt, diff: str
-) -> tuple[str, NextReceipt]:
+def _next_script(project: Project, rules: Rules, cur: int, action: ActionReceipt, diff: str) -> tuple[str, NextReceipt]:
     workspace = project.workspace
     name, following = workspace.script(cur), workspace.script(cur + 1)
     old = _read(project, name)
@@ -60,6 +59,7 @@ def _next_script(
     new = Script.parse(applied.text, name)
     changes = check_change(old, new, rules)
     check_action(changes, action.where, name)
+    check_budget(old, new, rules.file.loop_config.max_changed_statements)
     text, _ = with_version(applied.text, old=version_id(cur), new=version_id(cur + 1))
     text = with_header(
         text,
@@ -71,10 +71,24 @@ def _next_script(
         script_sha256=_sha256(text),
         diff=applied.diff,
         symbols=changes.symbols,
-        notes=applied.notes,
+        notes=(*applied.notes, *repeated(project, rules, cur, new, changes)),
         at=journal.now(),
     )
     return text, receipt
+
+
+def repeated(project: Project, rules: Rules, cur: int, new: Script, changes: Changes) -> Iterator[str]:
+    """Says which earlier version had changed the same symbols to the same code, and what came of it."""
+    for number in project.workspace.versions():
+        earlier = next_receipt(project, number)
+        if earlier is None or number >= cur or set(earlier.symbols) != set(changes.symbols):
+            continue
+        name = project.workspace.script(number + 1)
+        if symbol_shapes(_read(project, name), changes.symbols) != symbol_shapes(new, changes.symbols):
+            continue
+        comparison = compare(project, rules, number + 1)
+        moves = [f"{one.name} {one.reference} -> {one.value}" for one in comparison.to_previous] if comparison else []
+        yield f"{version_id(number + 1)} had tried the same ({', '.join(moves) or 'it has no score'})"
 
 
 def _only_patch(diff: str, name: str, following: str) -> FilePatch:
@@ -120,9 +134,7 @@ def repair_version(
         workspace = project.workspace
         script = workspace.script(cur)
         kept = {f"{workspace.authored}/{script}": texts[script]} if script in texts else {}
-        intents.commit(
-            workspace, new={}, changed=texts | kept, records={f"{tried[-1].relative}/repair.json": repair}
-        )
+        intents.commit(workspace, new={}, changed=texts | kept, records={f"{tried[-1].relative}/repair.json": repair})
         journal.record(workspace, "repaired", version_id(cur), files=", ".join(sorted(texts)))
         return repair, False
 

@@ -2,7 +2,7 @@
 
 import ast
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import cast
@@ -48,6 +48,12 @@ def changed_statements(old: Script, new: Script) -> int:
     before, after = list(_flat(old.tree, 0)), list(_flat(new.tree, 0))
     steps = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
     return sum(max(i2 - i1, j2 - j1) for tag, i1, i2, j1, j2 in steps if tag != "equal")
+
+
+def symbol_shapes(script: Script, names: Sequence[str]) -> dict[str, list[str]]:
+    """What each of these symbols is in the script, comparable between scripts; one that it lacks is left out."""
+    shapes = _shapes(script.tree)
+    return {name: shapes[name] for name in names if name in shapes}
 
 
 def _shapes(tree: ast.Module) -> dict[str, list[str]]:

@@ -19,7 +19,7 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[
 
 
 def clean(text: str, limit: int) -> str:
-    """Without terminal sequences; control, bidirectional and zero-width characters shown as escapes; cut in the middle."""
+    """Without terminal sequences, with invisible characters shown as escapes, and cut in the middle."""
     plain = _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", _ANSI.sub("", text.replace("\r\n", "\n")))
     if len(plain) <= limit:
         return plain

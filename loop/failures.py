@@ -76,7 +76,7 @@ def process_failure(outcome: Outcome | None, log: str, *, limit_minutes: float |
         name = "SIGKILL; often the kernel's out-of-memory killer" if outcome.signal == 9 else "SIGTERM"
         return Failure("killed", f"ended by a signal from outside ({name})", trace)
     if outcome.signal is not None:
-        return Failure("code error", f"crashed with signal {outcome.signal}: {cause}", trace)
+        return Failure("code error", f"crashed with {outcome.signal_name or f'signal {outcome.signal}'}: {cause}", trace)
     if _DIVERGED.search(cause):
         return Failure("diverged", cause, trace)
     return Failure("code error", f"exit code {outcome.rc}: {cause}", trace)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from .errors import GuardError, RuleViolation
 from .fixed import Clash, clashes, dynamic_overrides, removed
 from .rules import Rules
-from .scripts import Changes, Script, changed_symbols
+from .scripts import Changes, Script, changed_statements, changed_symbols
 
 _EVALUATION = re.compile(r"eval_score|infer_samples|03_eval|result-analysis|action-extract|\.progressive-training")
 
@@ -64,6 +64,17 @@ def check_action(changes: Changes, where: Sequence[str], script: str) -> None:
             f"the diff also changes {', '.join(outside)}, and the action's where is {', '.join(sorted(where))}",
             where=script,
             hint="leave those parts as they are: one version is exactly one action away from its parent",
+        )
+
+
+def check_budget(old: Script, new: Script, most: int) -> None:
+    """Raises `GuardError` for a change of more statements than `loop_config.max_changed_statements`."""
+    count = changed_statements(old, new)
+    if count > most:
+        raise GuardError(
+            f"the diff changes {count} statements, and loop_config.max_changed_statements is {most}",
+            where=new.name,
+            hint="make the action smaller, so that its effect can be told; the user may raise the limit",
         )
 
 

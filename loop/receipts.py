@@ -58,6 +58,7 @@ class EvalPlan(Record):
 
     fingerprint: str
     checkpoint_sha256: str
+    accepting: bool
 
 
 class Plan(Record):
@@ -91,9 +92,23 @@ class Repair(Record):
 
 
 class Metric(Record):
+    """`"0.75"` is no number and `"yes"` no truth value: an evaluator writes these."""
+
+    model_config = ConfigDict(strict=True)
+
     name: Annotated[str, Field(min_length=1)]
     value: Annotated[float, Field(allow_inf_nan=False)]
     higher_is_better: bool
+
+
+class Acceptance(Record):
+    """The evaluator was tried and accepted: from now on it and the data set stay as they are."""
+
+    files: dict[str, str] = Field(description="03_eval.py and its local imports -> sha256")
+    dataset_sha256: str
+    spread: float
+    warnings: tuple[str, ...]
+    at: str
 
 
 class TrainReceipt(Record):

@@ -27,6 +27,7 @@ class _Section(BaseModel):
 class LoopConfig(_Section):
     max_versions: Annotated[int, Field(ge=1, le=999_999)] = 10
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
+    max_changed_statements: Annotated[int, Field(ge=1, le=100_000)] = 60
     max_train_minutes: Annotated[float, Field(gt=0, strict=False)] | None = None
     max_eval_minutes: Annotated[float, Field(gt=0, strict=False)] | None = None
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .changes import Changes, changed_statements, changed_symbols
+from .changes import Changes, changed_statements, changed_symbols, symbol_shapes
 from .errors import ScriptError
 from .local_imports import local_imports
 from .source import MAIN, MODULE, Constant, Script, Symbol, SymbolKind, bindings, decode_script, read_script
@@ -27,6 +27,7 @@ __all__ = [
     "decode_script",
     "local_imports",
     "read_script",
+    "symbol_shapes",
     "with_version",
 ]
 

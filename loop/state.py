@@ -140,7 +140,8 @@ def _training_state(project: Project, rules: Rules, loop: LoopFile, cur: int) ->
     tried = attempts(project, cur, "train")
     last = tried[-1] if tried else None
     verdict = last.verdict if last else None
-    count = len(tried)
+    # Whoever cancels a run has not seen it fail.
+    count = sum(attempt.verdict is None or attempt.verdict.kind != "cancelled" for attempt in tried)
     if last is None:
         return LoopState("train", cur, NextStep("run_train", cur, "it is not trained yet"), loop)
     if verdict is None or verdict.status == "PASS":  # PASS without a receipt: a crash in between; collected again

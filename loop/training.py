@@ -5,7 +5,7 @@ from typing import Literal
 
 from . import journal
 from .artifacts import CHECKPOINTS, evaluation_outputs, missing, sha256, touched, used_values
-from .attempts import Attempt, new_attempt
+from .attempts import Attempt, attempts, new_attempt
 from .curves import read_curves
 from .errors import RuleViolation
 from .failures import Failure, process_failure
@@ -100,33 +100,34 @@ def _start(project: Project, rules: Rules, state: LoopState) -> Attempt:
     require_authored(project, cur)
     check_script(Script.parse(_script_text(project, cur), workspace.script(cur)), rules)
     python = project.interpreter(rules)
-    attempt = new_attempt(project, cur, "train")
-    snapshot = take_snapshot(project, cur)
-    artifacts = workspace.artifacts(cur)
-    # Whatever lies there is not this attempt's: kept aside, so that a stale checkpoint is never taken for a new one.
-    discard_artifacts(project, attempt)
-    write_retry_report(project, cur)
-    attempt.save_plan(
-        Plan(
-            script_sha256=snapshot[workspace.script(cur)],
-            snapshot=snapshot,
-            evaluation_outputs=evaluation_outputs(workspace.tree),
+    with new_attempt(project, cur, "train") as attempt:
+        # Whatever lies there is not this attempt's: kept aside, so that a stale checkpoint is never taken for a new one.
+        discard_artifacts(project, attempt)
+        snapshot = take_snapshot(project, cur)
+        write_retry_report(project, cur)
+        attempt.save_plan(
+            Plan(
+                script_sha256=snapshot[workspace.script(cur)],
+                snapshot=snapshot,
+                evaluation_outputs=evaluation_outputs(workspace.tree),
+            )
         )
-    )
-    workspace.tree.make_folder(artifacts)
+        attempt.submit(_job(project, rules, attempt, python))
+    journal.record(workspace, "train_started", version_id(cur), attempt=attempt.number)
+    return attempt
+
+
+def _job(project: Project, rules: Rules, attempt: Attempt, python: str) -> Job:
     minutes = rules.file.loop_config.max_train_minutes
-    job = Job(
+    return Job(
         kind="train",
-        version_id=version_id(cur),
+        version_id=version_id(attempt.cur),
         attempt=attempt.number,
-        argv=(python, workspace.script(cur)),
-        cwd=str(workspace.root),
+        argv=(python, project.workspace.script(attempt.cur)),
+        cwd=str(project.workspace.root),
         env=project.environment(rules),
         timeout_seconds=None if minutes is None else minutes * 60,
     )
-    journal.record(workspace, "train_started", version_id(cur), attempt=attempt.number)
-    attempt.submit(job)
-    return attempt
 
 
 def check_script(script: Script, rules: Rules) -> None:
@@ -180,6 +181,15 @@ def fail(project: Project, attempt: Attempt, failure: Failure, wall: float | Non
         project.workspace, "train_failed", version_id(attempt.cur), attempt=attempt.number, kind=failure.kind
     )
     return TrainStatus("failed", attempt.number, verdict=verdict)
+
+
+def revoke(project: Project, cur: int, failure: Failure) -> None:
+    """Takes a finished training back: its receipt goes, and its last attempt counts as failed."""
+    last = attempts(project, cur, "train")[-1]
+    wall = last.verdict.wall_seconds if last.verdict else None
+    last.save_verdict(failure.verdict(wall))
+    project.workspace.tree.remove(project.workspace.receipt(cur, "train"))
+    fail(project, last, failure, wall)
 
 
 def _failure(project: Project, rules: Rules, attempt: Attempt, status: JobStatus) -> Failure | None:

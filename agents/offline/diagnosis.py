@@ -84,7 +84,10 @@ def _shape(train: list[float], val: list[float], scores: Scores) -> tuple[Verdic
         return "overfit", "Training goes on lowering its own loss while the validation loss has turned upwards."
     if len(val) >= 2 and _recent_gain(val) > _STILL_FALLING:
         if gap <= _GAP:
-            return "underfit", "Training ends before the loss has levelled off, and the two losses are close together."
+            return (
+                "underfit",
+                "Training ends before the loss has levelled off, with the validation loss not far above the other.",
+            )
         return "healthy", "The validation loss still falls, though the training loss runs ahead of it."
     if gap > _GAP:
         return "overfit", "The validation loss has levelled off well above the training loss."

@@ -1,8 +1,8 @@
 """What a torch checkpoint says of itself, and a copy of it with disordered weights, without running any of it.
 
-Standard library only, Python 3.9: the evaluation child reads this in the user's interpreter. The pickle inside is read
-with every class replaced by a stand-in that does nothing, which is stricter than `torch.load(weights_only=True)`: also a
-checkpoint whose hyper-parameters are objects of the script can be read.
+Standard library only, Python 3.9: the evaluation child runs this in the user's interpreter. The pickle inside is read
+with every class replaced by a stand-in that does nothing. That is stricter than `torch.load(weights_only=True)`, and a
+checkpoint whose hyper-parameters are objects of the script can be read all the same.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import array
 import io
 import pickle
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 MAX_PICKLE_BYTES = 256 << 20
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# A checkpoint's content has no type before it is looked at.
+
 # Element size by storage class; what isn't floating point (counters, indices) stays in order.
 _FLOATING = {"FloatStorage": "I", "HalfStorage": "H", "BFloat16Storage": "H", "DoubleStorage": "Q"}
 _SIGN = {"I": 1 << 31, "H": 1 << 15, "Q": 1 << 63}

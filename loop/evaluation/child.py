@@ -34,7 +34,7 @@ def main() -> int:
         return _run(plan, runs[0])
     # `import torch` and the like in the parent, which does no more than that: forking after a computation can hang.
     _preload(Path(plan["evaluator"]))
-    codes = []
+    codes: list[int | None] = []
     for number, run in enumerate(runs):
         if run["disordered"] and not _disorder(checkpoints, plan, run):
             codes.append(None)
@@ -88,7 +88,7 @@ def _run_apart(plan: dict[str, Any], run: dict[str, Any], number: int) -> int:
             code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
             if isinstance(end.code, str):
                 sys.stderr.write(end.code + "\n")
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - the forked child must end here, whatever the evaluator raised
             traceback.print_exc()
         finally:
             sys.stdout.flush()

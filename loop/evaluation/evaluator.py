@@ -1,6 +1,7 @@
 """03_eval.py: put there once, by our template or by the agent, and from the first score on left as it is (E1)."""
 
 import hashlib
+import re
 
 from .. import journal
 from ..errors import EvaluationError, OutOfOrder
@@ -18,8 +19,8 @@ def has_evaluator(project: Project) -> bool:
 
 
 def task_family(task_type: str | None) -> str | None:
-    """"classification" or "regression" for the usual spellings of either; None for what no template serves."""
-    words = (task_type or "").replace("-", "_").split("_")
+    """ "classification" or "regression" for the usual spellings of either; None for what no template serves."""
+    words = re.findall(r"[^\W_]+", task_type or "")
     return next((family for family in TEMPLATE_TASKS if family in words), None)
 
 

@@ -1,24 +1,26 @@
 """An evaluation: run apart from the project, checked, then published whole (E1-E4, R2)."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from .. import journal
+from .. import journal, training
 from ..artifacts import sha256
 from ..attempts import Attempt, attempts, new_attempt
 from ..errors import EvaluationError, GuardError, OutOfOrder
 from ..failures import Failure, process_failure
 from ..project import Project
-from ..receipts import EvalPlan, EvalReceipt, LoopFile, TrainReceipt, Verdict, save
+from ..receipts import Acceptance, EvalPlan, EvalReceipt, LoopFile, TrainReceipt, Verdict, save
 from ..rules import Rules
-from ..running.job import Job, JobStatus
+from ..running.job import JobStatus
 from ..running.logs import tail
 from ..state import derive, eval_receipt, require, train_receipt
-from ..workspace import EVAL_SCRIPT, version_id
-from .protocol import fingerprint
+from ..workspace import version_id
+from .acceptance import RECEIPT, acceptance, dataset_digest, judge, require_protocol
+from .jobs import OUT, SCRATCH, prepare, trial
+from .protocol import evaluator_hashes, fingerprint
+from .recorded import checkpoint_clashes, unreadable
 from .scores import Evaluated, check_output
-from .stage import make_stage
 
 _LOG_TAIL_BYTES = 16_384
 
@@ -52,6 +54,7 @@ def evaluate(project: Project, cur: int, *, again: bool = False) -> EvalStatus:
         if loop is None or trained is None:
             raise OutOfOrder(f"version {cur} is not trained", hint="call next_step")
         project.require_unchanged_rules(rules, loop)
+        require_protocol(project, loop)
         attempt = _open_attempt(project, cur) or _start(project, rules, loop, cur, trained)
         status = attempt.status()
         if status.state == "running":
@@ -65,41 +68,15 @@ def _open_attempt(project: Project, cur: int) -> Attempt | None:
 
 
 def _start(project: Project, rules: Rules, loop: LoopFile, cur: int, trained: TrainReceipt) -> Attempt:
-    workspace = project.workspace
     plan = EvalPlan(
-        fingerprint=fingerprint(project, rules, loop), checkpoint_sha256=_require_weights(project, cur, trained)
+        fingerprint=fingerprint(project, rules, loop),
+        checkpoint_sha256=_require_weights(project, cur, trained),
+        accepting=acceptance(project) is None,
     )
-    attempt = new_attempt(project, cur, "eval")
-    attempt.save_plan(plan)
-    stage, out = attempt.path / "stage", attempt.path / "out"
-    make_stage(workspace.root, workspace.tree.path(workspace.snapshot(cur)), stage)
-    workspace.tree.make_folder(f"{attempt.relative}/out")
-    minutes = rules.file.loop_config.max_eval_minutes
-    arguments = {
-        "version": version_id(cur),
-        "project": str(workspace.root),
-        "source": str(stage),
-        "checkpoint": str(workspace.tree.path(f"{workspace.artifacts(cur)}/best.ckpt")),
-        "out": str(out),
-        "samples": str(rules.file.eval_config.infer_samples),
-        "seed": str(rules.file.seed),
-        "dataset-id": loop.dataset_id,
-    }
-    job = Job(
-        kind="eval",
-        version_id=version_id(cur),
-        attempt=attempt.number,
-        # -I: neither the project's json.py nor its sitecustomize stands in for a module that scores.
-        argv=(
-            *(project.interpreter(rules), "-I", "-B", str(workspace.root / EVAL_SCRIPT)),
-            *(f"--{name}={value}" for name, value in arguments.items()),
-        ),
-        cwd=str(stage),
-        env=project.environment(rules),
-        timeout_seconds=None if minutes is None else minutes * 60,
-    )
-    journal.record(workspace, "eval_started", version_id(cur), attempt=attempt.number)
-    attempt.submit(job)
+    with new_attempt(project, cur, "eval") as attempt:
+        attempt.save_plan(plan)
+        attempt.submit(prepare(project, rules, loop, attempt, plan))
+    journal.record(project.workspace, "eval_started", version_id(cur), attempt=attempt.number)
     return attempt
 
 
@@ -125,32 +102,69 @@ def _settle(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, st
     failure = process_failure(status.outcome, tail(attempt.log, _LOG_TAIL_BYTES), limit_minutes=limit)
     if plan is None:
         failure = failure or Failure("lost", "it was never started: the server ended in between", "")
-    if failure is None:
+    if failure is None and plan is not None:
+        if found := checkpoint_clashes(attempt, rules):
+            said = "; ".join(str(clash) for clash in found)
+            return _revoke(project, attempt, Failure("rule violation", f"its checkpoint says: {said}", ""), wall)
         try:
-            evaluated = check_output(
-                project.workspace.tree,
-                f"{attempt.relative}/out",
-                dataset_id=loop.dataset_id,
-                val_samples=loop.val_samples,
-                wanted=rules.metric_names,
-                primary=rules.file.eval_config.primary_metric,
-                most=rules.file.eval_config.infer_samples,
-            )
-            assert plan is not None, "an attempt without a plan has failed"
+            evaluated = _checked(project, rules, loop, attempt, plan)
             return EvalStatus("done", attempt.number, receipt=_publish(project, attempt, plan, evaluated))
         except EvaluationError as error:
             failure = Failure("invalid score", f"{error.where}: {error.what}", "")
+    assert failure is not None, "an attempt without a plan has failed"
+    return _fail(project, attempt, failure, wall)
+
+
+def _fail(project: Project, attempt: Attempt, failure: Failure, wall: float | None) -> EvalStatus:
     verdict = failure.verdict(wall)
     attempt.save_verdict(verdict)
-    project.workspace.tree.remove(f"{attempt.relative}/stage")
+    for leftover in SCRATCH:
+        project.workspace.tree.remove(f"{attempt.relative}/{leftover}")
     journal.record(project.workspace, "eval_failed", version_id(attempt.cur), attempt=attempt.number, kind=failure.kind)
     return EvalStatus("failed", attempt.number, verdict=verdict)
+
+
+def _revoke(project: Project, attempt: Attempt, failure: Failure, wall: float | None) -> EvalStatus:
+    """What only the checkpoint could tell: the training broke a rule, so it counts as failed after all (T1, T4)."""
+    status = _fail(project, attempt, failure, wall)
+    training.revoke(project, attempt.cur, failure)
+    return status
+
+
+def _checked(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, plan: EvalPlan) -> Evaluated:
+    """The output, once it is whole and the evaluator is accepted."""
+    tree, primary = project.workspace.tree, rules.file.eval_config.primary_metric
+    evaluated = check_output(
+        tree,
+        f"{attempt.relative}/{OUT}",
+        dataset_id=loop.dataset_id,
+        val_samples=loop.val_samples,
+        wanted=rules.metric_names,
+        primary=primary,
+        most=rules.file.eval_config.infer_samples,
+    )
+    if sha256(tree, f"{project.workspace.artifacts(attempt.cur)}/best.ckpt") != plan.checkpoint_sha256:
+        raise EvaluationError("was changed while it was scored", where="best.ckpt", hint="put the trained file back")
+    warnings = (*evaluated.warnings, *unreadable(attempt))
+    if plan.accepting:
+        spread, found_warnings = judge(tree, trial(attempt), evaluated, primary)
+        accepted = Acceptance(
+            files=evaluator_hashes(project),
+            dataset_sha256=dataset_digest(project, loop),
+            spread=spread,
+            warnings=found_warnings,
+            at=journal.now(),
+        )
+        save(tree, RECEIPT, accepted)
+        journal.record(project.workspace, "evaluator_accepted", files=", ".join(accepted.files))
+        warnings = (*warnings, *found_warnings)
+    return replace(evaluated, warnings=warnings)
 
 
 def _publish(project: Project, attempt: Attempt, plan: EvalPlan, evaluated: Evaluated) -> EvalReceipt:
     """Copies the checked output into place; the receipt comes last, so a crash in between publishes again."""
     workspace, cur = project.workspace, attempt.cur
-    tree, artifacts, out = workspace.tree, workspace.artifacts(cur), f"{attempt.relative}/out"
+    tree, artifacts, out = workspace.tree, workspace.artifacts(cur), f"{attempt.relative}/{OUT}"
     score = evaluated.score.model_copy(update={"created_at": journal.now()})
     samples, shown = tree.read(f"{out}/samples.jsonl", limit=4 << 30), f"{artifacts}/infer_samples"
     tree.write(workspace.sample_scores(cur), samples)
@@ -172,7 +186,7 @@ def _publish(project: Project, attempt: Attempt, plan: EvalPlan, evaluated: Eval
     )
     save(tree, workspace.receipt(cur, "eval"), receipt)
     attempt.save_verdict(Verdict(status="PASS", summary="scored", at=journal.now()))
-    for leftover in ("stage", "out"):
+    for leftover in SCRATCH:
         tree.remove(f"{attempt.relative}/{leftover}")
     journal.record(workspace, "scored", version_id(cur), attempt=attempt.number)
     return receipt

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, NoReturn
 
@@ -15,6 +16,8 @@ from ..rules import describe
 
 _HINT = "correct 03_eval.py through write_eval (docs/contract.md says what it must leave)"
 _MAX_SAMPLE_BYTES = 4 << 30
+# A metric that was summed in single precision is its samples' mean to about this.
+_ROUNDING = 1e-4
 
 
 class Score(BaseModel):
@@ -52,12 +55,10 @@ def check_output(
     if val_samples is not None and score.num_samples != val_samples:
         told = f"num_samples is {score.num_samples}, and stats.json says the validation set has {val_samples}"
         _refuse(f"{out}/eval_score.json", told)
-    samples = _check_samples(tree, f"{out}/samples.jsonl")
-    if samples != score.num_samples:
-        told = f"it has {samples} lines, and eval_score.json says num_samples {score.num_samples}"
-        _refuse(f"{out}/samples.jsonl", told)
+    means = _sample_means(tree, f"{out}/samples.jsonl", score.num_samples)
+    score, warnings = _with_means(score, means, f"{out}/samples.jsonl")
     shown = _check_infer_samples(tree, f"{out}/infer_samples", most)
-    warnings = [f"metric {name!r} was not computed" for name in wanted if name not in names]
+    warnings += [f"metric {name!r} was not computed" for name in wanted if name not in names]
     if primary not in names:
         warnings.append(f"primary_metric {primary!r} is not among the metrics: this version ranks last")
     return Evaluated(score, shown, tuple(warnings))
@@ -99,32 +100,61 @@ def _read(tree: Tree, where: str) -> bytes:
         raise EvaluationError(error.what, where=where, hint=_HINT) from error
 
 
-def _check_samples(tree: Tree, where: str) -> int:
+def _with_means(score: Score, means: Mapping[str, float], where: str) -> tuple[Score, list[str]]:
+    """The score with each metric that its samples can vouch for replaced by their mean.
+
+    A metric that is not that mean is refused. Only a loss may differ, since some average by weight: that is a warning.
+    """
+    metrics: list[Metric] = []
+    warnings: list[str] = []
+    for metric in score.metrics:
+        mean = means.get(metric.name)
+        if mean is not None and math.isclose(mean, metric.value, rel_tol=_ROUNDING, abs_tol=_ROUNDING):
+            metrics.append(metric.model_copy(update={"value": mean}))
+            continue
+        if mean is not None and metric.name != "loss":
+            _refuse(where, f"the mean of its {metric.name!r} is {mean:.6g}, eval_score.json says {metric.value:.6g}")
+        if mean is not None:
+            warnings.append(f"loss is {metric.value:.6g}, and the mean of its samples {mean:.6g}")
+        metrics.append(metric)
+    return score.model_copy(update={"metrics": metrics}), warnings
+
+
+def _sample_means(tree: Tree, where: str, samples: int) -> dict[str, float]:
+    """The mean of each score that every sample has. Refuses another count of lines, and an id that comes twice."""
     ids: set[str] = set()
+    sums: dict[str, list[float]] = {}
     try:
         with tree.opened(where) as handle, os.fdopen(os.dup(handle), "rb") as file:
             if os.fstat(handle).st_size > _MAX_SAMPLE_BYTES:
                 _refuse(where, "is larger than 4 GiB")
             for number, line in enumerate(file, 1):
-                ids.add(_sample_id(line, f"{where}:{number}"))
+                identity, scores = _sample(line, f"{where}:{number}")
+                ids.add(identity)
                 if len(ids) != number:
                     _refuse(f"{where}:{number}", "this id stands there twice")
+                for name, value in scores.items():
+                    sums.setdefault(name, []).append(value)
     except FileNotFoundError as error:
         raise EvaluationError("was not written", where=where, hint=_HINT) from error
-    return len(ids)
+    if len(ids) != samples:
+        _refuse(where, f"it has {len(ids)} lines, and eval_score.json says num_samples {samples}")
+    return {name: math.fsum(values) / samples for name, values in sums.items() if len(values) == samples}
 
 
-def _sample_id(line: bytes, where: str) -> str:
+def _sample(line: bytes, where: str) -> tuple[str, dict[str, float]]:
     content = parse_strict(line, where)
     if not isinstance(content, dict) or not isinstance(content.get("id"), str):
         _refuse(where, 'is not an object with an "id" string')
     scores = content.get("scores")
     if not isinstance(scores, dict):
         _refuse(where, 'has no "scores" object')
+    found: dict[str, float] = {}
     for name, value in scores.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             _refuse(where, f"the score {name!r} is not a finite number")
-    return str(content["id"])
+        found[name] = float(value)
+    return str(content["id"]), found
 
 
 def _check_infer_samples(tree: Tree, where: str, most: int) -> int:

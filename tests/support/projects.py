@@ -234,8 +234,8 @@ class Folder:
         return Project(self.root, **others)
 
     def contents(self) -> dict[str, bytes]:
-        """Every file and what it holds; not the lock and who held it last, and no cache of hashes."""
-        left_out = (f"{STATE}/lock", f"{STATE}/.gitignore", f"{STATE}/cache/")
+        """Every file and what it holds; of the server's own, not the lock, and nothing that counts only with a receipt."""
+        left_out = tuple(f"{STATE}/{name}" for name in ("lock", ".gitignore", "cache/", "snapshots/"))
         files = {path.relative_to(self.root).as_posix(): path for path in self.root.rglob("*") if path.is_file()}
         return {name: path.read_bytes() for name, path in files.items() if not name.startswith(left_out)}
 

@@ -1,0 +1,140 @@
+"""An evaluator is tried once before its first score counts, and is left as it is from then on.
+
+It must give the same score twice, and another one (or none) for the same weights in disorder: an evaluator that ignores
+the model is refused.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..errors import EvaluationError, GuardError
+from ..files import Tree
+from ..project import Project
+from ..receipts import Acceptance, LoopFile, load
+from ..workspace import EVAL_SCRIPT, STATE
+from .protocol import dataset_manifest, evaluator_hashes
+from .scores import Evaluated, parse_strict
+
+RECEIPT = f"{STATE}/receipts/evaluator.json"
+_HINT = "correct 03_eval.py through write_eval"
+# Two runs on one machine agree to the last bit or nearly so; what differs more is another measurement.
+_SAME = 1e-9
+_TOLERATED = 1e-3
+
+
+def acceptance(project: Project) -> Acceptance | None:
+    return load(project.workspace.tree, RECEIPT, Acceptance)
+
+
+def dataset_digest(project: Project, loop: LoopFile) -> str:
+    manifest = dataset_manifest(project, loop.dataset_id)
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def protocol_change(project: Project, loop: LoopFile) -> str | None:
+    """Which of the evaluator and the data set is no longer what was accepted; None if neither or nothing was."""
+    accepted = acceptance(project)
+    if accepted is None:
+        return None
+    try:
+        present = evaluator_hashes(project)
+    except EvaluationError:
+        present = {}
+    changed = sorted(name for name in {*present, *accepted.files} if present.get(name) != accepted.files.get(name))
+    if dataset_digest(project, loop) != accepted.dataset_sha256:
+        changed.append(f"the data set {loop.dataset_id}")
+    return ", ".join(changed) or None
+
+
+def require_protocol(project: Project, loop: LoopFile) -> None:
+    """Raises `GuardError` if the evaluator or the data changed after the evaluator was accepted."""
+    if changed := protocol_change(project, loop):
+        raise GuardError(
+            f"{changed} changed since the first score; scores compare only under one protocol",
+            hint="ask the user to undo the change, or to run `progressive-training protocol accept`, "
+            "after which every version is scored again",
+        )
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The three runs of an acceptance, as the child left them: folders, and exit codes (None: not run)."""
+
+    first: str
+    again: str
+    disordered: str
+    codes: tuple[int | None, ...]
+
+
+def judge(tree: Tree, trial: Trial, evaluated: Evaluated, primary: str) -> tuple[float, tuple[str, ...]]:
+    """The spread between two runs, and warnings. Raises `EvaluationError` if the evaluator can't be accepted."""
+    again_code, disordered_code = (*trial.codes, None, None)[1:3]
+    if again_code != 0:
+        raise EvaluationError("fails when it is run a second time", where=EVAL_SCRIPT, hint=_HINT)
+    first = {metric.name: metric.value for metric in evaluated.score.metrics}
+    spread = _spread(first, _metrics(tree, trial.again))
+    if spread > _TOLERATED:
+        raise EvaluationError(
+            f"scores the same weights differently each time (up to {spread:.2g} apart, relative)",
+            where=EVAL_SCRIPT,
+            hint=f"{_HINT}: fix every seed, and score without dropout or sampling",
+        )
+    warnings = [f"two runs of the evaluator differ by {spread:.2g} (relative)"] if spread > _SAME else []
+    if disordered_code is None:
+        return spread, (*warnings, "the checkpoint holds no weights that could be put in disorder")
+    if disordered_code == 0:
+        warnings += _require_moved(tree, trial, first, primary)
+    return spread, tuple(warnings)
+
+
+def _require_moved(tree: Tree, trial: Trial, first: Mapping[str, float], primary: str) -> list[str]:
+    moved = _metrics(tree, trial.disordered)
+    if primary in first and moved.get(primary) != first[primary]:
+        return []
+    ignored = EvaluationError(
+        "gives the same score for the weights in disorder, so it doesn't measure the model",
+        where=EVAL_SCRIPT,
+        hint=f"{_HINT}: load --checkpoint into the model and score its predictions",
+    )
+    before, after = _sample_scores(tree, trial.first), _sample_scores(tree, trial.disordered)
+    if primary in first and before == after:
+        raise ignored
+    if moved == first and before == after:
+        raise ignored
+    # A model that always says the same class may keep its accuracy by luck; its losses can't.
+    return [f"{primary} stayed the same for weights in disorder; only other scores moved"]
+
+
+def _metrics(tree: Tree, out: str) -> dict[str, float]:
+    where = f"{out}/eval_score.json"
+    try:
+        content = parse_strict(tree.read(where), where)
+    except FileNotFoundError as error:
+        raise EvaluationError("was not written", where=where, hint=_HINT) from error
+    metrics = content.get("metrics") if isinstance(content, dict) else None
+    found: dict[str, float] = {}
+    for metric in metrics if isinstance(metrics, list) else []:
+        if isinstance(metric, dict) and isinstance(value := metric.get("value"), int | float):
+            found[str(metric.get("name"))] = float(value)
+    return found
+
+
+def _sample_scores(tree: Tree, out: str) -> str:
+    """A digest of every sample's scores, without what may differ between runs."""
+    digest = hashlib.sha256()
+    try:
+        for line in tree.read(f"{out}/samples.jsonl", limit=4 << 30).splitlines():
+            digest.update(json.dumps(json.loads(line).get("scores"), sort_keys=True).encode())
+    except FileNotFoundError:
+        return ""
+    return digest.hexdigest()
+
+
+def _spread(first: Mapping[str, float], again: Mapping[str, float]) -> float:
+    """The largest relative difference of any metric; infinite if one is missing."""
+    if first.keys() != again.keys():
+        return math.inf
+    return max((abs(first[name] - again[name]) / max(abs(first[name]), 1e-12) for name in first), default=math.inf)

@@ -1,0 +1,82 @@
+"""An evaluation as a job: the staged version, the child's plan, and where its runs leave what they found."""
+
+import json
+import shutil
+from pathlib import Path
+
+from ..attempts import Attempt
+from ..project import Project
+from ..receipts import EvalPlan, LoopFile
+from ..rules import Rules
+from ..running.job import Job
+from ..workspace import EVAL_SCRIPT, version_id
+from .acceptance import Trial
+from .stage import make_stage
+
+OUT, AGAIN, DISORDERED = "out", "out-again", "out-disordered"
+CHECKPOINTS, RUNS = "checkpoints.json", "runs.json"
+# What is of no more use once a score is published.
+SCRATCH = ("stage", OUT, AGAIN, DISORDERED, "disordered.ckpt")
+_HERE = Path(__file__).resolve().parent
+
+
+def prepare(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, plan: EvalPlan) -> Job:
+    """Lays the attempt out and returns its job. No code of the project runs in its place."""
+    workspace, cur = project.workspace, attempt.cur
+    stage = attempt.path / "stage"
+    make_stage(workspace.root, workspace.tree.path(workspace.snapshot(cur)), stage)
+    artifacts = workspace.tree.path(workspace.artifacts(cur))
+    best = str(artifacts / "best.ckpt")
+    runs = [_run(attempt, OUT, best)]
+    if plan.accepting:
+        spoilt = str(attempt.path / "disordered.ckpt")
+        runs += [_run(attempt, AGAIN, best), {**_run(attempt, DISORDERED, spoilt), "disordered": True}]
+    # The child's code is copied beside the attempt: the user's interpreter may lack this package, or have another one.
+    for name in ("child.py", "checkpoints.py"):
+        shutil.copyfile(_HERE / name, attempt.path / name)
+    content = {
+        "evaluator": str(workspace.root / EVAL_SCRIPT),
+        "arguments": {
+            "version": version_id(cur),
+            "project": str(workspace.root),
+            "source": str(stage),
+            "samples": rules.file.eval_config.infer_samples,
+            "seed": rules.file.seed,
+            "dataset-id": loop.dataset_id,
+        },
+        "runs": runs,
+        "checkpoints": {"best.ckpt": best, "last.ckpt": str(artifacts / "last.ckpt")},
+        "checkpoints_out": str(attempt.path / CHECKPOINTS),
+        "runs_out": str(attempt.path / RUNS),
+    }
+    where = f"{attempt.relative}/eval.json"
+    workspace.tree.write(where, json.dumps(content, ensure_ascii=False, indent=1).encode())
+    minutes = rules.file.loop_config.max_eval_minutes
+    python = project.interpreter(rules)
+    return Job(
+        kind="eval",
+        version_id=version_id(cur),
+        attempt=attempt.number,
+        # -I: neither the project's json.py nor its sitecustomize stands in for a module that scores.
+        argv=(python, "-I", "-B", str(attempt.path / "child.py"), str(workspace.tree.path(where))),
+        cwd=str(stage),
+        env=project.environment(rules),
+        timeout_seconds=None if minutes is None else minutes * 60,
+    )
+
+
+def _run(attempt: Attempt, name: str, checkpoint: str) -> dict[str, str | bool]:
+    folder = f"{attempt.relative}/{name}"
+    attempt.project.workspace.tree.make_folder(folder)
+    return {"out": str(attempt.path / name), "checkpoint": checkpoint, "disordered": False}
+
+
+def trial(attempt: Attempt) -> Trial:
+    """The runs of an acceptance, as the child recorded them."""
+    codes = json.loads(attempt.project.workspace.tree.read(f"{attempt.relative}/{RUNS}"))
+    return Trial(
+        first=f"{attempt.relative}/{OUT}",
+        again=f"{attempt.relative}/{AGAIN}",
+        disordered=f"{attempt.relative}/{DISORDERED}",
+        codes=tuple(codes),
+    )

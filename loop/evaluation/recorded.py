@@ -1,0 +1,38 @@
+"""What the checkpoints say that training used, against what the rules fix (T1)."""
+
+import json
+from collections.abc import Mapping
+from typing import cast
+
+from ..attempts import Attempt
+from ..fixed import Clash, recorded_clashes, synonyms
+from ..rules import Rules
+from .jobs import CHECKPOINTS
+
+
+def checkpoint_clashes(attempt: Attempt, rules: Rules) -> tuple[Clash, ...]:
+    """Hyper-parameters of best.ckpt and the number of epochs that last.ckpt has seen, where a rule says otherwise."""
+    try:
+        content = attempt.project.workspace.tree.read(f"{attempt.relative}/{CHECKPOINTS}")
+    except FileNotFoundError:
+        return ()
+    said = cast(Mapping[str, Mapping[str, object]], json.loads(content))
+    found: list[Clash] = []
+    for name, values in said.items():
+        parameters = cast(Mapping[str, object], values.get("hyper_parameters") or {})
+        found += recorded_clashes(parameters, rules.fixed, source=name, extra=rules.file.synonyms)
+    epoch = said.get("last.ckpt", {}).get("epoch")
+    wanted = next((rule for rule in rules.fixed if rule.name.lower() in synonyms("epochs")), None)
+    if wanted is not None and type(wanted.value) is int and type(epoch) is int and epoch + 1 != wanted.value:
+        found.append(Clash(wanted.rule, wanted.value, f"{epoch + 1} epochs", "last.ckpt"))
+    return tuple(dict.fromkeys(found))
+
+
+def unreadable(attempt: Attempt) -> tuple[str, ...]:
+    """Checkpoints whose own record could not be read, as warnings."""
+    try:
+        content = attempt.project.workspace.tree.read(f"{attempt.relative}/{CHECKPOINTS}")
+    except FileNotFoundError:
+        return ()
+    said = cast(Mapping[str, Mapping[str, object]], json.loads(content))
+    return tuple(f"{name}: {values['unreadable']}" for name, values in said.items() if "unreadable" in values)

@@ -1,0 +1,131 @@
+"""Steps 3 and 4: an analysis whose facts are the server's, and exactly one action that keeps the rules."""
+
+import re
+from typing import Any
+
+import pytest
+from support.projects import ACTION, ANALYSIS, At, connected
+
+pytestmark = pytest.mark.anyio
+ANALYSIS_FILE = "Models/Artifacts/v001/result-analysis.md"
+ACTION_FILE = "Models/Artifacts/v001/action-extract.md"
+
+
+@pytest.mark.requirement("A1")
+async def test_an_analysis_holds_the_agents_judgement_beside_the_servers_facts(at: At) -> None:
+    folder = at("scored")
+    async with connected(folder) as agent:
+        brief = await agent.brief()
+        assert "accuracy" in brief and "Learning curves" in brief and "Hardest samples" in brief
+        await agent.analyse()
+    text = folder.read(ANALYSIS_FILE)
+    titles = ["Summary", "Metric deltas", "Evidence", "Hypotheses", "Next focus candidates"]
+    assert re.findall(r"^## (.*)$", text, re.M) == titles
+    assert "This is the first version." in text and ANALYSIS["summary"] in text
+    assert "- learning rate\n- another start" in text
+
+
+@pytest.mark.requirement("A1")
+async def test_the_second_analysis_compares_with_the_first_from_the_published_scores(at: At) -> None:
+    folder = at("finished")
+    text = folder.read("Models/Artifacts/v002/result-analysis.md")
+    assert "v001 → v002" in text
+    assert "| **accuracy** | 0.75 | 0.95 | +0.2 | better |" in text
+
+
+@pytest.mark.requirement("A1")
+@pytest.mark.parametrize(
+    ("edit", "flag"),
+    [
+        (("LEARNING_RATE = 0.2", "LEARNING_RATE = 0.1"), "regression: accuracy 0.75 -> 0.65"),
+        (("LEARNING_RATE = 0.2", "LEARNING_RATE = 0.2001"), "plateau: accuracy stayed at 0.75"),
+    ],
+)
+async def test_regressions_and_plateaus_are_named(at: At, edit: tuple[str, str], flag: str) -> None:
+    folder = at("acted")
+    async with connected(folder) as agent:
+        await agent.author(1, edit)
+        await agent.train(2)
+        await agent.score(2)
+        assert flag in await agent.brief()
+        await agent.analyse(2)
+    assert flag in folder.read("Models/Artifacts/v002/result-analysis.md")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{"summary": " "}, {"evidence": ""}, {"hypotheses": []}, {"next_focus_candidates": ["x", " "]}, {"summary": "x" * 8001}],
+)
+async def test_an_analysis_that_lacks_a_part_is_refused(at: At, parts: dict[str, Any]) -> None:
+    folder = at("scored")
+    async with connected(folder) as agent:
+        text = await agent.refused("write_analysis", version=1, **{**ANALYSIS, **parts})
+        assert next(iter(parts)) in text
+        await agent.analyse()
+
+
+@pytest.mark.requirement("X1")
+async def test_an_action_extract_holds_exactly_one_action_with_all_its_parts(at: At) -> None:
+    folder = at("analysed")
+    async with connected(folder) as agent:
+        brief = await agent.brief()
+        assert "- LEARNING_RATE = 0.2 (constant" in brief and ANALYSIS["summary"] in brief
+        await agent.act(deferred=["another start"])
+    text = folder.read(ACTION_FILE)
+    assert re.findall(r"^## (.*)$", text, re.M) == ["Selected Action", "Deferred Candidates"]
+    parts = ["Goal", "Change", "Where", "Expected impact", "Risk", "Verification"]
+    assert re.findall(r"^### (.*)$", text, re.M) == parts
+    assert "- `LEARNING_RATE`" in text and "- another start" in text
+
+
+@pytest.mark.requirement("X1")
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"goal": ""}, "goal"),
+        ({"change": " "}, "change"),
+        ({"risk": "\n"}, "risk"),
+        ({"expected_impact": ""}, "expected_impact"),
+        ({"verification": ""}, "verification"),
+        ({"where": []}, "where"),
+        ({"where": ["Net.forward"]}, "Net.forward"),
+        ({"where": ["LEARNING_RATE", "learning rate"]}, "It has: "),
+    ],
+)
+async def test_an_action_that_lacks_a_part_or_names_no_symbol_is_refused(
+    at: At, parts: dict[str, Any], words: str
+) -> None:
+    folder = at("analysed")
+    async with connected(folder) as agent:
+        text = await agent.refused("write_action", version=1, **{**ACTION, **parts})
+        assert words in text
+        await agent.act()
+
+
+@pytest.mark.requirement("C2", "C3", "X2")
+@pytest.mark.parametrize(
+    ("symbol", "rule"),
+    [
+        ("EPOCHS", "training_config.epochs"),
+        ("BATCH_SIZE", "training_config.batch_size"),
+        ("SEED", "seed"),
+        ("+MAX_EPOCHS", "training_config.epochs"),
+    ],
+)
+async def test_an_action_on_what_the_rules_fix_is_refused_and_may_be_chosen_anew(at: At, symbol: str, rule: str) -> None:
+    folder = at("analysed")
+    async with connected(folder) as agent:
+        text = await agent.refused("write_action", version=1, **{**ACTION, "where": [symbol]})
+        assert f"{rule} = " in text and "next best" in text
+        await agent.act()
+
+
+async def test_documents_written_twice_stay_as_they_were_first(at: At) -> None:
+    folder = at("acted")
+    before = folder.contents()
+    async with connected(folder) as agent:
+        again = await agent.analyse(summary="Another view.")
+        assert again["already_done"]
+        action = await agent.act(goal="Another goal")
+        assert action["already_done"] and ACTION["goal"] in action["message"]
+    assert folder.contents() == before
