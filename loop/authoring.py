@@ -10,6 +10,7 @@ from .deltas import compare
 from .errors import DocumentError, GuardError
 from .guard import check_action, check_budget, check_change, check_rules
 from .header import with_header
+from .intact import require_intact
 from .integrity import require_authored
 from .patches import FilePatch, apply_patch, parse_diff
 from .project import Project
@@ -32,9 +33,7 @@ def author_next_version(project: Project, cur: int, diff: str) -> tuple[NextRece
         state = derive(project, rules)
         if 1 <= cur <= state.cur and (receipt := next_receipt(project, cur)):
             return receipt, True
-        require(state, "author_next_version", cur, "author")
-        assert state.loop is not None, "require() lets only a started loop through"
-        project.require_unchanged_rules(rules, state.loop)
+        require_intact(project, rules, require(state, "author_next_version", cur, "author"))
         require_authored(project, cur)
         action = action_receipt(project, cur)
         assert action is not None, "the phase says that an action is selected"
@@ -121,7 +120,7 @@ def repair_version(
         tried = attempts(project, cur, "train") if 1 <= cur <= state.cur else []
         if state.phase == "train" and cur == state.cur and tried and (repair := tried[-1].repair):
             return repair, True
-        require(state, "repair_version", cur, "repair")
+        require_intact(project, rules, require(state, "repair_version", cur, "repair"))
         require_authored(project, cur)
         texts, real_diff = _repaired(project, rules, cur, diff)
         repair = Repair(

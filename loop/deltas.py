@@ -78,7 +78,7 @@ def compare(project: Project, rules: Rules, cur: int) -> Comparison | None:
         to_best=to_best,
         latency_ms=receipt.latency_ms,
         previous_latency_ms=previous.latency_ms if previous else None,
-        flags=_flags(to_previous, to_best),
+        flags=(*_flags(to_previous, to_best), *_protocol_flag(receipt, previous)),
     )
 
 
@@ -96,6 +96,12 @@ def _delta(metric: Metric, reference: Metric | None, rules: Rules) -> Delta:
     else:
         direction = "better" if better(metric, reference) else "worse"
     return Delta(metric.name, metric.value, reference.value, metric.value - reference.value, direction, primary)
+
+
+def _protocol_flag(receipt: EvalReceipt, previous: EvalReceipt | None) -> tuple[str, ...]:
+    if previous is None or previous.fingerprint == receipt.fingerprint:
+        return ()
+    return ("the previous version was scored under another protocol; the report scores all alike",)
 
 
 def _flags(to_previous: tuple[Delta, ...], to_best: tuple[Delta, ...]) -> tuple[str, ...]:

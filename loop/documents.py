@@ -9,6 +9,7 @@ from . import journal
 from .deltas import Comparison, compare, delta_table
 from .errors import DocumentError, RuleViolation
 from .fixed import synonyms
+from .intact import require_intact
 from .project import Project
 from .receipts import ActionReceipt, AnalysisReceipt, save
 from .rules import Rules
@@ -51,7 +52,8 @@ def write_analysis(project: Project, cur: int, analysis: Analysis) -> tuple[Anal
         state = derive(project, rules)
         if 1 <= cur <= state.cur and (receipt := analysis_receipt(project, cur)):
             return receipt, True
-        require(state, "write_analysis", cur, "analysis")
+        loop = require(state, "write_analysis", cur, "analysis")
+        require_intact(project, rules, loop)
         _require_text(summary=analysis.summary, evidence=analysis.evidence)
         _require_list(hypotheses=analysis.hypotheses, next_focus_candidates=analysis.next_focus_candidates)
         comparison = compare(project, rules, cur)
@@ -77,7 +79,8 @@ def write_action(project: Project, cur: int, action: Action) -> tuple[ActionRece
         state = derive(project, rules)
         if 1 <= cur <= state.cur and (receipt := action_receipt(project, cur)):
             return receipt, True
-        require(state, "write_action", cur, "action")
+        loop = require(state, "write_action", cur, "action")
+        require_intact(project, rules, loop)
         _require_text(
             goal=action.goal,
             change=action.change,

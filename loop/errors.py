@@ -5,6 +5,7 @@
     ├── RuleViolation         a change or a run conflicts with what the user fixed
     ├── ProjectError          the project lacks something, or holds something unusable
     │   └── UnsafePath        a symlink, FIFO or escape where a plain file is expected
+    ├── UserDecision          only the user may decide to go on: rules, evaluator or data changed in mid-loop
     ├── OutOfOrder            the call is not legal in the present state
     ├── ScriptError           a training script can't be read or understood
     ├── DiffError             a diff doesn't apply
@@ -15,6 +16,8 @@
 
 Anything else that escapes is a bug, and is shown as one.
 """
+
+from typing import Literal
 
 
 class LoopError(Exception):
@@ -48,6 +51,18 @@ class ProjectError(LoopError):
 
 class UnsafePath(ProjectError):
     """A path is not the plain file or folder that it must be."""
+
+
+class UserDecision(LoopError):
+    """The user's rules, the evaluator or the data changed in mid-loop; only the user may decide to go on.
+
+    `subject` is what `progressive-training SUBJECT accept` accepts.
+    """
+
+    def __init__(self, what: str, *, subject: Literal["rules", "protocol"], after: str = "") -> None:
+        self.subject: Literal["rules", "protocol"] = subject
+        hint = f"ask the user to undo the change or to run: progressive-training {subject} accept{after}"
+        super().__init__(what, hint=hint)
 
 
 class OutOfOrder(LoopError):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from .errors import ProjectError
-from .receipts import Record
+from .receipts import Record, dump
 from .workspace import Workspace
 
 
@@ -35,7 +35,7 @@ def commit(
     intent = Intent(
         new=dict(new),
         changed=dict(changed),
-        records={name: record.model_dump_json(indent=2) + "\n" for name, record in records.items()},
+        records={name: dump(record) for name, record in records.items()},
     )
     name = f"{workspace.staging}/{uuid.uuid4().hex}.json"
     workspace.tree.write(name, intent.model_dump_json().encode())

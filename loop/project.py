@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from . import intents, journal
-from .errors import ProjectError, RuleViolation
+from .errors import ProjectError, UserDecision
 from .receipts import LoopFile, load
 from .rules import Rules, read_rules
 from .running.executor import Executor
@@ -60,12 +60,10 @@ class Project:
         return " and ".join(changed) or None
 
     def require_unchanged_rules(self, rules: Rules, loop: LoopFile) -> None:
-        """Raises `RuleViolation` if the user's files changed since the loop started or a person last accepted them."""
+        """Raises `UserDecision` if the user's files changed since the loop started or a person last accepted them."""
         if changed := self.rules_change(rules, loop):
-            raise RuleViolation(
-                f"{changed} changed since this loop started; only the user may decide to go on",
-                hint="ask the user to undo the change or to run: progressive-training rules accept",
-            )
+            told = f"{changed} changed since this loop started; only the user may decide to go on"
+            raise UserDecision(told, subject="rules")
 
     @contextmanager
     def mutation(self) -> Generator[None]:

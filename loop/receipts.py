@@ -1,8 +1,9 @@
 """What each finished Step leaves: the receipts, from which phase and next step are derived, and never the reverse."""
 
+import hashlib
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from .errors import ProjectError
 from .files import Tree
@@ -119,6 +120,7 @@ class TrainReceipt(Record):
     epochs: int | None
     wall_seconds: float
     peak_memory_bytes: int | None
+    monitors: tuple[str, ...] = Field(default=(), description="what checkpointing or early stopping looks at")
     warnings: tuple[str, ...] = ()
     at: str
 
@@ -126,7 +128,6 @@ class TrainReceipt(Record):
 class EvalReceipt(Record):
     attempt: int
     fingerprint: str
-    score_sha256: str
     checkpoint_sha256: str
     num_samples: int
     metrics: tuple[Metric, ...]
@@ -180,15 +181,38 @@ def load(tree: Tree, relative: str, model: type[R]) -> R | None:
         data = tree.read(relative)
     except FileNotFoundError:
         return None
+    damaged = ProjectError(
+        "is damaged or was edited by hand",
+        where=relative,
+        hint="restore it from a backup, or delete it: the step that wrote it is then done again",
+    )
     try:
-        return model.model_validate_json(data)
+        sealed = _Sealed.model_validate_json(data)
+        record = model.model_validate(sealed.record)
     except ValidationError as error:
-        raise ProjectError(
-            "is damaged or was edited by hand",
-            where=relative,
-            hint="restore it from a backup, or delete it: the step that wrote it is then done again",
-        ) from error
+        raise damaged from error
+    if _seal(record) != sealed.seal:
+        raise damaged
+    return record
 
 
 def save(tree: Tree, relative: str, record: Record) -> None:
-    tree.write(relative, (record.model_dump_json(indent=2) + "\n").encode())
+    tree.write(relative, dump(record).encode())
+
+
+def dump(record: Record) -> str:
+    """The record as it stands on disk, with its seal.
+
+    The seal shows edits and damage. It is no secret: a process that means to forge a record can.
+    """
+    sealed = _Sealed(record=record.model_dump(mode="json"), seal=_seal(record))
+    return sealed.model_dump_json(indent=2) + "\n"
+
+
+class _Sealed(Record):
+    record: dict[str, JsonValue]
+    seal: str
+
+
+def _seal(record: Record) -> str:
+    return hashlib.sha256(record.model_dump_json().encode()).hexdigest()

@@ -8,6 +8,8 @@ from .artifacts import read_object
 from .baseline import BASELINE_FOLDER, PATCH_REPORT, prepare
 from .dataset import DatasetStats, choose_dataset, read_stats
 from .errors import OutOfOrder
+from .evaluation.acceptance import RECEIPT as ACCEPTANCE
+from .evaluation.acceptance import protocol_change
 from .project import Project
 from .receipts import LoopFile, StartReceipt, load
 from .state import derive
@@ -86,6 +88,26 @@ def start_loop(project: Project, dataset_id: str | None = None, patch: str | Non
         )
         journal.record(workspace, "loop_started", version_id(1), dataset_id=choice_id)
         return Started(loop, stats, 1, findings, False, has_spec)
+
+
+def accept_protocol(project: Project) -> str | None:
+    """Lets a changed evaluator or data set stand; only a person may call it. What changed, or None if nothing did.
+
+    The evaluator is tried anew at the next evaluation, and the report scores every version again.
+    Raises `OutOfOrder` before the start.
+    """
+    with project.mutation():
+        loop = project.loop()
+        if loop is None:
+            raise OutOfOrder("no loop has been started, so there is no protocol yet", hint="run: start")
+        changed = protocol_change(project, loop)
+        if changed:
+            project.workspace.tree.remove(ACCEPTANCE)
+            stats = read_stats(project.workspace, loop.dataset_id)
+            renewed = loop.model_copy(update={"val_samples": stats.val_samples, "task_type": stats.task_type})
+            intents.commit(project.workspace, new={}, changed={}, records={project.workspace.loop_file: renewed})
+            journal.record(project.workspace, "protocol_accepted", changed=changed)
+        return changed
 
 
 def accept_rules(project: Project) -> str | None:

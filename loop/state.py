@@ -172,10 +172,10 @@ def _evaluation_state(project: Project, loop: LoopFile, cur: int) -> LoopState:
     return LoopState("evaluate", cur, NextStep("run_eval", cur, "it is trained, and not yet scored"), loop)
 
 
-def require(state: LoopState, tool: str, version: int, *phases: Phase) -> None:
-    """Raises `OutOfOrder`, saying the present state and the legal next call, unless `tool` is legal now."""
-    if state.phase in phases and version == state.cur:
-        return
+def require(state: LoopState, tool: str, version: int, *phases: Phase) -> LoopFile:
+    """The loop. Raises `OutOfOrder`, saying the present state and the legal next call, unless `tool` is legal now."""
+    if state.loop is not None and state.phase in phases and version == state.cur:
+        return state.loop
     if state.phase == "start":
         situation = "no loop has been started"
     elif version != state.cur:

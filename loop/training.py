@@ -10,6 +10,7 @@ from .curves import read_curves
 from .errors import RuleViolation
 from .failures import Failure, process_failure
 from .fixed import clashes, dynamic_overrides, synonyms
+from .intact import require_intact
 from .integrity import require_authored
 from .project import Project
 from .receipts import Plan, TrainReceipt, Verdict, save
@@ -95,7 +96,7 @@ def _script_text(project: Project, cur: int) -> str:
 
 def _start(project: Project, rules: Rules, state: LoopState) -> Attempt:
     assert state.loop is not None, "require() lets only a started loop through"
-    project.require_unchanged_rules(rules, state.loop)
+    require_intact(project, rules, state.loop)
     cur, workspace = state.cur, project.workspace
     require_authored(project, cur)
     check_script(Script.parse(_script_text(project, cur), workspace.script(cur)), rules)
@@ -183,6 +184,13 @@ def fail(project: Project, attempt: Attempt, failure: Failure, wall: float | Non
     return TrainStatus("failed", attempt.number, verdict=verdict)
 
 
+def _monitors(project: Project, cur: int) -> tuple[str, ...]:
+    """What the script chooses its best checkpoint by; validation loss is the normal case, and on record."""
+    script = Script.parse(_script_text(project, cur), project.workspace.script(cur))
+    found = (setting.value for setting in settings(script) if setting.name == "monitor")
+    return tuple(dict.fromkeys(value for value in found if isinstance(value, str)))
+
+
 def revoke(project: Project, cur: int, failure: Failure) -> None:
     """Takes a finished training back: its receipt goes, and its last attempt counts as failed."""
     last = attempts(project, cur, "train")[-1]
@@ -238,6 +246,7 @@ def _receipt(project: Project, rules: Rules, attempt: Attempt, status: JobStatus
         epochs=None if curves is None or curves.last_epoch is None else curves.last_epoch + 1,
         wall_seconds=outcome.wall_seconds or 0.0,
         peak_memory_bytes=outcome.peak_memory_bytes,
+        monitors=_monitors(project, attempt.cur),
         warnings=tuple(warnings),
         at=journal.now(),
     )

@@ -15,12 +15,13 @@ from mcp.server.mcpserver.utilities.func_metadata import ArgModelBase, FuncMetad
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, create_model
 
-from ..loop.errors import LoopError
+from ..loop.errors import LoopError, UserDecision
 from ..loop.project import Project
 from ..loop.rules import describe
 from ..loop.state import next_call
 from ..tools import STEPS, Step, StepResult
 from ..tools.results import where_now
+from .asking import ask
 from .prompts import add_prompts
 from .resources import add_resources
 
@@ -90,7 +91,15 @@ class StepTool(Tool):
         wait_seconds = values.pop("wait_seconds", 0)
         call = partial(self._step.function, self._project, **values)
         try:
-            result = await _waited(self._project, call, wait_seconds, context)
+            try:
+                result = await _waited(self._project, call, wait_seconds, context)
+            except UserDecision as decision:
+                answer = await ask(self._project, decision, context)
+                if not isinstance(answer, bool):
+                    return answer
+                if not answer:
+                    raise
+                result = await _waited(self._project, call, wait_seconds, context)
         except LoopError as error:
             # An error that names no way on gets the one that is always right.
             return await self._error(str(error), with_next=error.hint is None)

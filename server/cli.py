@@ -101,6 +101,9 @@ def _add_steps(add: AddParser) -> None:
     report.add_argument("--stop-reason", metavar="TEXT", help="end the loop now, and why")
     rules = _command(add, "rules", _rules, "show the user's rules, or accept changed ones")
     rules.add_argument("action", nargs="?", choices=["show", "accept"], default="show")
+    protocol = _command(add, "protocol", _protocol, "accept an evaluator or data set that changed in mid-loop")
+    protocol.add_argument("action", choices=["accept"])
+    _project_option(protocol)
     for parser in (train, evaluate, cancel):
         parser.add_argument("number", nargs="?", type=_positive, metavar="VERSION", help="default: the present version")
     for parser in (status, start, train, evaluate, cancel, report, rules):
@@ -195,13 +198,21 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _rules(arguments: argparse.Namespace) -> int:
+    from ..loop.starting import accept_rules
     from ..tools import read_rules
     from .commands import accept, finish
 
     project = project_of(arguments)
     if arguments.action == "accept":
-        return accept(project)
+        return accept(project, accept_rules)
     return finish(project, lambda: read_rules(project), arguments)
+
+
+def _protocol(arguments: argparse.Namespace) -> int:
+    from ..loop.starting import accept_protocol
+    from .commands import accept
+
+    return accept(project_of(arguments), accept_protocol)
 
 
 if __name__ == "__main__":

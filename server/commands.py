@@ -13,7 +13,6 @@ from rich.table import Table
 from ..loop import status as loop_status
 from ..loop.errors import OutOfOrder
 from ..loop.project import Project
-from ..loop.starting import accept_rules
 from ..loop.state import derive
 from ..tools import StepResult
 
@@ -107,9 +106,9 @@ def _table(view: loop_status.Status) -> Table:
     return table
 
 
-def accept(project: Project) -> int:
-    """Pins changed rules; the user's own word, so it is on the command line and no tool."""
-    changed = accept_rules(project)
+def accept(project: Project, accept_change: Callable[[Project], str | None]) -> int:
+    """Lets a change stand; the user's own word, so it is on the command line and no tool."""
+    changed = accept_change(project)
     told = f"{changed}: accepted; the loop goes on under the new text." if changed else "Nothing changed."
     console().print(told, markup=False)
     return 0

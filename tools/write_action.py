@@ -23,10 +23,10 @@ def write_action(
 ) -> StepResult:
     """Write action-extract.md: exactly ONE low-risk action that keeps the user's rules."""
     action = documents.Action(goal, change, tuple(where), expected_impact, risk, verification, tuple(deferred or ()))
-    _, already_done = documents.write_action(project, version, action)
+    receipt, already_done = documents.write_action(project, version, action)
     state, following = where_now(project)
     return StepResult(
-        message=f"{version_id(version)}'s one action is selected: {goal[:300]}",
+        message=f"{version_id(version)}'s one action is selected: {receipt.goal[:300]}",
         phase=state.phase,
         version=version,
         already_done=already_done,

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..errors import EvaluationError, GuardError
+from ..errors import EvaluationError, UserDecision
 from ..files import Tree
 from ..project import Project
 from ..receipts import Acceptance, LoopFile, load
@@ -50,13 +50,10 @@ def protocol_change(project: Project, loop: LoopFile) -> str | None:
 
 
 def require_protocol(project: Project, loop: LoopFile) -> None:
-    """Raises `GuardError` if the evaluator or the data changed after the evaluator was accepted."""
+    """Raises `UserDecision` if the evaluator or the data changed after the evaluator was accepted."""
     if changed := protocol_change(project, loop):
-        raise GuardError(
-            f"{changed} changed since the first score; scores compare only under one protocol",
-            hint="ask the user to undo the change, or to run `progressive-training protocol accept`, "
-            "after which every version is scored again",
-        )
+        told = f"{changed} changed since the first score, and scores compare only under one protocol"
+        raise UserDecision(told, subject="protocol", after="; every version is then scored again")
 
 
 @dataclass(frozen=True)

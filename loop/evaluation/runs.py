@@ -1,6 +1,5 @@
 """An evaluation: run apart from the project, checked, then published whole (E1-E4, R2)."""
 
-import json
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -9,6 +8,7 @@ from ..artifacts import sha256
 from ..attempts import Attempt, attempts, new_attempt
 from ..errors import EvaluationError, GuardError, OutOfOrder
 from ..failures import Failure, process_failure
+from ..intact import require_intact, score_bytes
 from ..project import Project
 from ..receipts import Acceptance, EvalPlan, EvalReceipt, LoopFile, TrainReceipt, Verdict, save
 from ..rules import Rules
@@ -16,7 +16,7 @@ from ..running.job import JobStatus
 from ..running.logs import tail
 from ..state import derive, eval_receipt, require, train_receipt
 from ..workspace import version_id
-from .acceptance import RECEIPT, acceptance, dataset_digest, judge, require_protocol
+from .acceptance import RECEIPT, acceptance, dataset_digest, judge
 from .jobs import OUT, SCRATCH, prepare, trial
 from .protocol import evaluator_hashes, fingerprint
 from .recorded import checkpoint_clashes, unreadable
@@ -53,8 +53,7 @@ def evaluate(project: Project, cur: int, *, again: bool = False) -> EvalStatus:
         trained = train_receipt(project, cur)
         if loop is None or trained is None:
             raise OutOfOrder(f"version {cur} is not trained", hint="call next_step")
-        project.require_unchanged_rules(rules, loop)
-        require_protocol(project, loop)
+        require_intact(project, rules, loop)
         attempt = _open_attempt(project, cur) or _start(project, rules, loop, cur, trained)
         status = attempt.status()
         if status.state == "running":
@@ -171,12 +170,9 @@ def _publish(project: Project, attempt: Attempt, plan: EvalPlan, evaluated: Eval
     tree.remove(shown)
     if evaluated.infer_samples:
         tree.copy(f"{out}/infer_samples", shown)
-    text = json.dumps(score.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n"
-    tree.write(f"{artifacts}/eval_score.json", text.encode())
     receipt = EvalReceipt(
         attempt=attempt.number,
         fingerprint=plan.fingerprint,
-        score_sha256=sha256(tree, f"{artifacts}/eval_score.json"),
         checkpoint_sha256=plan.checkpoint_sha256,
         num_samples=score.num_samples,
         metrics=tuple(score.metrics),
@@ -184,6 +180,7 @@ def _publish(project: Project, attempt: Attempt, plan: EvalPlan, evaluated: Eval
         created_at=score.created_at,
         warnings=evaluated.warnings,
     )
+    tree.write(f"{artifacts}/eval_score.json", score_bytes(receipt, score.dataset_id))
     save(tree, workspace.receipt(cur, "eval"), receipt)
     attempt.save_verdict(Verdict(status="PASS", summary="scored", at=journal.now()))
     for leftover in SCRATCH:

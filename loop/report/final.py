@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from .. import intents, journal
-from ..artifacts import sha256
 from ..attempts import attempts
 from ..deltas import primary_metric
 from ..errors import EvaluationError, OutOfOrder
 from ..evaluation.protocol import fingerprint
 from ..evaluation.runs import evaluate
+from ..intact import require_intact
 from ..project import Project
 from ..receipts import ReportReceipt
 from ..rules import Rules
@@ -86,6 +86,9 @@ def advance(project: Project, stop_reason: str | None) -> Rescoring | ReportData
         assert receipt is not None, "done means that there is a report"
         return receipt
     reason = _reason(state, stop_reason)
+    assert state.loop is not None, "a loop that can end was started"
+    with project.mutation():
+        require_intact(project, rules, state.loop)
     stale = _stale(project, rules, state)
     if stale:
         status = evaluate(project, stale[0], again=True)
@@ -113,7 +116,7 @@ def _reason(state: LoopState, stop_reason: str | None) -> str:
 
 
 def _stale(project: Project, rules: Rules, state: LoopState) -> list[int]:
-    """Scored versions whose score is of another protocol, or was edited by hand."""
+    """Scored versions whose score is of another protocol."""
     assert state.loop is not None, "a loop that can end was started"
     scored = [(cur, receipt) for cur in project.workspace.versions() if (receipt := eval_receipt(project, cur))]
     if not scored:
@@ -122,15 +125,8 @@ def _stale(project: Project, rules: Rules, state: LoopState) -> list[int]:
     return [
         cur
         for cur, receipt in scored
-        if receipt.fingerprint != current or _published_hash(project, cur) != receipt.score_sha256
+        if receipt.fingerprint != current
     ]
-
-
-def _published_hash(project: Project, cur: int) -> str | None:
-    try:
-        return sha256(project.workspace.tree, f"{project.workspace.artifacts(cur)}/eval_score.json")
-    except FileNotFoundError:
-        return None
 
 
 def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> ReportData:

@@ -1,0 +1,55 @@
+"""Is everything still as the loop left it? Asked by every Step that changes something."""
+
+import hashlib
+import json
+
+from . import journal
+from .evaluation.acceptance import require_protocol
+from .evaluation.scores import Score
+from .project import Project
+from .receipts import EvalReceipt, LoopFile
+from .rules import Rules
+from .state import eval_receipt
+from .workspace import version_id
+
+
+def require_intact(project: Project, rules: Rules, loop: LoopFile) -> None:
+    """Puts published scores that were edited by hand back; call it with the lock held.
+
+    Raises `UserDecision` if the user's files, the evaluator or the data set changed.
+    """
+    project.require_unchanged_rules(rules, loop)
+    require_protocol(project, loop)
+    restore_scores(project, loop)
+
+
+def restore_scores(project: Project, loop: LoopFile) -> tuple[str, ...]:
+    """Writes each eval_score.json that is not what its receipt says again; the versions that needed it."""
+    restored: list[str] = []
+    for cur in project.workspace.versions():
+        receipt = eval_receipt(project, cur)
+        if receipt is None:
+            continue
+        where = f"{project.workspace.artifacts(cur)}/eval_score.json"
+        expected = score_bytes(receipt, loop.dataset_id)
+        present = project.workspace.tree.read(where) if project.workspace.tree.is_file(where) else b""
+        if present == expected:
+            continue
+        if project.workspace.tree.kind(where) not in ("file", None):
+            project.workspace.tree.remove(where)
+        project.workspace.tree.write(where, expected)
+        journal.record(project.workspace, "score_restored", version_id(cur), found=hashlib.sha256(present).hexdigest())
+        restored.append(version_id(cur))
+    return tuple(restored)
+
+
+def score_bytes(receipt: EvalReceipt, dataset_id: str) -> bytes:
+    """eval_score.json as it is published for this receipt (E3)."""
+    score = Score(
+        dataset_id=dataset_id,
+        created_at=receipt.created_at,
+        num_samples=receipt.num_samples,
+        metrics=list(receipt.metrics),
+        latency_ms=receipt.latency_ms,
+    )
+    return (json.dumps(score.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n").encode()
