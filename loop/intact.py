@@ -28,9 +28,11 @@ def restore_scores(project: Project, loop: LoopFile) -> tuple[str, ...]:
     restored: list[str] = []
     for cur in project.workspace.versions():
         receipt = eval_receipt(project, cur)
-        if receipt is None:
-            continue
         where = f"{project.workspace.artifacts(cur)}/eval_score.json"
+        if receipt is None:
+            if cur >= loop.first_version:
+                _discard_unearned(project, cur, where)
+            continue
         expected = score_bytes(receipt, loop.dataset_id)
         present = project.workspace.tree.read(where) if project.workspace.tree.is_file(where) else b""
         if present == expected:
@@ -41,6 +43,13 @@ def restore_scores(project: Project, loop: LoopFile) -> tuple[str, ...]:
         journal.record(project.workspace, "score_restored", version_id(cur), found=hashlib.sha256(present).hexdigest())
         restored.append(version_id(cur))
     return tuple(restored)
+
+
+def _discard_unearned(project: Project, cur: int, where: str) -> None:
+    """A score that no evaluation of this loop made goes to the trash."""
+    aside = f"{project.workspace.trash}/{version_id(cur)}-unearned-eval_score.json"
+    if project.workspace.tree.kind(where) is not None and project.workspace.tree.move(where, aside):
+        journal.record(project.workspace, "score_discarded", version_id(cur))
 
 
 def score_bytes(receipt: EvalReceipt, dataset_id: str) -> bytes:

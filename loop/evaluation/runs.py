@@ -69,7 +69,7 @@ def _open_attempt(project: Project, cur: int) -> Attempt | None:
 def _start(project: Project, rules: Rules, loop: LoopFile, cur: int, trained: TrainReceipt) -> Attempt:
     plan = EvalPlan(
         fingerprint=fingerprint(project, rules, loop),
-        checkpoint_sha256=_require_weights(project, cur, trained),
+        checkpoint_sha256=require_weights(project, cur, trained),
         accepting=acceptance(project) is None,
     )
     with new_attempt(project, cur, "eval") as attempt:
@@ -79,7 +79,8 @@ def _start(project: Project, rules: Rules, loop: LoopFile, cur: int, trained: Tr
     return attempt
 
 
-def _require_weights(project: Project, cur: int, trained: TrainReceipt) -> str:
+def require_weights(project: Project, cur: int, trained: TrainReceipt) -> str:
+    """The hash of best.ckpt. Raises `EvaluationError` if it is gone, `GuardError` if it is not what was trained."""
     where = f"{project.workspace.artifacts(cur)}/best.ckpt"
     try:
         found = sha256(project.workspace.tree, where)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     FloatArray: TypeAlias = NDArray[np.float64]
     IntArray: TypeAlias = NDArray[np.int64]
+    BoolArray: TypeAlias = NDArray[np.bool_]
 
 
 def t_quantile(probability: float, degrees: int) -> float:
@@ -66,7 +67,7 @@ def bca_bootstrap(
             n_resamples=resamples,
             batch=batch,
             method="BCa",
-            random_state=np.random.default_rng(seed),
+            rng=np.random.default_rng(seed),
         )
     interval = found.confidence_interval
     return float(interval.low), float(interval.high), np.asarray(found.bootstrap_distribution, dtype=np.float64)

@@ -25,15 +25,15 @@ def critical_value(looks: int, *, units: int, repeats: int | None = None) -> flo
     return t_quantile(probability, min(degrees)) if degrees else NormalDist().inv_cdf(probability)
 
 
-def threshold(
-    se: float, *, looks: int, units: int, seed_sd: float | None = None, repeats: int | None = None
-) -> float:
+def threshold(se: float, *, looks: int, units: int, seed_sd: float | None = None, repeats: int | None = None) -> float:
     """What |delta| must exceed: critical value · √(SE² + 2σ̂²), with σ̂ the sd of a metric over repeated trainings.
 
     Twice σ̂², since the seed moved both versions. `units` are the independent samples (groups) behind SE.
     """
     floor = 0.0 if seed_sd is None else 2 * seed_sd**2
-    return critical_value(looks, units=units, repeats=repeats if seed_sd is not None else None) * math.sqrt(se**2 + floor)
+    return critical_value(looks, units=units, repeats=repeats if seed_sd is not None else None) * math.sqrt(
+        se**2 + floor
+    )
 
 
 def mcnemar_p(gained: int, lost: int) -> float:

@@ -100,7 +100,7 @@ def group_sums(values: FloatArray, groups: IntArray) -> tuple[FloatArray, FloatA
     """Each group's sum and size."""
     import numpy as np
 
-    return np.bincount(groups, weights=values), np.bincount(groups).astype(np.float64)
+    return np.bincount(groups, weights=values).astype(np.float64), np.bincount(groups).astype(np.float64)
 
 
 def units_of(n: int, groups: IntArray | None, *, seed: int) -> IntArray:

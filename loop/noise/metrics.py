@@ -1,8 +1,8 @@
-"""Metrics that are no mean of per-sample scores, as functions of sums over samples, so that a resample is one product.
+"""How a metric is recomputed from samples: as the mean of their scores, or as a function of sums over them.
 
-F1, precision, recall and MCC from the counts by class, word and character error rate from errors and lengths, RMSE, R² and
-correlation from moments, AUROC through DeLong's placement values (`ranking`). Averages are those of torchmetrics, which the rendered
-03_eval.py uses.
+Sums make a resample one matrix product: F1, precision, recall and MCC from the counts by class, word and character error
+rate from errors and lengths, RMSE, R² and correlation from moments, AUROC through `ranking`. Averages are those of
+torchmetrics, which the rendered 03_eval.py uses.
 """
 
 from __future__ import annotations
@@ -42,16 +42,48 @@ class Summed:
         return sign * (new - old)
 
 
-def plain_name(metric: str) -> str:
-    return re.sub(r"^(val|valid|validation)[_/]", "", metric.lower())
+@dataclass(frozen=True, eq=False)
+class PerSample:
+    """A metric that is the mean of one value a sample; both arrays (n,), in the same order of samples."""
+
+    name: str
+    new: FloatArray
+    old: FloatArray
+
+    def both(self) -> tuple[float, float]:
+        """The mean of the new version's values and of the old's."""
+        return float(self.new.mean()), float(self.old.mean())
 
 
-def summed_metrics(metric: str, new: SampleScores, old: SampleScores, units: IntArray) -> tuple[Summed, ...]:
-    """Every way to recompute the metric from what both versions' samples hold, the likeliest first; none if there is no way.
+def readings(metric: str, new: SampleScores, old: SampleScores, units: IntArray) -> tuple[PerSample | Summed, ...]:
+    """Every way to recompute the metric from what both versions' samples hold, the likeliest first; maybe none.
 
     `old` is in the order of `new`; `units` (n,) numbers the resampling unit of each sample.
     """
-    name = plain_name(metric)
+    found: list[PerSample | Summed] = []
+    if metric in new.scores and metric in old.scores:
+        found.append(PerSample(f"the mean of the samples' {metric!r}", new.scores[metric], old.scores[metric]))
+    elif _plain_name(metric) in ("accuracy", "acc"):
+        hits = _hits(new), _hits(old)
+        if hits[0] is not None and hits[1] is not None:
+            found.append(PerSample("the share of predictions that equal the target", hits[0], hits[1]))
+    return (*found, *_summed(_plain_name(metric), new, old, units))
+
+
+def _hits(samples: SampleScores) -> FloatArray | None:
+    import numpy as np
+
+    labels = _common_labels((samples.prediction, samples.target))
+    if not labels:
+        return None
+    return (_coded(samples.prediction, labels) == _coded(samples.target, labels)).astype(np.float64)
+
+
+def _plain_name(metric: str) -> str:
+    return re.sub(r"^(val|valid|validation)[_/]", "", metric.lower())
+
+
+def _summed(name: str, new: SampleScores, old: SampleScores, units: IntArray) -> tuple[Summed, ...]:
     if name in ("auroc", "roc_auc", "auc"):
         return _auroc(new, old, units)
     return (
@@ -68,12 +100,17 @@ def _divided(top: FloatArray, bottom: FloatArray) -> FloatArray:
     return np.divide(top, bottom, out=np.zeros_like(top), where=bottom != 0)
 
 
+def _ratio(sums: FloatArray) -> FloatArray:
+    return _divided(sums[..., 0], sums[..., 1])
+
+
 def _by_unit(terms: FloatArray, units: IntArray) -> FloatArray:
     """(n, m) terms by sample to (units, m)."""
     import numpy as np
 
     count = int(units.max()) + 1
-    return np.stack([np.bincount(units, weights=column, minlength=count) for column in terms.T], axis=1)
+    sums = [np.bincount(units, weights=column, minlength=count) for column in terms.T]
+    return np.stack(sums, axis=1).astype(np.float64)
 
 
 def _error_rate(name: str, new: SampleScores, old: SampleScores, units: IntArray) -> tuple[Summed, ...]:
@@ -84,12 +121,8 @@ def _error_rate(name: str, new: SampleScores, old: SampleScores, units: IntArray
         return ()
     for errors, length in ((f"{name}_errors", f"{name}_length"), ("errors", "length")):
         if all(key in samples.scores for key in (errors, length) for samples in (new, old)):
-            terms = [
-                _by_unit(np.stack([one.scores[errors], one.scores[length]], axis=1), units) for one in (new, old)
-            ]
-            return (
-                Summed(f"Σ {errors} / Σ {length}", *terms, lambda sums: _divided(sums[..., 0], sums[..., 1])),
-            )
+            terms = [_by_unit(np.stack([one.scores[errors], one.scores[length]], axis=1), units) for one in (new, old)]
+            return (Summed(f"Σ {errors} / Σ {length}", terms[0], terms[1], _ratio),)
     return ()
 
 
@@ -144,8 +177,7 @@ def _class_values(name: str) -> tuple[tuple[str, Value], ...]:
     if name in ("mcc", "matthews_corrcoef"):
         return (("MCC", _mcc),)
     if name in ("accuracy", "acc", "balanced_accuracy"):
-        averages = ("micro", "macro") if name != "balanced_accuracy" else ("macro",)
-        return tuple((f"{average} recall", _averaged("recall", average)) for average in averages)
+        return (("macro recall", _averaged("recall", "macro")),)
     found = re.fullmatch(r"(f1|precision|recall)(?:_score)?(?:_(macro|micro|weighted|binary))?", name)
     if found is None:
         return ()
@@ -245,4 +277,4 @@ def _auroc(new: SampleScores, old: SampleScores, units: IntArray) -> tuple[Summe
         if found is None:
             return ()
         terms.append(_by_unit(np.stack([found, np.ones(len(units))], axis=1), units))
-    return (Summed("macro AUROC of the probabilities", *terms, lambda sums: _divided(sums[..., 0], sums[..., 1])),)
+    return (Summed("macro AUROC of the probabilities", terms[0], terms[1], _ratio),)

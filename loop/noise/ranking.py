@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from .samples import SampleScores
 
 if TYPE_CHECKING:
-    from .calls import FloatArray, IntArray
+    from .calls import BoolArray, FloatArray
 
 
 def auroc_terms(samples: SampleScores) -> FloatArray | None:
-    """(n,) values whose mean is the AUROC, one class against the rest, averaged over the classes as torchmetrics does.
+    """(n,) values whose mean is the AUROC: one class against the rest, averaged over classes as torchmetrics does.
 
-    Their spread is that of the AUROC to first order. None unless each sample has probabilities (one for each class, or that
-    of class 1) and its target is a class number.
+    Their spread is that of the AUROC to first order. None unless each sample has probabilities (one for each class, or
+    that of class 1) and its target is a class number.
     """
     import numpy as np
 
@@ -30,11 +30,10 @@ def auroc_terms(samples: SampleScores) -> FloatArray | None:
     return np.mean(found, axis=0)
 
 
-def _one_class(score: FloatArray, positive: IntArray | FloatArray) -> FloatArray:
-    """AUROC + each sample's influence on it; zeros for a class that is nowhere or everywhere, as torchmetrics counts it."""
+def _one_class(score: FloatArray, positive: BoolArray) -> FloatArray:
+    """AUROC + each sample's influence on it; zeros for a class that is nowhere or everywhere, as in torchmetrics."""
     import numpy as np
 
-    positive = positive.astype(bool)
     n, positives = len(score), int(positive.sum())
     if positives in (0, n):
         return np.zeros(n)

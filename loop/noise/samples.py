@@ -49,7 +49,7 @@ class SampleScores:
 def load_samples(tree: Tree, relative: str) -> SampleScores:
     """Reads samples.jsonl line by line. Raises `ProjectError` where it is missing, damaged or beyond the limits.
 
-    A sample without "group" is a group of its own. A prediction that is neither class, number nor short list is left out.
+    A sample without "group" is a group of its own. A prediction that is neither class nor numbers is left out.
     """
     try:
         with tree.opened(relative) as handle, os.fdopen(os.dup(handle), "rb") as file:
@@ -171,7 +171,12 @@ class _Field:
         width = len(numbers) if numbers is not None and isinstance(value, list) else 0
         if self._width is None:
             self._width = width
-        if self._numbers is None or numbers is None or width != self._width or len(self._numbers) + len(numbers) > MAX_NUMBERS:
+        if (
+            self._numbers is None
+            or numbers is None
+            or width != self._width
+            or len(self._numbers) + len(numbers) > MAX_NUMBERS
+        ):
             self._numbers = None
         else:
             self._numbers.extend(numbers)

@@ -12,7 +12,7 @@ from ..attempts import attempts
 from ..deltas import primary_metric
 from ..errors import EvaluationError, OutOfOrder
 from ..evaluation.protocol import fingerprint
-from ..evaluation.runs import evaluate
+from ..evaluation.runs import evaluate, require_weights
 from ..intact import require_intact
 from ..project import Project
 from ..receipts import ReportReceipt
@@ -85,7 +85,9 @@ def advance(project: Project, stop_reason: str | None) -> Rescoring | ReportData
         receipt = report_receipt(project)
         assert receipt is not None, "done means that there is a report"
         return receipt
-    reason = _reason(state, stop_reason)
+    if state.loop is not None:
+        project.require_unchanged_rules(rules, state.loop)
+    reason = _reason(state, (stop_reason or "").strip())
     assert state.loop is not None, "a loop that can end was started"
     with project.mutation():
         require_intact(project, rules, state.loop)
@@ -102,13 +104,13 @@ def advance(project: Project, stop_reason: str | None) -> Rescoring | ReportData
     return _data(project, rules, state, reason)
 
 
-def _reason(state: LoopState, stop_reason: str | None) -> str:
+def _reason(state: LoopState, stop_reason: str) -> str:
     if state.phase == "report":
         return "max_versions"
     if state.phase == "stuck":
         return stop_reason or (state.next.why if state.next else "stuck")
     if stop_reason and state.phase not in ("start", "training", "evaluating"):
-        return stop_reason.strip()[:2000]
+        return stop_reason[:2000]
     hint = next_call(state)
     if state.phase not in ("start", "training", "evaluating"):
         hint += ". To end the loop early, pass stop_reason"
@@ -133,13 +135,16 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
     assert state.loop is not None, "a loop that can end was started"
     primary = rules.file.eval_config.primary_metric
     ranked = leaderboard.rank(leaderboard.read_rows(project.workspace.root), primary)
+    best = leaderboard.best_version(ranked, primary)
+    if best is not None and (trained := train_receipt(project, int(best[1:]))):
+        require_weights(project, int(best[1:]), trained)
     rows = tuple(_ranked(project, place, str(row["version_id"])) for place, row in enumerate(ranked, 1))
     return ReportData(
         reason=reason,
         dataset_id=state.loop.dataset_id,
         primary=primary,
         rows=rows,
-        best=leaderboard.best_version(ranked, primary),
+        best=best,
         warnings=tuple(_warnings(project, rules, rows)),
     )
 
@@ -201,11 +206,18 @@ def publish(project: Project, data: ReportData, final_analysis: str) -> ReportRe
         intents.commit(
             workspace,
             new={},
-            changed={REPORT_SCRIPT: inspect.getsource(leaderboard)},
+            changed={REPORT_SCRIPT: _report_script(data.primary)},
             records={REPORT_RECEIPT: receipt},
         )
         journal.record(workspace, "reported", folder=folder, best=data.best, reason=data.reason)
         return receipt
+
+
+def _report_script(primary: str) -> str:
+    default = f"PRIMARY_METRIC = {leaderboard.PRIMARY_METRIC!r}".replace("'", '"')
+    source = inspect.getsource(leaderboard)
+    assert default in source, "the script has a default to replace"
+    return source.replace(default, f"PRIMARY_METRIC = {primary!r}", 1)
 
 
 def _free_folder(project: Project) -> str:
@@ -219,7 +231,7 @@ def _free_folder(project: Project) -> str:
 
 
 def _fill(project: Project, data: ReportData, building: Path, folder: Path, final_analysis: str) -> None:
-    leaderboard.write_leaderboard(project.workspace.root, folder, building / "leaderboard.csv")
+    leaderboard.write_leaderboard(project.workspace.root, folder, building / "leaderboard.csv", data.primary)
     (building / "final-analysis.md").write_text(final_analysis, encoding="utf-8")
     if data.best is None:
         return
@@ -227,7 +239,9 @@ def _fill(project: Project, data: ReportData, building: Path, folder: Path, fina
     bundle = building / "Artifacts" / data.best
     bundle.mkdir(parents=True)
     for name in ("best.ckpt", "spec.json"):
-        shutil.copyfile(source / name, bundle / name, follow_symlinks=False)
+        # A version from before the loop may lack one; what the loop trained was checked.
+        if (source / name).is_file():
+            shutil.copyfile(source / name, bundle / name, follow_symlinks=False)
     assets = source / "additional_assets"
     if assets.is_dir():
         shutil.copytree(assets, bundle / "additional_assets", symlinks=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import sys
@@ -15,31 +16,42 @@ from pathlib import Path
 from typing import Any
 
 COLUMNS = ["version_id", "dataset_id", "created_at", "latency_ms", "artifact_relpath"]
-VERSION = re.compile(r"v(\d{3,})")
+SCRIPT = re.compile(r"02_train_(v(?!0+\.)(?:\d{3}|[1-9]\d{3,}))\.py")
+# What the loop ranked by; it holds where the project has no user_defined_rules.json of its own.
+PRIMARY_METRIC = "loss"
 
 
 def primary_metric(project: Path) -> str:
     """`eval_config.primary_metric` of user_defined_rules.json; "loss" where the user named none."""
     rules = project / "user_defined_rules.json"
     if not rules.is_file():
-        return "loss"
+        return PRIMARY_METRIC
     content: dict[str, Any] = json.loads(rules.read_text(encoding="utf-8-sig"))
     return str(content.get("eval_config", {}).get("primary_metric", "loss"))
 
 
 def read_rows(project: Path) -> list[dict[str, Any]]:
-    """One row a version, in version order: its columns, and "metrics" as eval_score.json has them."""
+    """One row for each 02_train_vNNN.py, in version order: its columns, and "metrics" as eval_score.json has them."""
+    names = [match[1] for path in project.iterdir() if (match := SCRIPT.fullmatch(path.name))]
     artifacts = project / "Models" / "Artifacts"
-    folders = [folder for folder in artifacts.iterdir() if VERSION.fullmatch(folder.name) and folder.is_dir()]
-    return [read_row(folder) for folder in sorted(folders, key=lambda folder: int(folder.name[1:]))]
+    return [read_row(artifacts / name) for name in sorted(names, key=lambda name: int(name[1:]))]
 
 
 def read_row(folder: Path) -> dict[str, Any]:
     """A version without a score has empty cells."""
-    score = folder / "eval_score.json"
-    content: dict[str, Any] = json.loads(score.read_text(encoding="utf-8")) if score.is_file() else {}
+    content = read_score(folder / "eval_score.json")
     row = {name: content.get(name) for name in COLUMNS[1:4]}
     return {"version_id": folder.name, **row, "metrics": content.get("metrics", []), "folder": folder}
+
+
+def read_score(file: Path) -> dict[str, Any]:
+    """The content of eval_score.json; nothing where there is none that can be read."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        sound = all(math.isfinite(metric["value"]) and "higher_is_better" in metric for metric in content["metrics"])
+        return content if sound and all("name" in metric for metric in content["metrics"]) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def metric_columns(metrics: list[dict[str, Any]]) -> dict[str, float]:
@@ -73,11 +85,10 @@ def best_version(ranked: list[dict[str, Any]], primary: str) -> str | None:
     return None
 
 
-def write_leaderboard(project: Path, report: Path, out: Path) -> list[dict[str, Any]]:
+def write_leaderboard(project: Path, report: Path, out: Path, primary: str) -> list[dict[str, Any]]:
     """Writes the table to `out`; its paths are relative to the folder `report`. Returns the ranked rows."""
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
-    primary = primary_metric(project)
     ranked = rank(read_rows(project), primary)
     best = best_version(ranked, primary)
     table = [
@@ -114,7 +125,7 @@ def main() -> None:
     arguments = parser.parse_args()
     report = arguments.out.resolve().parent if arguments.out else newest_report(arguments.project)
     out = arguments.out or report / "leaderboard.csv"
-    write_leaderboard(arguments.project.resolve(), report, out)
+    write_leaderboard(arguments.project.resolve(), report, out, primary_metric(arguments.project))
     sys.stdout.write(f"{out}\n")
 
 

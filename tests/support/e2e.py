@@ -1,0 +1,132 @@
+"""Real processes around a project: the command line, servers, and what /proc knows of its trainings."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from progressive_training.loop.running.processes import MARKER
+
+from .projects import STATE, TRAINER, Folder, edited
+
+PROGRAM = [sys.executable, "-m", "progressive_training.server"]
+PATIENCE_SECONDS = 60.0
+_MAIN = "    threshold, rows = fit()\n"
+# It has trained and not yet saved: there it stays until the test opens the gate.
+GATED_TRAINER = edited(
+    TRAINER, (_MAIN, _MAIN + '    while not Path("gate").exists():\n        __import__("time").sleep(0.01)\n')
+)
+
+
+def until(condition: Callable[[], Any], what: str) -> None:
+    """Returns as soon as the condition holds; fails when it does not within a minute."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"this never came: {what}"
+        time.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The test's own, with a terminal of 80 columns."""
+    return {**os.environ, "COLUMNS": "80", **more}
+
+
+def cli(folder: Path, *arguments: str, **more: str) -> Ran:
+    """One command in a folder, to its end; `more` are environment variables."""
+    done = subprocess.run(
+        [*PROGRAM, *arguments],
+        cwd=folder,
+        env=environment(**more),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=PATIENCE_SECONDS,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@contextlib.contextmanager
+def started(folder: Path, *arguments: str, stdin: int = subprocess.DEVNULL) -> Iterator["subprocess.Popen[str]"]:
+    """One command in a folder, still running, in a process group of its own as in a terminal."""
+    process = subprocess.Popen(
+        [*PROGRAM, *arguments],
+        cwd=folder,
+        env=environment(),
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    try:
+        with process:
+            try:
+                yield process
+            finally:
+                if process.poll() is None:
+                    process.kill()
+    finally:
+        assert process.poll() is not None
+
+
+def ended(process: "subprocess.Popen[str]") -> Ran:
+    """What a process said and how it ended, once it ends by itself."""
+    out, err = process.communicate(timeout=PATIENCE_SECONDS)
+    return Ran(process.returncode, out, err)
+
+
+def attempts(folder: Folder) -> list[str]:
+    """`v001/train-001` and so on: what was run, and how often."""
+    root = folder.path(f"{STATE}/attempts")
+    return sorted(job.parent.relative_to(root).as_posix() for job in root.glob("*/*/job.json"))
+
+
+def in_mid_training(folder: Folder, version: int = 1) -> Callable[[], bool]:
+    log = folder.path(f"{STATE}/attempts/v{version:03d}/train-001/log.txt")
+    return lambda: log.exists() and "epoch 2" in log.read_text(encoding="utf-8")
+
+
+def job_processes(folder: Folder) -> list[int]:
+    """The living processes of the project's trainings and evaluations: scripts with their children, and runners."""
+    markers = [json.loads(path.read_text())["marker"] for path in folder.root.glob(f"{STATE}/attempts/*/*/runner.json")]
+    jobs = str(folder.path(f"{STATE}/attempts"))
+    return sorted(
+        {pid for marker in markers for pid in processes_with(MARKER, marker)}
+        | {pid for pid in _pids() if _alive(pid) and jobs in _text(pid, "cmdline")}
+    )
+
+
+def processes_with(name: str, value: str) -> list[int]:
+    """The living processes whose environment has this variable."""
+    return [pid for pid in _pids() if _alive(pid) and f"{name}={value}" in _text(pid, "environ").split("\0")]
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def _alive(pid: int) -> bool:
+    return _text(pid, "stat").rpartition(")")[2].split()[:1] not in ([], ["Z"], ["X"])
+
+
+def _text(pid: int, name: str) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/{name}").read_bytes().decode(errors="replace")
+    return ""
