@@ -1,7 +1,7 @@
 """How a metric is recomputed from samples: as the mean of their scores, or as a function of sums over them.
 
-Sums make a resample one matrix product: F1, precision, recall and MCC from the counts by class, word and character error
-rate from errors and lengths, RMSE, R² and correlation from moments, AUROC through `ranking`. Averages are those of
+Sums make a resample one matrix product: F1, precision, recall and MCC from the counts by class, word and character
+error rate from errors and lengths, RMSE, R² and correlation from moments, AUROC through `ranking`. Averages are those of
 torchmetrics, which the rendered 03_eval.py uses.
 """
 
