@@ -1,4 +1,4 @@
-"""Draws a finished loop: the primary metric by version, with the one action that led to each.
+"""Draws a finished loop: the primary metric by version, with the one action that led to each and its noise label.
 
 python bench/picture.py PROJECT OUT.png
 """
@@ -11,35 +11,38 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
 from progressive_training.loop.project import Project
 from progressive_training.loop.status import VersionView, status
 
-_BEST, _OTHER, _INK, _FAINT = "#1b7f4d", "#8fb8a6", "#1f2937", "#6b7280"
+_LINE, _INK, _FAINT = "#94a3b8", "#1f2937", "#6b7280"
+_COLOURS = {"significant": "#15803d", "suggestive": "#b45309", "noise": "#64748b", None: "#334155"}
 
 
 def draw(project: Path, out: Path) -> None:
-    """Writes a PNG of 1500 x 750 pixels; versions without the primary metric are left out."""
+    """Writes a PNG of 1500 x 780 pixels; versions without the primary metric are left out."""
     view = status(Project(project))
-    shown = [
-        (version, value) for version in view.versions if (value := _value(version, view.primary_metric)) is not None
-    ]
+    scored = [(version, _value(version, view.primary_metric)) for version in view.versions]
+    shown = [(version, value) for version, value in scored if value is not None]
     if not shown:
         sys.exit(f"picture: no version in {project} has a score yet")
-    values = [value for _, value in shown]
-    higher = next(m.higher_is_better for m in shown[0][0].metrics if m.name == view.primary_metric)
-    best = (max if higher else min)(values)
-    figure, axes = plt.subplots(figsize=(10, 5), dpi=150)
-    colours = [_BEST if value == best else _OTHER for value in values]
-    bars = axes.bar([version.version_id for version, _ in shown], values, color=colours, width=0.55)
-    span = (max(values) - min(values)) or abs(best) or 1.0
-    axes.set_ylim(min(values) - 0.6 * span, max(values) + 0.35 * span)
-    for bar, value in zip(bars, values, strict=True):
-        place = (bar.get_x() + bar.get_width() / 2, value)
-        axes.annotate(f"{value:.4f}", place, (0, 5), textcoords="offset points", ha="center", color=_INK, fontsize=12)
-    axes.set_xticks(range(len(shown)), [_label(view.versions, version) for version, _ in shown], fontsize=9, color=_INK)
-    samples = f"validation {view.primary_metric}"
-    axes.set_title(
-        f"Each version is one action away from the one before\n{samples}", loc="left", color=_INK, fontsize=12
+    places, values = list(range(len(shown))), [value for _, value in shown]
+    figure, axes = plt.subplots(figsize=(10, 5.2), dpi=150)
+    axes.plot(places, values, color=_LINE, linewidth=1.5, zorder=1)
+    for place, (version, value) in zip(places, shown, strict=True):
+        _draw_version(axes, place, version, value, values[place - 1] if place else None)
+    span = (max(values) - min(values)) or abs(values[0]) or 1.0
+    axes.set_ylim(min(values) - 0.25 * span, max(values) + 0.3 * span)
+    axes.set_xlim(-0.5, len(shown) - 0.5)
+    axes.set_xticks(places, [_label(view.versions, version) for version, _ in shown], fontsize=9, color=_INK)
+    title = f"Validation {view.primary_metric}: each version is one action away from the one before"
+    axes.set_title(title, loc="left", color=_INK, fontsize=12, pad=22)
+    axes.text(
+        *(0, 1.02, "bar: 95 % interval of the gain over the version before"),
+        transform=axes.transAxes,
+        color=_FAINT,
+        fontsize=9,
     )
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", colors=_FAINT, length=0)
@@ -48,6 +51,19 @@ def draw(project: Path, out: Path) -> None:
     figure.tight_layout()
     figure.savefig(out)
     plt.close(figure)
+
+
+def _draw_version(axes: Axes, place: int, version: VersionView, value: float, before: float | None) -> None:
+    gain = version.gain
+    colour = _COLOURS[gain.label if gain else None]
+    if gain is not None and before is not None and gain.low is not None and gain.high is not None:
+        sign = 1 if gain.delta * (value - before) >= 0 else -1
+        low, high = sorted((before + sign * gain.low, before + sign * gain.high))
+        axes.vlines(place, low, high, color=colour, linewidth=3, alpha=0.45, zorder=2)
+    axes.scatter([place], [value], color=colour, s=60, zorder=3)
+    axes.annotate(f"{value:.4f}", (place, value), (10, 4), textcoords="offset points", color=_INK, fontsize=11)
+    if gain is not None and gain.label:
+        axes.annotate(gain.label, (place, value), (10, -10), textcoords="offset points", color=colour, fontsize=9)
 
 
 def _value(version: VersionView, primary: str) -> float | None:

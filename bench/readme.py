@@ -1,7 +1,7 @@
 """The README's tool table, made from the tools.
 
-    python bench/readme.py            rewrites README.md
-    python bench/readme.py --check    exits with 1 if it differs
+python bench/readme.py            rewrites README.md
+python bench/readme.py --check    exits with 1 if it differs
 """
 
 import sys

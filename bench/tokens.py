@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 from mcp import Client
+
 from progressive_training.loop.project import Project
 from progressive_training.server.app import INSTRUCTIONS, build_server
 
@@ -23,7 +24,8 @@ async def listed() -> str:
 def main() -> None:
     text = anyio.run(listed)
     print(
-        f"tools/list: {len(json.loads(text))} tools, {len(text) // 4} tokens; instructions: {len(INSTRUCTIONS) // 4} tokens"
+        f"tools/list: {len(json.loads(text))} tools, {len(text) // 4} tokens; "
+        f"instructions: {len(INSTRUCTIONS) // 4} tokens"
     )
 
 

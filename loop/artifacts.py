@@ -4,13 +4,14 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import cast
 
 from .curves import log_folder
 from .errors import UnsafePath
 from .files import Tree
 from .fixed import Clash, Fixed, recorded_clashes
-from .workspace import ARTIFACTS
+from .workspace import ARTIFACTS, PREPDATA, Workspace
 
 CHECKPOINTS = ("best.ckpt", "last.ckpt")
 NOT_REQUIRED = "not_required"
@@ -74,6 +75,31 @@ def evaluation_outputs(tree: Tree) -> dict[str, str]:
     }
 
 
+def untouchable(workspace: Workspace, cur: int, dataset_id: str) -> dict[str, str]:
+    """What the training of `cur` must leave alone: scores, other versions' weights and receipts, the data; stamped."""
+    tree = workspace.tree
+    found = evaluation_outputs(tree)
+    for other in workspace.versions():
+        if other != cur:
+            for name in CHECKPOINTS:
+                found.update(_stamps(tree, f"{workspace.artifacts(other)}/{name}"))
+            found.update(_stamps(tree, workspace.receipts(other)))
+    data = workspace.root / workspace.dataset(dataset_id)
+    found.update((f"{PREPDATA}/{dataset_id}/{name}", stamp) for name, stamp in _data_stamps(data))
+    return found
+
+
+def _data_stamps(folder: Path) -> Iterator[tuple[str, str]]:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            yield path.relative_to(folder).as_posix(), _stamp(path.stat())
+
+
+def _stamp(status: os.stat_result) -> str:
+    # The change time can't be set by whoever sets the modification time back.
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+
+
 def _stamps(tree: Tree, relative: str) -> Iterator[tuple[str, str]]:
     kind = tree.kind(relative)
     if kind == "folder":
@@ -82,15 +108,15 @@ def _stamps(tree: Tree, relative: str) -> Iterator[tuple[str, str]]:
             yield from _stamps(tree, f"{relative}/{name}")
     elif kind == "file":
         with tree.opened(relative) as handle:
-            status = os.fstat(handle)
-        yield relative, f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+            yield relative, _stamp(os.fstat(handle))
     elif kind is not None:
         yield relative, kind
 
 
 def touched(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
-    """Evaluation outputs that were created, changed or removed between two looks (T3)."""
-    return tuple(sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)))
+    """What was created, changed or removed between two looks (T3). A new file beside the data is a cache, and fine."""
+    names = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    return tuple(sorted(name for name in names if name in before or not name.startswith(f"{PREPDATA}/")))
 
 
 def used_values(

@@ -67,6 +67,14 @@ class Attempt:
     def repair(self) -> Repair | None:
         return load(self.project.workspace.tree, f"{self.relative}/repair.json", Repair)
 
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether cancel_run was called for it; otherwise whoever ended it came from outside."""
+        return self.project.workspace.tree.is_file(f"{self.relative}/cancel.json")
+
+    def request_cancel(self) -> None:
+        self.project.workspace.tree.write(f"{self.relative}/cancel.json", b"{}\n")
+
     def save_plan(self, plan: Plan | EvalPlan) -> None:
         save(self.project.workspace.tree, f"{self.relative}/plan.json", plan)
 
@@ -82,6 +90,12 @@ def attempts(project: Project, cur: int, kind: JobKind) -> list[Attempt]:
     names = project.workspace.tree.names(project.workspace.attempts(cur))
     numbers = sorted(int(match[2]) for name in names if (match := _FOLDER.fullmatch(name)) and match[1] == kind)
     return [Attempt(project, cur, kind, number) for number in numbers]
+
+
+def failure_of(attempt: Attempt) -> Verdict | None:
+    """The attempt's verdict, if it is one of failure."""
+    verdict = attempt.verdict
+    return verdict if verdict is not None and verdict.status == "FAIL" else None
 
 
 @contextmanager

@@ -8,10 +8,11 @@ from . import intents, journal
 from .attempts import attempts
 from .deltas import compare
 from .errors import DocumentError, GuardError
-from .guard import check_action, check_budget, check_change, check_rules
+from .guard import check_action, check_budget, check_change, check_dataset, check_imports, check_rules
 from .header import with_header
 from .intact import require_intact
 from .integrity import require_authored
+from .one_action import unrelated_settings
 from .patches import FilePatch, apply_patch, parse_diff
 from .project import Project
 from .receipts import ActionReceipt, NextReceipt, Repair
@@ -57,6 +58,8 @@ def _next_script(project: Project, rules: Rules, cur: int, action: ActionReceipt
     applied = apply_patch(old.text, _only_patch(diff, name, following), name=name)
     new = Script.parse(applied.text, name)
     changes = check_change(old, new, rules)
+    _check_dataset(project, old, new)
+    check_imports(old, new)
     check_action(changes, action.where, name)
     check_budget(old, new, rules.file.loop_config.max_changed_statements)
     text, _ = with_version(applied.text, old=version_id(cur), new=version_id(cur + 1))
@@ -70,7 +73,7 @@ def _next_script(project: Project, rules: Rules, cur: int, action: ActionReceipt
         script_sha256=_sha256(text),
         diff=applied.diff,
         symbols=changes.symbols,
-        notes=(*applied.notes, *repeated(project, rules, cur, new, changes)),
+        notes=(*applied.notes, *unrelated_settings(old, new, changes), *repeated(project, rules, cur, new, changes)),
         at=journal.now(),
     )
     return text, receipt
@@ -148,12 +151,18 @@ def _repaired(project: Project, rules: Rules, cur: int, diff: str) -> tuple[dict
         new = Script.parse(applied.text, name)
         if name == script:
             check_change(old, new, rules)
+            _check_dataset(project, old, new)
             check_script(new, rules)
         else:
             check_rules(old, new, rules)
         texts[name] = applied.text
         diffs.append(applied.diff)
     return texts, "".join(diffs)
+
+
+def _check_dataset(project: Project, old: Script, new: Script) -> None:
+    if loop := project.loop():
+        check_dataset(old, new, loop.dataset_id)
 
 
 def patches_by_file(project: Project, script: str, diff: str) -> Mapping[str, FilePatch]:

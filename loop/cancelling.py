@@ -34,6 +34,7 @@ def cancel(project: Project, cur: int) -> Cancelled:
         attempt = running[-1]
         if attempt.status().state == "finished":
             return Cancelled("finished", attempt.kind)
+        attempt.request_cancel()
         status = project.executor.cancel(attempt.path)
         if status.outcome is not None and status.outcome.reason == "exited":
             return Cancelled("finished", attempt.kind)

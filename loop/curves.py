@@ -61,9 +61,22 @@ def log_folder(tree: Tree, artifacts: str) -> str | None:
 def read_curves(tree: Tree, artifacts: str) -> Curves | None:
     """None where there is no metrics.csv yet. Rows that don't parse, such as one half written, are passed over."""
     folder = log_folder(tree, artifacts)
-    if folder is None:
-        return None
-    source = f"{folder}/metrics.csv"
+    return None if folder is None else _read(tree, f"{folder}/metrics.csv")
+
+
+def epochs_trained(tree: Tree, artifacts: str) -> int | None:
+    """The epochs in all of a run's log folders: each fit has its own. None where no metrics.csv tells.
+
+    A folder without a training loss is a validation's or a test's, unless there is no other.
+    """
+    names = [name for name in tree.names(f"{artifacts}/logs") if _LOG_FOLDER.fullmatch(name)]
+    logs = [curves for name in names if (curves := _read(tree, f"{artifacts}/logs/{name}/metrics.csv"))]
+    fits = [curves for curves in logs if curves.train_loss] or logs[:1]
+    counts = [curves.last_epoch + 1 for curves in fits if curves.last_epoch is not None]
+    return sum(counts) if counts else None
+
+
+def _read(tree: Tree, source: str) -> Curves | None:
     by_epoch: dict[int, dict[str, float]] = {}
     try:
         with tree.opened(source) as handle, open(handle, encoding="utf-8", newline="", closefd=False) as file:

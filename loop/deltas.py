@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from .judged import judgements
+from .noise.verdict import NoiseVerdict
 from .project import Project
 from .receipts import EvalReceipt, Metric
 from .rules import Rules
@@ -36,6 +38,10 @@ class Comparison:
     latency_ms: float
     previous_latency_ms: float | None
     flags: tuple[str, ...]
+    noise: tuple[NoiseVerdict, ...] = ()
+
+    def verdict(self, metric: str, against: str | None) -> NoiseVerdict | None:
+        return next((one for one in self.noise if (one.metric, one.against) == (metric, against)), None)
 
 
 def primary_metric(receipt: EvalReceipt, rules: Rules) -> Metric | None:
@@ -79,6 +85,7 @@ def compare(project: Project, rules: Rules, cur: int) -> Comparison | None:
         latency_ms=receipt.latency_ms,
         previous_latency_ms=previous.latency_ms if previous else None,
         flags=(*_flags(to_previous, to_best), *_protocol_flag(receipt, previous)),
+        noise=judgements(project, rules, cur, best),
     )
 
 
@@ -124,12 +131,40 @@ def _flags(to_previous: tuple[Delta, ...], to_best: tuple[Delta, ...]) -> tuple[
     return tuple(flags)
 
 
-def delta_table(rows: tuple[Delta, ...], reference: str | None, version: str) -> str:
-    """A Markdown table of the deltas."""
-    lines = [f"| metric | {reference or '(none)'} | {version} | change | |", "|---|---|---|---|---|"]
+def previous_table(comparison: Comparison) -> str:
+    return delta_table(comparison.to_previous, comparison.previous, comparison)
+
+
+def best_table(comparison: Comparison) -> str:
+    return delta_table(comparison.to_best, comparison.best_before, comparison)
+
+
+def delta_table(rows: tuple[Delta, ...], reference: str | None, comparison: Comparison) -> str:
+    """A Markdown table of the deltas, each with its 95 % interval and label where they could be computed."""
+    version = comparison.version
+    lines = [
+        f"| metric | {reference or '(none)'} | {version} | change | | 95 % interval of the gain | label |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for row in rows:
+        noise = comparison.verdict(row.name, reference)
         before = "" if row.reference is None else f"{row.reference:.6g}"
         change = "" if row.change is None else f"{row.change:+.6g}"
         name = f"**{row.name}**" if row.primary else row.name
-        lines.append(f"| {name} | {before} | {row.value:.6g} | {change} | {row.direction} |")
+        lines.append(
+            f"| {name} | {before} | {row.value:.6g} | {change} | {row.direction} | {interval(noise)} | {label(noise)} |"
+        )
     return "\n".join(lines)
+
+
+def interval(noise: NoiseVerdict | None) -> str:
+    if noise is None or noise.low is None or noise.high is None:
+        return ""
+    return f"{noise.low:+.4g} … {noise.high:+.4g}"
+
+
+def label(noise: NoiseVerdict | None) -> str:
+    """The label, or why there is none."""
+    if noise is None:
+        return ""
+    return noise.label or noise.note

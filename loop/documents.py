@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import journal
-from .deltas import Comparison, compare, delta_table
+from .deltas import Comparison, best_table, compare, previous_table
 from .errors import DocumentError, RuleViolation
 from .fixed import synonyms
 from .intact import require_intact
+from .one_action import require_one_action
 from .project import Project
 from .receipts import ActionReceipt, AnalysisReceipt, save
 from .rules import Rules
@@ -95,6 +96,7 @@ def write_action(project: Project, cur: int, action: Action) -> tuple[ActionRece
         )
         require_symbols(script, action.where)
         require_rule_free(script, rules, action)
+        require_one_action(script, action.goal, action.change, action.where)
         document = _action_text(action, cur).encode()
         project.workspace.tree.write(f"{project.workspace.artifacts(cur)}/{ACTION_FILE}", document)
         receipt = ActionReceipt(
@@ -169,12 +171,11 @@ def _analysis_text(analysis: Analysis, comparison: Comparison) -> str:
         "## Summary",
         analysis.summary.strip(),
         f"## Metric deltas\n\n{f'{before} → {comparison.version}' if before else 'This is the first version.'}",
-        delta_table(comparison.to_previous, before, comparison.version),
+        previous_table(comparison),
         latency,
     ]
     if comparison.best_before and comparison.best_before != before:
-        best = delta_table(comparison.to_best, comparison.best_before, comparison.version)
-        parts += ["Against the best so far:", best]
+        parts += ["Against the best so far:", best_table(comparison)]
     if comparison.flags:
         parts.append("\n".join(f"- {flag}" for flag in comparison.flags))
     parts += ["## Evidence", analysis.evidence.strip()]

@@ -234,12 +234,26 @@ def _removed(old: Script, new: Script, rule: Fixed, names: frozenset[str]) -> It
         if place.callee and lacking[place.callee] > lacked[place.callee]:
             where = f"a call of {place.callee}(…) without {place.name}"
             yield Clash(rule.rule, rule.value, "the library's default", where)
+    if len(passed) > sum(place.kind in _PASSED for place in after) and len(before) > len(after):
+        yield from _hidden_by(old, new, rule, passed)
     called = {call.callee for call in calls(new)}
     hidden = any(call.open_ended for call in calls(new))
     unused = passed and not hidden and not any(place.kind in _PASSED for place in after)
     if unused and called.isdisjoint(place.callee for place in passed):
         where = f"{_where(passed[0])} of {old.name}, which nothing replaces,"
         yield Clash(rule.rule, rule.value, "no effect any more", where)
+
+
+def _hidden_by(old: Script, new: Script, rule: Fixed, passed: Sequence[Setting]) -> Iterator[Clash]:
+    """A call that received the setting, and now has `**options` or, if it loads data, another way to make batches."""
+    for callee in dict.fromkeys(place.callee for place in passed if place.callee):
+        made = [[call for call in calls(script) if call.callee == callee] for script in (old, new)]
+        opened = [sum(call.open_ended for call in each) for each in made]
+        if opened[1] > opened[0]:
+            yield Clash(rule.rule, rule.value, "whatever **options hold", f"a call of {callee}(…)")
+        elif callee == "DataLoader" and len(made[1]) >= len(made[0]):
+            where = "a training DataLoader without batch_size"
+            yield Clash(rule.rule, rule.value, "another way to make batches", where)
 
 
 def _lacking(script: Script, names: frozenset[str]) -> Counter[str]:

@@ -6,10 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from .errors import GuardError, RuleViolation
-from .fixed import Clash, clashes, dynamic_overrides, removed
+from .evasions import evasions
+from .fixed import Clash, Fixed, clashes, dynamic_overrides, removed
+from .hidden import hidden, swapped
 from .rules import Rules
 from .scripts import Changes, Script, changed_statements, changed_symbols
 
+_DATASET_PATH = re.compile(r"prepdata[/\\]+([^/\\]+)")
 _EVALUATION = re.compile(r"eval_score|infer_samples|03_eval|result-analysis|action-extract|\.progressive-training")
 
 
@@ -23,6 +26,12 @@ def check_change(old: Script, new: Script, rules: Rules) -> Changes:
             hint="send the diff that carries out the selected action",
         )
     check_rules(old, new, rules)
+    if found := hidden(old, new):
+        raise GuardError(
+            f"the diff brings in {', '.join(found)}: what the script then does can't be seen from its code",
+            where=new.name,
+            hint="write the change out as plain code in the script",
+        )
     before, after = _mentions(old), _mentions(new)
     if added := sorted(name for name, count in after.items() if count > before[name]):
         raise GuardError(
@@ -40,6 +49,7 @@ def check_rules(old: Script, new: Script, rules: Rules) -> None:
         *clashes(new, rules.fixed, extra),
         *dynamic_overrides(new, rules.fixed, extra),
         *removed(old, new, rules.fixed, extra),
+        *evasions(old, new, rules.fixed, extra),
     ]
     if found:
         listed = "; ".join(f"{clash.place}: {clash.found}, but {clash.rule} fixes {clash.allowed!r}" for clash in found)
@@ -50,11 +60,45 @@ def check_rules(old: Script, new: Script, rules: Rules) -> None:
         )
 
 
+def check_dataset(old: Script, new: Script, dataset_id: str) -> None:
+    """Raises `GuardError` for a change that leads to another data set than the loop's (C6)."""
+    places = clashes(new, [Fixed("dataset_config.dataset_id", "dataset_id", dataset_id)])
+    paths = {other for other in _datasets(new) - _datasets(old) if other != dataset_id}
+    if found := [*(f"{clash.place}: {clash.found}" for clash in places), *sorted(paths)]:
+        raise GuardError(
+            f"the diff leads to another data set ({'; '.join(found)}), and this loop's is {dataset_id!r} to its end",
+            where=new.name,
+            hint="leave DATASET_ID and the data's path as they are",
+        )
+
+
+def _datasets(script: Script) -> set[str]:
+    texts = (node.value for node in ast.walk(script.tree) if isinstance(node, ast.Constant))
+    return {match[1] for text in texts if isinstance(text, str) for match in _DATASET_PATH.finditer(text)}
+
+
+def check_imports(old: Script, new: Script) -> None:
+    """Raises `GuardError` for an import that changes what the rest of the script means."""
+    if found := swapped(old, new):
+        raise GuardError(
+            f"the diff's imports give another meaning to {', '.join(found)}, also outside the action's where",
+            where=new.name,
+            hint="import it under a name of its own, and use that in the action's symbols",
+        )
+
+
 def check_action(changes: Changes, where: Sequence[str], script: str) -> None:
     """Raises `GuardError` naming the changed symbols that lie outside the action's `where`.
 
-    A class in `where` covers its methods and fields; `+Name` covers a new symbol and all that is in it.
+    A class in `where` covers its methods and fields; `+Name` covers a new symbol and all that is in it. Imports are
+    free, but alone they are no action.
     """
+    if not changes.symbols:
+        raise GuardError(
+            f"the diff changes imports alone ({', '.join(changes.imports)}), and none of {', '.join(sorted(where))}",
+            where=script,
+            hint="send the diff that carries out the selected action",
+        )
     allowed = {name.removeprefix("+") for name in where}
     outside = [
         name for name in changes.symbols if not any(name == one or name.startswith(f"{one}.") for one in allowed)

@@ -2,11 +2,13 @@
 
 import hashlib
 
+from .artifacts import sha256
 from .attempts import attempts
 from .errors import GuardError
 from .project import Project
 from .receipts import StartReceipt, load
-from .state import next_receipt
+from .scripts import local_imports
+from .state import next_receipt, train_receipt
 
 
 def expected_script(project: Project, cur: int) -> str | None:
@@ -34,3 +36,32 @@ def require_authored(project: Project, cur: int) -> None:
         where=script,
         hint=f"copy {workspace.authored}/{script} back over it; changes go through repair_version or the next action",
     )
+
+
+def require_modules(project: Project, cur: int) -> None:
+    """Raises `GuardError` if a local module is not the one that the parent was trained with: no diff shows that change.
+
+    The first version's modules are what they are; a repair's change of one is known.
+    """
+    workspace = project.workspace
+    trained = train_receipt(project, cur - 1) if cur > 1 else None
+    if trained is None:
+        return
+    expected = dict(trained.snapshot)
+    for attempt in attempts(project, cur, "train"):
+        expected |= attempt.repair.files if attempt.repair else {}
+    root = workspace.root
+    for path in local_imports(root / workspace.script(cur), root):
+        name = path.relative_to(root).as_posix()
+        if name not in expected:
+            raise GuardError(
+                f"imports {name}, which {workspace.script(cur - 1)} did not have: its code stands in no diff",
+                where=workspace.script(cur),
+                hint="the new code belongs into the script; ask the user to remove the module, or to have it in v001",
+            )
+        if sha256(workspace.tree, name) != expected[name]:
+            raise GuardError(
+                f"was edited since {workspace.script(cur - 1)} was trained, so that two things would change at once",
+                where=name,
+                hint=f"copy {workspace.snapshot(cur - 1)}/{name} back over it; changes go through the script's diff",
+            )

@@ -37,7 +37,9 @@ def place_of_repeated_key(text: str) -> str | None:
 
 def place_of_constant(text: str) -> str | None:
     """`line:column` of the first NaN or Infinity, which Python's parser knows and JSON doesn't."""
-    return next((_place(text, at) for kind, _, at in _walk(text) if kind == "value" and _at(text, at) in _NOT_JSON), None)
+    return next(
+        (_place(text, at) for kind, _, at in _walk(text) if kind == "value" and _at(text, at) in _NOT_JSON), None
+    )
 
 
 def _walk(text: str) -> Iterator[tuple[str, Path, int]]:

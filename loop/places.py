@@ -15,6 +15,7 @@ from .syntax import (
     flows,
     last_name,
     reads_environment,
+    signatures,
     stored,
     subject_names,
 )
@@ -63,7 +64,10 @@ class Call:
 
 
 # What the value at a position of a well-known call is: (position, name).
-_SEEDERS = ("seed_everything", "manual_seed", "manual_seed_all", "set_seed", "default_rng", "seed")
+_SEEDERS = (
+    *("seed_everything", "manual_seed", "manual_seed_all", "set_seed", "default_rng", "seed"),
+    *("Random", "RandomState"),
+)
 _DROPOUTS = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")
 OPTIMIZERS = frozenset(
     {"ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "LBFGS", "Lamb", "Lion", "Muon"}
@@ -75,13 +79,14 @@ _POSITIONS: Mapping[str, tuple[int, str]] = {
     **dict.fromkeys(OPTIMIZERS, (1, "lr")),
     "dropout": (1, "p"),
     "DataLoader": (1, "batch_size"),
+    "BatchSampler": (1, "batch_size"),
 }
 
 
 # One guard asks for the same script's settings a dozen times; a walk takes milliseconds.
 @lru_cache(maxsize=16)
 def collect(script: Script) -> tuple[tuple[Setting, ...], tuple[Call, ...]]:
-    collector = _Collector(script, [], [])
+    collector = _Collector(script, dict(signatures(script.tree)), [], [])
     scope = Scope.module(script.tree)
     for statement in script.tree.body:
         names = [name for name, _ in bindings(statement)]
@@ -97,6 +102,7 @@ _Body = Literal["module", "class", "function"]
 @dataclass
 class _Collector:
     script: Script
+    own: Mapping[str, tuple[str, ...]]
     settings: list[Setting]
     calls: list[Call]
 
@@ -253,7 +259,7 @@ class _Collector:
     ) -> None:
         starred = any(isinstance(arg, ast.Starred) for arg in node.args)
         match node.args:
-            case [_, ast.Constant(value=str(name)), value] if callee == "setattr":
+            case [_, ast.Constant(value=str(name)), value] if callee in ("setattr", "__setattr__"):
                 self.add(name, value, "override", symbol, scope, callee="setattr")
             case [ast.Constant(value=str(name)), value] if reads_environment(node):
                 self.add(name, value, "override", symbol, scope, callee=ENVIRON)
@@ -261,6 +267,10 @@ class _Collector:
                 index, name = _POSITIONS[callee]
                 if index < len(args):
                     self.add(name, args[index], "positional", symbol, scope, callee=callee, context=context)
+            case args if isinstance(node.func, ast.Name) and not starred:
+                for name, value in zip(self.own.get(node.func.id, ()), args, strict=False):
+                    if not isinstance(value, ast.Dict):
+                        self.add(name, value, "positional", symbol, scope, callee=callee, context=context)
             case _:
                 pass
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import intents, journal
 from .errors import ProjectError, UserDecision
+from .filesystems import give_up_reserve, require_local
 from .receipts import LoopFile, load
 from .rules import Rules, read_rules
 from .running.executor import Executor
@@ -67,10 +68,21 @@ class Project:
 
     @contextmanager
     def mutation(self) -> Generator[None]:
-        """Holds the project's lock; what a crash left half done is finished first."""
+        """Holds the project's lock; what a crash left half done is finished first.
+
+        Raises `ProjectError` on a network file system that the rules don't allow.
+        """
+        _ = self._on_a_fit_disk
+        give_up_reserve(self.workspace)
         with journal.locked(self.workspace):
             intents.finish(self.workspace)
             yield
+
+    @cached_property
+    def _on_a_fit_disk(self) -> bool:
+        """Looked at once."""
+        require_local(self.workspace.root, self.rules().file.execution_config)
+        return True
 
     def interpreter(self, rules: Rules) -> str:
         """The Python that runs user code: `execution_config.python`, else the project's `.venv`, else ours.

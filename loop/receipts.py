@@ -17,6 +17,7 @@ FailureKind = Literal[
     "killed",
     "timeout",
     "disk full",
+    "limit",
     "missing artifacts",
     "cancelled",
     "lost",
@@ -24,6 +25,8 @@ FailureKind = Literal[
 ]
 # Nothing is wrong with the code: the same version is simply run again.
 INFRASTRUCTURE: frozenset[FailureKind] = frozenset({"killed", "disk full", "cancelled", "lost"})
+# Cut off from outside: what it had learnt so far may be gone on from.
+RESUMABLE: frozenset[FailureKind] = frozenset({*INFRASTRUCTURE, "timeout"})
 
 
 class Record(BaseModel):
@@ -60,6 +63,7 @@ class EvalPlan(Record):
     fingerprint: str
     checkpoint_sha256: str
     accepting: bool
+    sandbox: str = ""
 
 
 class Plan(Record):
@@ -67,7 +71,20 @@ class Plan(Record):
 
     script_sha256: str
     snapshot: dict[str, str] = Field(description="relative path -> sha256 of the script and its local modules")
-    evaluation_outputs: dict[str, str] = Field(description="relative path -> size and mtime, to see training touch one")
+    untouchable: dict[str, str] = Field(description="relative path -> size, times and inode, to see training touch it")
+    sandbox: str = ""
+    resumed_from: int | None = None
+
+
+class KeptCheckpoint(Record):
+    """What an interrupted training left to go on from, and which script made it."""
+
+    attempt: int
+    snapshot: dict[str, str]
+    last_sha256: str
+    names: tuple[str, ...] = Field(description="what was kept: last.ckpt, best.ckpt, logs")
+    epochs: int | None
+    at: str
 
 
 class Verdict(Record):
@@ -121,6 +138,10 @@ class TrainReceipt(Record):
     wall_seconds: float
     peak_memory_bytes: int | None
     monitors: tuple[str, ...] = Field(default=(), description="what checkpointing or early stopping looks at")
+    sandbox: str = Field(default="", description='what it ran in: "bubblewrap", or "none" and why')
+    resumed_from: int | None = Field(
+        default=None, description="the interrupted attempt whose last.ckpt it went on from"
+    )
     warnings: tuple[str, ...] = ()
     at: str
 
@@ -133,6 +154,8 @@ class EvalReceipt(Record):
     metrics: tuple[Metric, ...]
     latency_ms: float
     created_at: str
+    score_sha256: str = Field(description="of eval_score.json, which this receipt can write again")
+    sandbox: str = ""
     warnings: tuple[str, ...] = ()
 
 

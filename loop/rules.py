@@ -28,8 +28,8 @@ class LoopConfig(_Section):
     max_versions: Annotated[int, Field(ge=1, le=999_999)] = 10
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
     max_changed_statements: Annotated[int, Field(ge=1, le=100_000)] = 60
-    max_train_minutes: Annotated[float, Field(gt=0, strict=False)] | None = None
-    max_eval_minutes: Annotated[float, Field(gt=0, strict=False)] | None = None
+    max_train_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_eval_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
 class DatasetConfig(_Section):
@@ -50,6 +50,13 @@ class ExecutionConfig(_Section):
     python: Annotated[str, Field(min_length=1)] | None = None
     env: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     executor: Literal["local"] = "local"
+    sandbox: Literal["auto", "require", "off"] = "auto"
+    network: bool = False
+    max_processes: Annotated[int, Field(ge=1, le=1_000_000)] = 2048
+    max_artifact_gb: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 100.0
+    min_free_gb: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 1.0
+    trash_gb: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 5.0
+    allow_network_filesystem: bool = False
 
 
 class RulesFile(_Section):

@@ -99,7 +99,7 @@ def accept_protocol(project: Project) -> str | None:
     with project.mutation():
         loop = project.loop()
         if loop is None:
-            raise OutOfOrder("no loop has been started, so there is no protocol yet", hint="run: start")
+            raise OutOfOrder("no loop has been started, so there is no protocol yet", hint="run: progressive-training start")
         changed = protocol_change(project, loop)
         if changed:
             project.workspace.tree.remove(ACCEPTANCE)
@@ -119,7 +119,7 @@ def accept_rules(project: Project) -> str | None:
     with project.mutation():
         loop = project.loop()
         if loop is None:
-            raise OutOfOrder("no loop has been started, so the rules are read as they are", hint="run: start")
+            raise OutOfOrder("no loop has been started, so the rules are read as they are", hint="run: progressive-training start")
         changed = project.rules_change(rules, loop)
         if changed:
             pinned = loop.model_copy(

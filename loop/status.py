@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from .attempts import attempts
+from .judged import recorded
 from .project import Project
 from .receipts import Metric
 from .state import action_receipt, derive, eval_receipt, next_receipt, report_receipt, train_receipt
@@ -24,8 +25,17 @@ class ActionView(_View):
     where: tuple[str, ...]
 
 
+class GainView(_View):
+    """The primary metric beside the parent's, oriented so that positive is better; the interval is the 95 % one."""
+
+    delta: float
+    low: float | None
+    high: float | None
+    label: str | None
+
+
 class VersionView(_View):
-    """`action` is the one selected for its successor; `symbols` are what made it differ from its parent."""
+    """`action` is the one selected for its successor; `symbols` and `gain` compare it with its parent."""
 
     version: int
     version_id: str
@@ -34,6 +44,7 @@ class VersionView(_View):
     metrics: tuple[Metric, ...]
     latency_ms: float | None
     symbols: tuple[str, ...]
+    gain: GainView | None
     action: ActionView | None
 
 
@@ -78,7 +89,9 @@ def status(project: Project) -> Status:
         primary_metric=rules.file.eval_config.primary_metric,
         fixed=tuple(FixedView(rule=one.rule, name=one.name, value=one.value) for one in rules.fixed),
         rules_changed=project.rules_change(rules, state.loop) if state.loop else None,
-        versions=tuple(_version(project, cur) for cur in project.workspace.versions()),
+        versions=tuple(
+            _version(project, rules.file.eval_config.primary_metric, cur) for cur in project.workspace.versions()
+        ),
         next=NextView(tool=step.tool, arguments={} if step.version is None else {"version": step.version}, why=step.why)
         if step
         else None,
@@ -86,7 +99,7 @@ def status(project: Project) -> Status:
     )
 
 
-def _version(project: Project, cur: int) -> VersionView:
+def _version(project: Project, primary: str, cur: int) -> VersionView:
     scored, action = eval_receipt(project, cur), action_receipt(project, cur)
     authored = next_receipt(project, cur - 1) if cur > 1 else None
     tried = attempts(project, cur, "train")
@@ -98,8 +111,17 @@ def _version(project: Project, cur: int) -> VersionView:
         metrics=scored.metrics if scored else (),
         latency_ms=scored.latency_ms if scored else None,
         symbols=authored.symbols if authored else (),
+        gain=_gain(project, primary, cur),
         action=ActionView(goal=action.goal, change=action.change, where=action.where) if action else None,
     )
+
+
+def _gain(project: Project, primary: str, cur: int) -> GainView | None:
+    parent = version_id(cur - 1) if cur > 1 else None
+    for one in recorded(project, cur):
+        if (one.metric, one.against) == (primary, parent) and one.delta is not None:
+            return GainView(delta=one.delta, low=one.low, high=one.high, label=one.label)
+    return None
 
 
 def _state(project: Project, cur: int, scored: bool, analysed: bool) -> VersionState:

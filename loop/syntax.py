@@ -37,6 +37,22 @@ def reads_environment(node: ast.Call) -> bool:
             return last_name(function) == "getenv"
 
 
+def signatures(tree: ast.Module) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The parameters, by position, of the module's own functions and classes (of a dataclass: its fields)."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, _positional(node)
+        elif isinstance(node, ast.ClassDef):
+            made = [child for child in node.body if isinstance(child, ast.FunctionDef) and child.name == "__init__"]
+            fields = [child.target for child in node.body if isinstance(child, ast.AnnAssign)]
+            names = tuple(target.id for target in fields if isinstance(target, ast.Name))
+            yield node.name, _positional(made[0])[1:] if made else names
+
+
+def _positional(node: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[str, ...]:
+    return tuple(arg.arg for arg in (*node.args.posonlyargs, *node.args.args))
+
+
 def field_default(value: ast.expr) -> ast.expr | None:
     """The default within `field(default=…)` of a dataclass or `Field(…)` of pydantic."""
     match value:

@@ -3,17 +3,19 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from . import journal
-from .artifacts import CHECKPOINTS, evaluation_outputs, missing, sha256, touched, used_values
-from .attempts import Attempt, attempts, new_attempt
-from .curves import read_curves
+from . import journal, resume
+from .artifacts import CHECKPOINTS, missing, sha256, touched, untouchable, used_values
+from .attempts import Attempt, attempts, failure_of, new_attempt
+from .confinement import confined, level
+from .curves import epochs_trained, read_curves
 from .errors import RuleViolation
 from .failures import Failure, process_failure
+from .filesystems import keep_reserve, prune_trash, require_room
 from .fixed import clashes, dynamic_overrides, synonyms
 from .intact import require_intact
-from .integrity import require_authored
+from .integrity import require_authored, require_modules
 from .project import Project
-from .receipts import Plan, TrainReceipt, Verdict, save
+from .receipts import LoopFile, Plan, TrainReceipt, Verdict, save
 from .retries import write_retry_report
 from .rules import Rules
 from .running.job import Job, JobStatus
@@ -21,7 +23,7 @@ from .running.logs import tail
 from .scripts import Script
 from .settings import settings
 from .snapshots import take_snapshot
-from .state import LoopState, derive, require, train_receipt
+from .state import LoopState, derive, next_call, require, train_receipt
 from .workspace import version_id
 
 LOG_TAIL_BYTES = 16_384
@@ -51,22 +53,29 @@ class TrainStatus:
     already_done: bool = False
 
 
-def train(project: Project, cur: int) -> TrainStatus:
+def train(project: Project, cur: int, *, attach: int | None = None, resumed: bool = False) -> TrainStatus:
     """Starts the version's training, or attaches to the one that runs, or collects the one that ended.
 
-    Returns at once. Raises `OutOfOrder`, `RuleViolation` (the script breaks a rule: nothing was started), `RunError`.
+    Returns at once. With `attach`, the failure of that attempt is told also when somebody else has cancelled or
+    collected it: whoever waits for a training never starts another. `resumed` starts
+    it from the checkpoint that an interrupted attempt left.
+    Raises `OutOfOrder`, `RuleViolation` (the script breaks a rule: nothing was started), `RunError`.
     """
     rules = project.rules()
     with project.mutation():
         state = derive(project, rules)
         if 1 <= cur <= state.cur and (receipt := train_receipt(project, cur)):
             return TrainStatus("done", receipt.attempt, receipt=receipt, already_done=True)
-        require(state, "run_train", cur, "train", "training")
-        attempt = state.running or _start(project, rules, state)
+        if attach is not None and (failure := failure_of(Attempt(project, cur, "train", attach))):
+            return TrainStatus("failed", attach, verdict=failure, already_done=True)
+        loop = require(state, "run_train", cur, "train", "training", *(("repair",) if resumed else ()))
+        attempt = state.running or _start(project, rules, state, resumed=resumed)
         status = attempt.status()
         if status.state == "running":
             return TrainStatus("running", attempt.number, progress=train_progress(project, attempt, status))
-        return _settle(project, rules, attempt, status)
+        # Judged by the rules that it was started under: a script may have written others in the meantime.
+        project.require_unchanged_rules(rules, loop)
+        return _settle(project, rules, loop, attempt, status)
 
 
 def train_progress(project: Project, attempt: Attempt, status: JobStatus) -> Progress:
@@ -85,7 +94,8 @@ def train_progress(project: Project, attempt: Attempt, status: JobStatus) -> Pro
         None,
     )
     epoch = curves.last_epoch + 1
-    eta = elapsed / epoch * (total - epoch) if total is not None and total >= epoch else None
+    trained = epoch - curves.epochs[0]  # a resumed run has not trained the ones before
+    eta = elapsed / trained * (total - epoch) if total is not None and total >= epoch else None
     latest = tuple((name, values[-1]) for name, values in curves.series.items() if values and values[-1] is not None)
     return Progress(elapsed, epoch, total, eta, latest[:6])
 
@@ -94,15 +104,20 @@ def _script_text(project: Project, cur: int) -> str:
     return project.workspace.tree.read(project.workspace.script(cur)).decode("utf-8-sig")
 
 
-def _start(project: Project, rules: Rules, state: LoopState) -> Attempt:
+def _start(project: Project, rules: Rules, state: LoopState, *, resumed: bool) -> Attempt:
     assert state.loop is not None, "require() lets only a started loop through"
     require_intact(project, rules, state.loop)
     cur, workspace = state.cur, project.workspace
     require_authored(project, cur)
+    require_modules(project, cur)
     check_script(Script.parse(_script_text(project, cur), workspace.script(cur)), rules)
     python = project.interpreter(rules)
+    sandbox = level(rules.file.execution_config)
+    require_room(workspace, rules.file.execution_config)
+    keep_reserve(workspace)
+    kept = resume.require_kept(project, cur, next_call(state)) if resumed else None
     with new_attempt(project, cur, "train") as attempt:
-        # Whatever lies there is not this attempt's: kept aside, so that a stale checkpoint is never taken for a new one.
+        # Whatever lies there is not this attempt's: a stale checkpoint must never be taken for a new one.
         discard_artifacts(project, attempt)
         snapshot = take_snapshot(project, cur)
         write_retry_report(project, cur)
@@ -110,25 +125,33 @@ def _start(project: Project, rules: Rules, state: LoopState) -> Attempt:
             Plan(
                 script_sha256=snapshot[workspace.script(cur)],
                 snapshot=snapshot,
-                evaluation_outputs=evaluation_outputs(workspace.tree),
+                untouchable=untouchable(workspace, cur, state.loop.dataset_id),
+                sandbox=sandbox.name,
+                resumed_from=kept.attempt if kept else None,
             )
         )
-        attempt.submit(_job(project, rules, attempt, python))
-    journal.record(workspace, "train_started", version_id(cur), attempt=attempt.number)
+        attempt.submit(_job(project, rules, attempt, python, resumed=resumed))
+    journal.record(
+        workspace, "train_started", version_id(cur), attempt=attempt.number, resumed_from=kept.attempt if kept else None
+    )
     return attempt
 
 
-def _job(project: Project, rules: Rules, attempt: Attempt, python: str) -> Job:
+def _job(project: Project, rules: Rules, attempt: Attempt, python: str, *, resumed: bool) -> Job:
     minutes = rules.file.loop_config.max_train_minutes
-    return Job(
+    environment = project.environment(rules)
+    if resumed:
+        environment[resume.VARIABLE] = resume.checkpoint(project, attempt.cur)
+    job = Job(
         kind="train",
         version_id=version_id(attempt.cur),
         attempt=attempt.number,
         argv=(python, project.workspace.script(attempt.cur)),
         cwd=str(project.workspace.root),
-        env=project.environment(rules),
+        env=environment,
         timeout_seconds=None if minutes is None else minutes * 60,
     )
+    return confined(job, attempt, rules, (project.workspace.artifacts(attempt.cur),))
 
 
 def check_script(script: Script, rules: Rules) -> None:
@@ -152,11 +175,12 @@ def discard_artifacts(project: Project, attempt: Attempt) -> None:
         aside = f"{workspace.trash}/{version_id(attempt.cur)}-{attempt.kind}-{attempt.number:03d}"
         workspace.tree.remove(aside)
         workspace.tree.move(artifacts, aside)
+        prune_trash(workspace, project.rules().file.execution_config)
     workspace.tree.make_folder(artifacts)
 
 
-def _settle(project: Project, rules: Rules, attempt: Attempt, status: JobStatus) -> TrainStatus:
-    failure = _failure(project, rules, attempt, status)
+def _settle(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, status: JobStatus) -> TrainStatus:
+    failure = _failure(project, rules, loop, attempt, status)
     wall = status.outcome.wall_seconds if status.outcome else None
     if failure is not None:
         if status.state == "lost" and attempt.submitted:
@@ -169,12 +193,13 @@ def _settle(project: Project, rules: Rules, attempt: Attempt, status: JobStatus)
     write_retry_report(project, attempt.cur)
     save(project.workspace.tree, project.workspace.receipt(attempt.cur, "train"), receipt)
     journal.record(project.workspace, "trained", version_id(attempt.cur), attempt=attempt.number)
+    resume.discard(project, attempt.cur)
     return TrainStatus("done", attempt.number, receipt=receipt)
 
 
 def fail(project: Project, attempt: Attempt, failure: Failure, wall: float | None) -> TrainStatus:
     """Wipes the version's artifacts, which are kept in the trash, and records why (T4)."""
-    verdict = failure.verdict(wall)
+    verdict = resume.keep(attempt, failure).verdict(wall)
     discard_artifacts(project, attempt)
     attempt.save_verdict(verdict)
     write_retry_report(project, attempt.cur)
@@ -200,18 +225,21 @@ def revoke(project: Project, cur: int, failure: Failure) -> None:
     fail(project, last, failure, wall)
 
 
-def _failure(project: Project, rules: Rules, attempt: Attempt, status: JobStatus) -> Failure | None:
+def _failure(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, status: JobStatus) -> Failure | None:
     """The first reason to reject the run, the process's own word first, then what it left."""
     tree, artifacts = project.workspace.tree, project.workspace.artifacts(attempt.cur)
     plan = attempt.plan
     if plan is None:
         return Failure("lost", "it was never started: the server ended in between", "")
     log = tail(attempt.log, LOG_TAIL_BYTES)
-    if changed := touched(plan.evaluation_outputs, evaluation_outputs(tree)):
+    if changed := touched(plan.untouchable, untouchable(project.workspace, attempt.cur, loop.dataset_id)):
         return Failure("evaluation output", f"training created or changed {', '.join(changed[:5])}", "")
     limit = rules.file.loop_config.max_train_minutes
-    if failure := process_failure(status.outcome, log, limit_minutes=limit):
+    if failure := process_failure(
+        status.outcome, log, limit_minutes=limit, requested=attempt.cancel_requested, detail=status.detail
+    ):
         return failure
+    resume.put_back(attempt)
     curves = read_curves(tree, artifacts)
     if curves is not None and curves.not_finite:
         return Failure("diverged", f"{', '.join(curves.not_finite)} became NaN or infinite", "")
@@ -226,9 +254,9 @@ def _rule_failure(project: Project, rules: Rules, attempt: Attempt) -> Failure |
         said = "; ".join(f"{clash.place} says {clash.found}, {clash.rule} fixes {clash.allowed!r}" for clash in used)
         return Failure("rule violation", said, "")
     epochs = next((rule.value for rule in rules.fixed if rule.name.lower() in EPOCHS), None)
-    curves = read_curves(tree, artifacts)
-    if type(epochs) is int and curves is not None and curves.last_epoch is not None and curves.last_epoch + 1 != epochs:
-        return Failure("rule violation", f"it trained {curves.last_epoch + 1} epochs, the rules fix {epochs}", "")
+    trained = epochs_trained(tree, artifacts)
+    if type(epochs) is int and trained is not None and trained != epochs:
+        return Failure("rule violation", f"it trained {trained} epochs, the rules fix {epochs}", "")
     return None
 
 
@@ -236,17 +264,27 @@ def _receipt(project: Project, rules: Rules, attempt: Attempt, status: JobStatus
     tree, artifacts = project.workspace.tree, project.workspace.artifacts(attempt.cur)
     outcome, plan = status.outcome, attempt.plan
     assert outcome is not None and plan is not None, "a run without them has failed"
-    curves = read_curves(tree, artifacts)
     warnings = [f"had to end what it left running: {', '.join(outcome.killed)}"] if outcome.killed else []
+    warnings += resume.put_back(attempt)
+    weights = sha256(tree, f"{artifacts}/best.ckpt")
+    warnings += [
+        f"best.ckpt is byte for byte that of {version_id(other)}: the change had no effect, or the weights were copied"
+        for other in project.workspace.versions()
+        if other < attempt.cur
+        and (receipt := train_receipt(project, other))
+        and receipt.artifacts["best.ckpt"] == weights
+    ][:1]
     return TrainReceipt(
         attempt=attempt.number,
         script_sha256=plan.script_sha256,
         snapshot=plan.snapshot,
         artifacts={name: sha256(tree, f"{artifacts}/{name}") for name in (*CHECKPOINTS, "spec.json")},
-        epochs=None if curves is None or curves.last_epoch is None else curves.last_epoch + 1,
+        epochs=epochs_trained(tree, artifacts),
         wall_seconds=outcome.wall_seconds or 0.0,
         peak_memory_bytes=outcome.peak_memory_bytes,
         monitors=_monitors(project, attempt.cur),
+        sandbox=plan.sandbox,
+        resumed_from=plan.resumed_from,
         warnings=tuple(warnings),
         at=journal.now(),
     )

@@ -18,8 +18,8 @@ REPORTS = "Models/Report"
 PREPDATA = "dataset/prepdata"
 STATE = ".progressive-training"
 
-_SCRIPT_NAME = re.compile(r"02_train_(v\d{3,})\.py")
-_VERSION_ID = re.compile(r"v(\d{3}|[1-9]\d{3,})")
+_SCRIPT_NAME = re.compile(r"02_train_(v[0-9]{3,})\.py")
+_VERSION_ID = re.compile(r"v([0-9]{3}|[1-9][0-9]{3,})")
 _DATASET_ID = re.compile(r"[^\s/\\\0.][^/\\\0]{0,199}")
 MAX_VERSION = 999_999
 
@@ -84,6 +84,9 @@ class Workspace:
     def receipt(self, cur: int, step: str) -> str:
         return f"{STATE}/receipts/{version_id(cur)}/{step}.json"
 
+    def receipts(self, cur: int) -> str:
+        return f"{STATE}/receipts/{version_id(cur)}"
+
     def attempts(self, cur: int) -> str:
         return f"{STATE}/attempts/{version_id(cur)}"
 
@@ -98,5 +101,6 @@ class Workspace:
     lock = f"{STATE}/lock"
     lock_owner = f"{STATE}/lock.owner"
     trash = f"{STATE}/trash"
+    resume = f"{STATE}/resume"
     staging = f"{STATE}/staging"
     authored = f"{STATE}/authored"

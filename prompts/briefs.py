@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from ..loop import evidence
-from ..loop.deltas import best_version, compare, delta_table
+from ..loop.deltas import best_table, best_version, compare, previous_table
 from ..loop.evaluation.evaluator import has_evaluator, task_family
 from ..loop.project import Project
 from ..loop.rules import Rules
@@ -60,8 +60,8 @@ def _analysis(project: Project, rules: Rules, state: LoopState) -> Context:
     receipt = eval_receipt(project, state.cur)
     return {
         "comparison": comparison,
-        "table": delta_table(comparison.to_previous, comparison.previous, comparison.version),
-        "best_table": delta_table(comparison.to_best, comparison.best_before, comparison.version),
+        "table": previous_table(comparison),
+        "best_table": best_table(comparison),
         "curves": evidence.curve_table(curves),
         "curve_note": evidence.overfitting_note(curves),
         "worst": evidence.worst_table(evidence.worst_samples(project, state.cur)),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..loop.deltas import interval, label
 from ..loop.report.final import ANALYSIS_CLOSE, ANALYSIS_OPEN, Ranked, ReportData
 from . import render
 
@@ -17,6 +18,8 @@ class _Row(NamedTuple):
     symbols: str
     diff: str
     analysis: str
+    interval: str
+    label: str
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class _View:
     primary: str
     best: str | None
     warnings: tuple[str, ...]
+    looks: int
     rows: tuple[_Row, ...]
 
     @property
@@ -42,6 +46,7 @@ def final_analysis(data: ReportData) -> str:
         data.primary,
         data.best,
         data.warnings,
+        data.looks,
         tuple(_row(row, names) for row in data.rows),
     )
     return render("final_analysis.md.j2", data=view, names=names, opened=ANALYSIS_OPEN, closed=ANALYSIS_CLOSE)
@@ -59,6 +64,8 @@ def _row(row: Ranked, names: list[str]) -> _Row:
         symbols=", ".join(row.symbols),
         diff=row.diff,
         analysis=" ".join((row.analysis or "").split()),
+        interval=interval(row.noise),
+        label=_cell(label(row.noise)),
     )
 
 

@@ -19,7 +19,7 @@ from ..loop.errors import LoopError, UserDecision
 from ..loop.project import Project
 from ..loop.rules import describe
 from ..loop.state import next_call
-from ..tools import STEPS, Step, StepResult
+from ..tools import STEPS, Step, StepResult, attached
 from ..tools.results import where_now
 from .asking import ask
 from .prompts import add_prompts
@@ -127,12 +127,13 @@ def _way_on(project: Project) -> str:
 
 
 async def _waited(
-    project: Project, call: Callable[[], StepResult], wait_seconds: float, context: Context[Any, Any]
+    project: Project, call: Callable[..., StepResult], wait_seconds: float, context: Context[Any, Any]
 ) -> StepResult:
     """The Step's result, once its job has ended or the time is over. Cancelling the request leaves the job alone."""
     deadline = time.monotonic() + wait_seconds
     reported = 0.0
     result = await anyio.to_thread.run_sync(call)
+    call = attached(call, result)
     while result.state == "running" and result.job is not None and time.monotonic() < deadline:
         if time.monotonic() - reported >= _PROGRESS_SECONDS:
             reported = time.monotonic()
@@ -154,6 +155,8 @@ def _arguments(step: Step) -> type[ArgModelBase]:
     """A model of the Step's arguments that coerces nothing and knows no others."""
     fields: dict[str, Any] = {}
     for parameter in list(signature(step.function).parameters.values())[1:]:
+        if parameter.kind is Parameter.KEYWORD_ONLY:
+            continue
         default = ... if parameter.default is Parameter.empty else parameter.default
         fields[parameter.name] = (parameter.annotation, default)
     if step.waits:

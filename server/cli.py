@@ -5,8 +5,10 @@ Exit codes: 0 done, 1 refused or failed (the reason is on stderr), 2 wrong usage
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -22,14 +24,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command and exits with its code."""
     arguments = _parser().parse_args(argv)
     try:
-        sys.exit(arguments.command(arguments))
+        code = arguments.command(arguments)
+        sys.stdout.flush()
+        sys.exit(code)
     except LoopError as error:
         _complain(str(error))
         sys.exit(1)
     except KeyboardInterrupt:
-        _complain("Interrupted. A running job goes on: `progressive-training status` shows it, `cancel` ends it.")
+        _complain(
+            "Interrupted. A running job goes on.\n"
+            "Next: the same command attaches to it again; `progressive-training cancel` ends it"
+        )
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
+        # Whoever read stdout has enough; the interpreter's own flush at the end must not complain about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        told = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        _complain(f"{told}\nNext: see that it is there and may be read and written")
         sys.exit(1)
 
 
@@ -95,6 +108,7 @@ def _add_steps(add: AddParser) -> None:
     start.add_argument("--dataset-id", metavar="ID", help="the folder in dataset/prepdata/")
     start.add_argument("--patch", metavar="FILE", help="a diff that makes the baseline consistent")
     train = _command(add, "train", _train, "train a version, or attach to its running training")
+    train.add_argument("--resume", action="store_true", help="go on from the checkpoint of an interrupted attempt")
     evaluate = _command(add, "eval", _eval, "evaluate a trained version")
     cancel = _command(add, "cancel", _cancel, "end a version's running job with its whole process tree")
     report = _command(add, "report", _report, "make the final report")
@@ -157,9 +171,16 @@ def _start(arguments: argparse.Namespace) -> int:
     from ..tools import start_loop
     from .commands import finish
 
-    patch = Path(arguments.patch).read_text(encoding="utf-8") if arguments.patch else None
+    patch = _text_of(arguments.patch) if arguments.patch else None
     project = project_of(arguments)
     return finish(project, lambda: start_loop(project, arguments.dataset_id, patch), arguments)
+
+
+def _text_of(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise LoopError("is not UTF-8 text", where=path, hint="save the diff as UTF-8") from error
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -168,7 +189,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
     project = project_of(arguments)
     number = arguments.number or present_version(project)
-    return finish(project, lambda: run_train(project, number), arguments)
+    return finish(project, partial(run_train, project, number, arguments.resume), arguments)
 
 
 def _eval(arguments: argparse.Namespace) -> int:
@@ -177,7 +198,7 @@ def _eval(arguments: argparse.Namespace) -> int:
 
     project = project_of(arguments)
     number = arguments.number or present_version(project)
-    return finish(project, lambda: run_eval(project, number), arguments)
+    return finish(project, partial(run_eval, project, number), arguments)
 
 
 def _cancel(arguments: argparse.Namespace) -> int:
@@ -199,13 +220,12 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _rules(arguments: argparse.Namespace) -> int:
     from ..loop.starting import accept_rules
-    from ..tools import read_rules
-    from .commands import accept, finish
+    from .commands import accept, show_rules
 
     project = project_of(arguments)
     if arguments.action == "accept":
         return accept(project, accept_rules)
-    return finish(project, lambda: read_rules(project), arguments)
+    return show_rules(project, as_json=arguments.json)
 
 
 def _protocol(arguments: argparse.Namespace) -> int:

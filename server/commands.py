@@ -1,6 +1,7 @@
 """Single Steps from the command line: wait for a job with progress, then say what came of it."""
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -14,9 +15,10 @@ from ..loop import status as loop_status
 from ..loop.errors import OutOfOrder
 from ..loop.project import Project
 from ..loop.state import derive
-from ..tools import StepResult
+from ..tools import StepResult, attached, read_rules
 
 _POLL_SECONDS = 0.2
+_COMMANDS = {"start_loop": "start", "run_train": "train", "run_eval": "eval", "final_report": "report"}
 
 
 def console() -> Console:
@@ -32,9 +34,10 @@ def present_version(project: Project) -> int:
     return state.cur
 
 
-def finish(project: Project, step: Callable[[], StepResult], arguments: argparse.Namespace) -> int:
+def finish(project: Project, step: Callable[..., StepResult], arguments: argparse.Namespace) -> int:
     """Calls the Step until its job has ended, unless detached; prints its message or, asked for, its JSON."""
     result = step()
+    step = attached(step, result)
     detach: bool = getattr(arguments, "detach", False)
     with _spinner(result, quiet=arguments.json or detach) as spinner:
         while result.state == "running" and not detach:
@@ -68,7 +71,13 @@ def show(result: StepResult) -> None:
     for finding in findings:
         out.print(f"- {finding}", markup=False)
     if result.next is not None:
-        out.print(f"Next: {result.next.tool} ({result.next.why})", markup=False, style="dim")
+        out.print(_next(result.next.tool, result.next.why), markup=False, style="dim")
+
+
+def _next(tool: str, why: str) -> str:
+    """What to type next, where it is a command; else what an agent is to do next."""
+    command = _COMMANDS.get(tool)
+    return f"Next: progressive-training {command} ({why})" if command else f"Next, by an agent: {tool} ({why})"
 
 
 def status(project: Project, *, as_json: bool) -> int:
@@ -88,7 +97,7 @@ def status(project: Project, *, as_json: bool) -> int:
     if view.report:
         out.print(f"Report: {view.report}/", markup=False)
     if view.next:
-        out.print(f"Next: {view.next.tool} ({view.next.why})", markup=False)
+        out.print(_next(view.next.tool, view.next.why), markup=False)
     return 0
 
 
@@ -97,13 +106,32 @@ def _table(view: loop_status.Status) -> Table:
     names.sort(key=lambda name: name != view.primary_metric)
     shown = names[:3]
     table = Table(box=None, pad_edge=False)
-    for heading in ("version", "status", *shown, "changed"):
+    for heading in ("version", "status", *shown, "gain is", "changed"):
         table.add_column(heading, justify="right" if heading in shown else "left", overflow="ellipsis", no_wrap=True)
     for version in view.versions:
         values = {metric.name: f"{metric.value:.4f}" for metric in version.metrics}
         cells = (values.get(name, "") for name in shown)
-        table.add_row(version.version_id, version.status, *cells, ", ".join(version.symbols))
+        gain = version.gain.label or "" if version.gain else ""
+        table.add_row(version.version_id, version.status, *cells, gain, ", ".join(version.symbols))
     return table
+
+
+def show_rules(project: Project, *, as_json: bool) -> int:
+    """What the user fixed, what is left at its default, and the instruction."""
+    found = read_rules(project)
+    if as_json:
+        sys.stdout.write(found.model_dump_json(indent=1, exclude_none=True) + "\n")
+        return 0
+    out = console()
+    for name, section in found.rules.items():
+        out.print(f"{name}: {json.dumps(section, ensure_ascii=False)}", markup=False)
+    for default in found.defaults:
+        out.print(f"{default} (default)", markup=False, style="dim")
+    for key in found.unknown_keys:
+        out.print(f"{key}: not a rule that is known here; agents see it", markup=False, style="yellow")
+    if found.instruction:
+        out.print(f"\n{found.instruction.rstrip()}", markup=False)
+    return 0
 
 
 def accept(project: Project, accept_change: Callable[[Project], str | None]) -> int:

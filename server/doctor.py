@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from ..loop.confinement import level
 from ..loop.errors import LoopError
 from ..loop.project import Project
+from ..loop.running.sandbox import INSTALL
 from .commands import console
 
 _LOW_DISK_BYTES = 2 << 30
@@ -58,7 +60,7 @@ def _checks(project: Project) -> Iterator[Check]:
     yield Check("server", "ok", f"Python {sys.version.split()[0]} at {sys.executable}")
     yield _project(project)
     yield from _user_python(project)
-    yield _sandbox()
+    yield _sandbox(project)
     yield _disk(project)
 
 
@@ -102,10 +104,17 @@ def _user_python(project: Project) -> Iterator[Check]:
     yield Check("device", "ok" if device else "note", device or f"CPU only, {os.cpu_count()} cores")
 
 
-def _sandbox() -> Check:
-    found = shutil.which("bwrap")
-    detail = f"bubblewrap is at {found}; scripts are not yet run inside it" if found else "none"
-    return Check("sandbox", "note", f"{detail}; user code gets an allow-listed environment without keys")
+def _sandbox(project: Project) -> Check:
+    try:
+        config = project.rules().file.execution_config
+        found = level(config)
+    except LoopError as error:
+        return Check("sandbox", "missing", error.what, error.hint or "")
+    if found.confined:
+        return Check("sandbox", "ok", f"{found.name}; user code writes its version's folder only, and gets no keys")
+    asked_off = config.sandbox == "off"
+    hint = "" if asked_off else f"{INSTALL}; in a container it needs user namespaces"
+    return Check("sandbox", "note", f"{found.name}; user code gets an environment without keys, and no more", hint)
 
 
 def _disk(project: Project) -> Check:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -87,14 +88,20 @@ def run(project: Project, versions: int | None) -> int:
 
 
 async def _drive(project: Project, versions: int | None) -> None:
-    error = Console(stderr=True, highlight=False)
+    error = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    stopped: LoopError | None = None
     spinner = Spinner("dots", "starting")
     with Live(spinner, console=error, transient=True, refresh_per_second=8) if error.is_terminal else _Quiet():
         async with Client(build_server(project)) as client, anyio.create_task_group() as tasks:
             if error.is_terminal:
                 tasks.start_soon(_follow, project, spinner)
-            await drive(client, on_event=lambda event: _tell(error, event), last_version=versions)
+            try:
+                await drive(client, on_event=lambda event: _tell(error, event), last_version=versions)
+            except LoopError as found:
+                stopped = found  # raised below: from here, the task groups would wrap it
             tasks.cancel_scope.cancel()
+    if stopped is not None:
+        raise stopped
 
 
 class _Quiet:

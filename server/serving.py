@@ -2,7 +2,11 @@
 
 import ipaddress
 import logging
+import os
+import socket
 import sys
+
+from mcp.server.transport_security import TransportSecuritySettings
 
 from ..loop.errors import LoopError
 from ..loop.project import Project
@@ -23,8 +27,25 @@ def serve(project: Project, http: str | None) -> None:
         server.run("stdio")
     else:
         host, port = address
+        _require_free(host, port)
         sys.stderr.write(f"progressive-training serves {project.workspace.root} at http://{http}/mcp\n")
-        server.run("streamable-http", host=host, port=port)
+        server.run("streamable-http", host=host, port=port, transport_security=_only_for(host))
+
+
+def _require_free(host: str, port: int) -> None:
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        told = os.strerror(error.errno) if error.errno else str(error)
+        raise LoopError(f"{host}:{port}: {told}", where="--http", hint="name another port") from error
+
+
+def _only_for(host: str) -> TransportSecuritySettings:
+    """Refuses what a web page of elsewhere sends here (DNS rebinding); the SDK itself does so for some hosts."""
+    names = dict.fromkeys(("127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host))
+    return TransportSecuritySettings(
+        allowed_hosts=[f"{name}:*" for name in names], allowed_origins=[f"http://{name}:*" for name in names]
+    )
 
 
 def loopback(address: str) -> tuple[str, int]:

@@ -6,6 +6,8 @@ job still running and is simply called again. MCP tools, the command line and ag
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from inspect import signature
 
 from .author_next_version import author_next_version
 from .cancel_run import cancel_run
@@ -24,7 +26,10 @@ from .write_eval import write_eval
 
 @dataclass(frozen=True)
 class Step:
-    """`read_only`: changes nothing. `destructive`: ends something that can't be taken up again as it was."""
+    """`read_only`: changes nothing. `destructive`: ends something that can't be taken up again as it was.
+
+    A function's keyword-only parameters are for callers in this process; a client doesn't see them.
+    """
 
     function: Callable[..., StepResult]
     waits: bool = False
@@ -34,6 +39,13 @@ class Step:
     @property
     def name(self) -> str:
         return self.function.__name__
+
+
+def attached(call: Callable[..., StepResult], result: StepResult) -> Callable[..., StepResult]:
+    """The call to make while waiting for the job of `result`: one that never starts another job in its place."""
+    if result.job is None or "attach" not in signature(call).parameters:
+        return call
+    return partial(call, attach=result.job.attempt)
 
 
 STEPS: tuple[Step, ...] = (

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 from ..loop.attempts import Attempt
+from ..loop.deltas import best_version
 from ..loop.errors import EvaluationError
 from ..loop.evaluation.evaluator import has_evaluator, task_family, write_evaluator
 from ..loop.evaluation.runs import evaluate
+from ..loop.judged import record_judgements
 from ..loop.project import Project
 from ..loop.receipts import LoopFile
 from ..loop.rules import Rules
@@ -22,13 +24,16 @@ class EvalResult(StepResult):
     warnings: tuple[str, ...] = ()
 
 
-def run_eval(project: Project, version: int) -> EvalResult:
+def run_eval(project: Project, version: int, *, attach: int | None = None) -> EvalResult:
     """Score the trained version's best.ckpt on the whole validation set; call again until done or failed."""
     rules = project.rules()
     before = derive(project, rules)
     if before.phase == "evaluate" and before.cur == version and before.loop and not has_evaluator(project):
         _render_evaluator(project, rules, before.loop)
-    status = evaluate(project, version)
+    status = evaluate(project, version, attach=attach)
+    if status.state == "done" and not status.already_done:
+        earlier = [cur for cur in project.workspace.versions() if cur < version]
+        record_judgements(project, rules, version, best_version(project, rules, earlier))
     state, following = where_now(project)
     name = version_id(version)
     receipt, job = status.receipt, None

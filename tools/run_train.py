@@ -1,10 +1,16 @@
 """Step 1: train."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from ..loop import training
 from ..loop.attempts import Attempt
 from ..loop.project import Project
 from ..loop.workspace import version_id
 from .results import StepResult, failure_of, job_of, where_now
+
+Resume = Annotated[bool, Field(description="go on from the checkpoint that an interrupted attempt left")]
 
 
 class TrainResult(StepResult):
@@ -13,9 +19,9 @@ class TrainResult(StepResult):
     wall_seconds: float | None = None
 
 
-def run_train(project: Project, version: int) -> TrainResult:
+def run_train(project: Project, version: int, resume: Resume = False, *, attach: int | None = None) -> TrainResult:
     """Train the version, or attach to its running training; call again until state is done or failed."""
-    status = training.train(project, version)
+    status = training.train(project, version, attach=attach, resumed=resume)
     state, following = where_now(project)
     name = version_id(version)
     job = None

@@ -134,6 +134,9 @@ class _Driver:
 
     async def _run(self, call: NextCall) -> str:
         run, answer = await self._loop.finish(call.tool, {"version": _version(call)})
+        failure = answer.get("failure") if isinstance(answer, dict) else None
+        if isinstance(failure, dict) and failure.get("kind") == "cancelled":
+            raise AgentStopped("was cancelled", where=f"{call.tool} {_label(call.version)}", hint=_GO_ON)
         return run.state if run.state == "done" else f"failed: {_told(answer) or 'the server gave no reason'}"
 
     async def _repair(self, call: NextCall) -> str:
@@ -228,6 +231,7 @@ class _Driver:
         return _Case(status, scores, found, Past(tuple(scripts), scores.best, tuple(earlier)), _fixed(status))
 
 
+_GO_ON = "start the agent again when the loop is to go on"
 _BY_HAND = "do that step by hand or with a model, then start the agent again"
 
 

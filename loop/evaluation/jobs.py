@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from ..attempts import Attempt
+from ..confinement import confined
 from ..project import Project
 from ..receipts import EvalPlan, LoopFile
 from ..rules import Rules
@@ -14,22 +15,24 @@ from .acceptance import Trial
 from .stage import make_stage
 
 OUT, AGAIN, DISORDERED = "out", "out-again", "out-disordered"
-CHECKPOINTS, RUNS = "checkpoints.json", "runs.json"
+STAGE, SAID = "stage", "said"
+CHECKPOINTS, RUNS, SPOILT = f"{SAID}/checkpoints.json", f"{SAID}/runs.json", f"{SAID}/disordered.ckpt"
 # What is of no more use once a score is published.
-SCRATCH = ("stage", OUT, AGAIN, DISORDERED, "disordered.ckpt")
+SCRATCH = (STAGE, OUT, AGAIN, DISORDERED, SPOILT)
 _HERE = Path(__file__).resolve().parent
 
 
 def prepare(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, plan: EvalPlan) -> Job:
     """Lays the attempt out and returns its job. No code of the project runs in its place."""
     workspace, cur = project.workspace, attempt.cur
-    stage = attempt.path / "stage"
+    stage = attempt.path / STAGE
+    workspace.tree.make_folder(f"{attempt.relative}/{SAID}")
     make_stage(workspace.root, workspace.tree.path(workspace.snapshot(cur)), stage)
     artifacts = workspace.tree.path(workspace.artifacts(cur))
     best = str(artifacts / "best.ckpt")
     runs = [_run(attempt, OUT, best)]
     if plan.accepting:
-        spoilt = str(attempt.path / "disordered.ckpt")
+        spoilt = str(attempt.path / SPOILT)
         runs += [_run(attempt, AGAIN, best), {**_run(attempt, DISORDERED, spoilt), "disordered": True}]
     # The child's code is copied beside the attempt: the user's interpreter may lack this package, or have another one.
     for name in ("child.py", "checkpoints.py"):
@@ -53,7 +56,7 @@ def prepare(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, pl
     workspace.tree.write(where, json.dumps(content, ensure_ascii=False, indent=1).encode())
     minutes = rules.file.loop_config.max_eval_minutes
     python = project.interpreter(rules)
-    return Job(
+    job = Job(
         kind="eval",
         version_id=version_id(cur),
         attempt=attempt.number,
@@ -63,6 +66,8 @@ def prepare(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, pl
         env=project.environment(rules),
         timeout_seconds=None if minutes is None else minutes * 60,
     )
+    outs = (OUT, AGAIN, DISORDERED) if plan.accepting else (OUT,)
+    return confined(job, attempt, rules, tuple(f"{attempt.relative}/{name}" for name in (STAGE, SAID, *outs)))
 
 
 def _run(attempt: Attempt, name: str, checkpoint: str) -> dict[str, str | bool]:

@@ -23,6 +23,7 @@ class _Known(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     size: int
     mtime_ns: int
+    ctime_ns: int
     sha256: str
 
 
@@ -73,10 +74,12 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
 def _hash(path: Path, known: _Known | None) -> _Known:
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
-        if known is not None and (known.size, known.mtime_ns) == (status.st_size, status.st_mtime_ns):
+        # The change time as well: whoever edits a file can set its modification time back, and not that one.
+        times = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        if known is not None and (known.size, known.mtime_ns, known.ctime_ns) == times:
             return known
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return _Known(size=status.st_size, mtime_ns=status.st_mtime_ns, sha256=digest)
+    return _Known(size=status.st_size, mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns, sha256=digest)
 
 
 def _load(tree: Tree, cache: str) -> dict[str, _Known]:

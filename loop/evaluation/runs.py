@@ -1,13 +1,16 @@
 """An evaluation: run apart from the project, checked, then published whole (E1-E4, R2)."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from .. import journal, training
 from ..artifacts import sha256
-from ..attempts import Attempt, attempts, new_attempt
+from ..attempts import Attempt, attempts, failure_of, new_attempt
+from ..confinement import level
 from ..errors import EvaluationError, GuardError, OutOfOrder
 from ..failures import Failure, process_failure
+from ..filesystems import keep_reserve, require_room
 from ..intact import require_intact, score_bytes
 from ..project import Project
 from ..receipts import Acceptance, EvalPlan, EvalReceipt, LoopFile, TrainReceipt, Verdict, save
@@ -35,10 +38,11 @@ class EvalStatus:
     already_done: bool = False
 
 
-def evaluate(project: Project, cur: int, *, again: bool = False) -> EvalStatus:
+def evaluate(project: Project, cur: int, *, again: bool = False, attach: int | None = None) -> EvalStatus:
     """Starts the version's evaluation, or attaches to the one that runs, or publishes what it found.
 
     Returns at once; needs a 03_eval.py. `again` scores a version that has a score already (R2).
+    `attach` is as in `train`.
     Raises `OutOfOrder`, `EvaluationError`, `GuardError` (weights changed after training), `RunError`.
     """
     rules = project.rules()
@@ -47,6 +51,8 @@ def evaluate(project: Project, cur: int, *, again: bool = False) -> EvalStatus:
         receipt = eval_receipt(project, cur) if 1 <= cur <= state.cur else None
         if receipt and not again:
             return EvalStatus("done", receipt.attempt, receipt=receipt, already_done=True)
+        if attach is not None and (failure := failure_of(Attempt(project, cur, "eval", attach))):
+            return EvalStatus("failed", attach, verdict=failure, already_done=True)
         if not receipt:
             require(state, "run_eval", cur, "evaluate", "evaluating")
         loop = state.loop
@@ -67,11 +73,18 @@ def _open_attempt(project: Project, cur: int) -> Attempt | None:
 
 
 def _start(project: Project, rules: Rules, loop: LoopFile, cur: int, trained: TrainReceipt) -> Attempt:
+    config = rules.file.execution_config
+    sandbox = level(config)
+    require_room(project.workspace, config)
+    keep_reserve(project.workspace)
     plan = EvalPlan(
         fingerprint=fingerprint(project, rules, loop),
         checkpoint_sha256=require_weights(project, cur, trained),
         accepting=acceptance(project) is None,
+        sandbox=sandbox.name,
     )
+    if eval_receipt(project, cur) is None:
+        require_weights(project, cur, trained, "last.ckpt")  # it says how many epochs there were
     with new_attempt(project, cur, "eval") as attempt:
         attempt.save_plan(plan)
         attempt.submit(prepare(project, rules, loop, attempt, plan))
@@ -79,15 +92,15 @@ def _start(project: Project, rules: Rules, loop: LoopFile, cur: int, trained: Tr
     return attempt
 
 
-def require_weights(project: Project, cur: int, trained: TrainReceipt) -> str:
-    """The hash of best.ckpt. Raises `EvaluationError` if it is gone, `GuardError` if it is not what was trained."""
-    where = f"{project.workspace.artifacts(cur)}/best.ckpt"
+def require_weights(project: Project, cur: int, trained: TrainReceipt, name: str = "best.ckpt") -> str:
+    """The checkpoint's hash. Raises `EvaluationError` if it is gone, `GuardError` if it is not what was trained."""
+    where = f"{project.workspace.artifacts(cur)}/{name}"
     try:
         found = sha256(project.workspace.tree, where)
     except FileNotFoundError as error:
         hint = "put the trained file back; a copy may be in the report or a backup"
         raise EvaluationError("is missing, though training left it", where=where, hint=hint) from error
-    if found != trained.artifacts["best.ckpt"]:
+    if found != trained.artifacts[name]:
         hint = "put the trained file back; weights that the loop did not train are not scored"
         raise GuardError("was changed after training", where=where, hint=hint)
     return found
@@ -99,7 +112,13 @@ def _settle(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, st
         project.executor.cancel(attempt.path)
     plan = attempt.eval_plan
     limit = rules.file.loop_config.max_eval_minutes
-    failure = process_failure(status.outcome, tail(attempt.log, _LOG_TAIL_BYTES), limit_minutes=limit)
+    failure = process_failure(
+        status.outcome,
+        tail(attempt.log, _LOG_TAIL_BYTES),
+        limit_minutes=limit,
+        requested=attempt.cancel_requested,
+        detail=status.detail,
+    )
     if plan is None:
         failure = failure or Failure("lost", "it was never started: the server ended in between", "")
     if failure is None and plan is not None:
@@ -179,9 +198,13 @@ def _publish(project: Project, attempt: Attempt, plan: EvalPlan, evaluated: Eval
         metrics=tuple(score.metrics),
         latency_ms=score.latency_ms,
         created_at=score.created_at,
+        score_sha256="",
+        sandbox=plan.sandbox,
         warnings=evaluated.warnings,
     )
-    tree.write(f"{artifacts}/eval_score.json", score_bytes(receipt, score.dataset_id))
+    published = score_bytes(receipt, score.dataset_id)
+    receipt = receipt.model_copy(update={"score_sha256": hashlib.sha256(published).hexdigest()})
+    tree.write(f"{artifacts}/eval_score.json", published)
     save(tree, workspace.receipt(cur, "eval"), receipt)
     attempt.save_verdict(Verdict(status="PASS", summary="scored", at=journal.now()))
     for leftover in SCRATCH:

@@ -36,6 +36,15 @@ def threshold(se: float, *, looks: int, units: int, seed_sd: float | None = None
     )
 
 
+def counted_looks(looks: int, *, delta: float, selected: bool) -> int:
+    """The looks to correct for: all pairs of versions where a worse one stands beside the luckiest of those before it.
+
+    The best so far was picked for its score on this very validation set, so the next version looks worse than it is. A
+    better one beats the luck too, and needs no more than the plain correction.
+    """
+    return max(looks, looks * (looks - 1) // 2) if selected and delta < 0 else looks
+
+
 def mcnemar_p(gained: int, lost: int) -> float:
     """Exact two-sided p-value: of the samples whose outcome changed, `gained` became right and `lost` wrong."""
     return fair_coin_p(gained, gained + lost)
@@ -43,7 +52,7 @@ def mcnemar_p(gained: int, lost: int) -> float:
 
 def mcnemar_threshold(changed: int, n: int, *, looks: int) -> float:
     """|gained − lost| / n must exceed this for p < 0.05/looks, with `changed` samples that differ out of `n`."""
-    fewest = fair_coin_quantile(ALPHA / looks / 2, changed) - 1  # the most of the rarer kind that is still too few
+    fewest = fair_coin_quantile(ALPHA / looks / 2, changed) - 1  # the most of the rarer kind that still passes
     if fewest >= 0 and fair_coin_p(fewest, changed) >= ALPHA / looks:
         fewest -= 1  # the quantile is exact up to rounding
     # Differences come in steps of two; the bound lies between the last that doesn't do and the first that does.

@@ -1,14 +1,14 @@
 """How a metric is recomputed from samples: as the mean of their scores, or as a function of sums over them.
 
 Sums make a resample one matrix product: F1, precision, recall and MCC from the counts by class, word and character
-error rate from errors and lengths, RMSE, R² and correlation from moments, AUROC through `ranking`. Averages are those of
-torchmetrics, which the rendered 03_eval.py uses.
+error rate from errors and lengths, RMSE, R² and correlation from moments, AUROC through `ranking`. Averages are those
+of torchmetrics, which the rendered 03_eval.py uses.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -55,19 +55,18 @@ class PerSample:
         return float(self.new.mean()), float(self.old.mean())
 
 
-def readings(metric: str, new: SampleScores, old: SampleScores, units: IntArray) -> tuple[PerSample | Summed, ...]:
+def readings(metric: str, new: SampleScores, old: SampleScores, units: IntArray) -> Iterator[PerSample | Summed]:
     """Every way to recompute the metric from what both versions' samples hold, the likeliest first; maybe none.
 
     `old` is in the order of `new`; `units` (n,) numbers the resampling unit of each sample.
     """
-    found: list[PerSample | Summed] = []
     if metric in new.scores and metric in old.scores:
-        found.append(PerSample(f"the mean of the samples' {metric!r}", new.scores[metric], old.scores[metric]))
+        yield PerSample(f"the mean of the samples' {metric!r}", new.scores[metric], old.scores[metric])
     elif _plain_name(metric) in ("accuracy", "acc"):
         hits = _hits(new), _hits(old)
         if hits[0] is not None and hits[1] is not None:
-            found.append(PerSample("the share of predictions that equal the target", hits[0], hits[1]))
-    return (*found, *_summed(_plain_name(metric), new, old, units))
+            yield PerSample("the share of predictions that equal the target", hits[0], hits[1])
+    yield from _summed(_plain_name(metric), new, old, units)
 
 
 def _hits(samples: SampleScores) -> FloatArray | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
-from .decisions import ALPHA, Label, label_of, mcnemar_p, mcnemar_threshold, threshold
+from .decisions import ALPHA, Label, counted_looks, label_of, mcnemar_p, mcnemar_threshold, threshold
 from .intervals import Interval, interval_of_mean, interval_of_summed, se_of_mean, units_of
 from .metrics import PerSample, Summed, readings
 from .samples import SampleScores, matched
@@ -75,15 +76,17 @@ def judge(
     against: str,
     seed_sd: float | None = None,
     repeats: int | None = None,
+    selected: bool = False,
     published: tuple[float, float] | None = None,
     seed: int = 42,
 ) -> NoiseVerdict:
     """Labels the difference between `new` and `old` (the version `against`) in one metric; either direction alike.
 
     `looks` is the number of versions that the validation set may judge in all. `seed_sd` is the metric's sd over
-    `repeats` trainings of one version. `published` are both versions' scores: of the ways to recompute the metric from
-    the samples the one that gives these is taken, and without one there is no label. Raises `ValueError` for looks < 1
-    or a `seed_sd` that doesn't come from at least two repeats.
+    `repeats` trainings of one version. `selected` says that `old` was picked as the best of several by this metric on
+    these samples (decisions.counted_looks). `published` are both versions' scores: of the ways to recompute the metric
+    from the samples the one that gives these is taken, and without one there is no label. Raises `ValueError` for
+    looks < 1, and for a `seed_sd` that doesn't come from at least two repeats.
     """
     if looks < 1 or (seed_sd is not None and (repeats is None or repeats < 2 or not seed_sd >= 0)):
         raise ValueError("looks must be at least 1, and seed_sd the sd of at least 2 repeats")
@@ -96,23 +99,34 @@ def judge(
         return _with_note(nothing, "there are no samples")
     groups = new.groups if new.groups is not None else aligned.groups
     units = units_of(n, groups, seed=seed)
-    ways = readings(metric, new, aligned, units)
-    if not ways:
+    chosen, reproduces = _chosen(readings(metric, new, aligned, units), published)
+    if chosen is None:
         return _with_note(nothing, f"{metric} can't be recomputed from the samples: {_WANTED}")
-    way = next((way for way in ways if published is None or _agrees(way.both(), published)), None)
-    chosen = way or ways[0]
     if isinstance(chosen, PerSample):
         evidence = _of_mean(chosen, sign, groups, seed=seed)
     else:
         evidence = _of_summed(chosen, sign, int(units.max()) + 1, n, seed=seed)
     if isinstance(evidence, str):
         return _with_note(nothing, evidence)
-    if way is None and published is not None:
+    if published is not None and not reproduces:
         gap = abs(sign * (published[0] - published[1]) - evidence.delta)
         if gap > evidence.se / 10:
             told = f"{chosen.both()[0]:.6g} and {chosen.both()[1]:.6g}"
             return _with_note(nothing, f"{chosen.name} gives {told}, not the published values: no label can be given")
+    looks = counted_looks(looks, delta=evidence.delta, selected=selected)
     return _verdict(nothing, evidence, looks=looks, seed_sd=seed_sd, repeats=repeats)
+
+
+def _chosen(
+    ways: Iterator[PerSample | Summed], published: tuple[float, float] | None
+) -> tuple[PerSample | Summed | None, bool]:
+    """The first way that gives the published values, and True; else the likeliest, and False."""
+    first = None
+    for way in ways:
+        if published is None or _agrees(way.both(), published):
+            return way, True
+        first = first or way
+    return first, False
 
 
 _WANTED = (

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from .. import intents, journal
 from ..attempts import attempts
-from ..deltas import primary_metric
+from ..deltas import compare, primary_metric
 from ..errors import EvaluationError, OutOfOrder
 from ..evaluation.protocol import fingerprint
 from ..evaluation.runs import evaluate, require_weights
 from ..intact import require_intact
+from ..noise.verdict import NoiseVerdict
 from ..project import Project
 from ..receipts import ReportReceipt
 from ..rules import Rules
@@ -50,6 +51,7 @@ class Ranked:
     symbols: tuple[str, ...]
     diff: str
     analysis: str | None
+    noise: NoiseVerdict | None
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class ReportData:
     primary: str
     rows: tuple[Ranked, ...]
     best: str | None
+    looks: int
     warnings: tuple[str, ...]
 
 
@@ -124,11 +127,7 @@ def _stale(project: Project, rules: Rules, state: LoopState) -> list[int]:
     if not scored:
         return []
     current = fingerprint(project, rules, state.loop)
-    return [
-        cur
-        for cur, receipt in scored
-        if receipt.fingerprint != current
-    ]
+    return [cur for cur, receipt in scored if receipt.fingerprint != current]
 
 
 def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> ReportData:
@@ -138,22 +137,24 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
     best = leaderboard.best_version(ranked, primary)
     if best is not None and (trained := train_receipt(project, int(best[1:]))):
         require_weights(project, int(best[1:]), trained)
-    rows = tuple(_ranked(project, place, str(row["version_id"])) for place, row in enumerate(ranked, 1))
+    rows = tuple(_ranked(project, rules, place, str(row["version_id"])) for place, row in enumerate(ranked, 1))
     return ReportData(
         reason=reason,
         dataset_id=state.loop.dataset_id,
         primary=primary,
         rows=rows,
         best=best,
+        looks=rules.file.loop_config.max_versions,
         warnings=tuple(_warnings(project, rules, rows)),
     )
 
 
-def _ranked(project: Project, place: int, name: str) -> Ranked:
+def _ranked(project: Project, rules: Rules, place: int, name: str) -> Ranked:
     cur = int(name[1:])
     scored, authored = eval_receipt(project, cur), next_receipt(project, cur - 1) if cur > 1 else None
     action = action_receipt(project, cur - 1) if cur > 1 else None
     analysis = analysis_receipt(project, cur)
+    comparison, primary = compare(project, rules, cur), rules.file.eval_config.primary_metric
     return Ranked(
         rank=place,
         version_id=name,
@@ -164,6 +165,7 @@ def _ranked(project: Project, place: int, name: str) -> Ranked:
         symbols=authored.symbols if authored else (),
         diff=authored.diff if authored else "",
         analysis=analysis.summary if analysis else None,
+        noise=comparison.verdict(primary, comparison.previous) if comparison else None,
     )
 
 

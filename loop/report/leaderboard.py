@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 COLUMNS = ["version_id", "dataset_id", "created_at", "latency_ms", "artifact_relpath"]
-SCRIPT = re.compile(r"02_train_(v(?!0+\.)(?:\d{3}|[1-9]\d{3,}))\.py")
+SCRIPT = re.compile(r"02_train_(v(?!000)(?:[0-9]{3}|[1-9][0-9]{3,}))\.py")
 # What the loop ranked by; it holds where the project has no user_defined_rules.json of its own.
 PRIMARY_METRIC = "loss"
 

@@ -18,6 +18,7 @@ RUNNER = "runner.json"  # who the runner is
 HEARTBEAT = "heartbeat.json"  # how far it is; rewritten every few seconds
 RESULT = "result.json"  # how it ended; the last file to be written
 CRASH = "runner_error.txt"  # the runner's own traceback, were it to have a bug
+RESERVE = "reserve"  # room on the disk, given up for the result
 SCRATCH = "tmp"  # the script's TMPDIR; removed at the end
 
 MAX_JSON_BYTES = 1 << 20

@@ -5,9 +5,11 @@ Standard library only and Python 3.9: the runner reads this module in the user's
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _CUT = b"\n[... %20d bytes left out here: the log passed its limit of %d bytes ...]\n"
 _LINE_SEARCH_BYTES = 4096
 
@@ -25,6 +27,7 @@ class CappedLog:
         self._head = 0  # bytes before the cut; 0 = nothing was cut yet
         self._dropped = 0
         self.truncated = False
+        self.disk_full = False
         self.received = 0
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
 
@@ -38,7 +41,8 @@ class CappedLog:
                 if self._size + len(part) > self._limit:
                     self._cut()
                 self._put(part)
-        except OSError:
+        except OSError as error:
+            self.disk_full = error.errno in NO_SPACE
             # Disk full or file too large: the script must go on, and the result says that output is missing.
             self.truncated = True
 

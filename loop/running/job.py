@@ -22,7 +22,9 @@ class Job:
 
     `env` is the child's whole environment; the runner adds PYTHONFAULTHANDLER, PYTHONUNBUFFERED, TMPDIR and its marker.
     It is stored as readable text in the attempt folder (owner only): put no secret in it.
-    `timeout_seconds=None` means no limit. `grace_seconds` is what lies between TERM and KILL.
+    `timeout_seconds=None` means no limit, and so for each `max_`. `grace_seconds` is what lies between TERM and KILL.
+    `wrapper` is a command line in front of `argv`, as sandbox.py makes it; it binds the attempt's `tmp` to /tmp.
+    `watched` are the folders that, with the job's temporary files, may hold `max_watched_bytes`.
     Raises: RunError for a value that no process could be started with.
     """
 
@@ -37,9 +39,15 @@ class Job:
     timeout_seconds: float | None = None
     log_limit_bytes: int = 50 * 1024 * 1024
     grace_seconds: float = 10.0
+    wrapper: tuple[str, ...] = ()
+    max_processes: int | None = None
+    max_threads: int | None = None
+    max_file_bytes: int | None = None
+    watched: tuple[str, ...] = ()
+    max_watched_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        for what in (*self.argv, self.cwd, *self.env, *self.env.values()):
+        for what in (*self.argv, *self.wrapper, *self.watched, self.cwd, *self.env, *self.env.values()):
             if "\0" in what or not _is_text(what):
                 raise RunError(f"{what!r} can't be given to a process", hint="use text without NUL characters")
         if not self.argv or not self.argv[0]:
@@ -48,6 +56,9 @@ class Job:
             raise RunError(f"a time limit of {self.timeout_seconds} s", hint="give seconds above 0, or none")
         if not 0 <= self.grace_seconds < math.inf:
             raise RunError(f"a grace of {self.grace_seconds} s", hint="give 0 seconds or more")
+        for most in (self.max_processes, self.max_threads, self.max_file_bytes, self.max_watched_bytes):
+            if most is not None and most < 1:
+                raise RunError(f"a limit of {most}", hint="give 1 or more, or none")
         if self.log_limit_bytes < MIN_LOG_BYTES:
             raise RunError(f"a log of {self.log_limit_bytes} bytes", hint=f"allow {MIN_LOG_BYTES} bytes or more")
 
@@ -67,9 +78,12 @@ class Job:
 class Outcome:
     """How an attempt ended. `rc` and `signal` are the script's own, and at most one of them is set.
 
-    `reason`: "exited" (by itself, also by a signal that we did not send), "cancelled", "timeout", or "lost" (the runner
-    died, so that nothing is known). `cpu_seconds` counts the whole tree. `peak_memory_bytes` is the largest resident
-    size of any one process of it, not their sum. `killed` names what did not end by itself or on TERM:
+    `reason`: "exited" (by itself, also by a signal that we did not send), "cancelled" (the runner was asked to end it),
+    "timeout", "limit" (it used more than it may; `detail` says of what), or "lost" (the runner died, so that nothing is
+    known). `oom_kills` counts the kernel's kills for memory meanwhile, in our control group or, where that isn't told,
+    on the machine; None = not told. `disk_full`: the runner itself found no room for the log or at the end.
+    `cpu_seconds` counts the whole tree. `peak_memory_bytes` is the largest resident size of any one process of it, not
+    their sum. `killed` names what did not end by itself or on TERM:
     leftovers of a script that had ended, and what needed KILL. Times are ISO-8601 UTC, for people; None = not known.
     """
 
@@ -78,7 +92,7 @@ class Outcome:
     rc: int | None
     signal: int | None
     signal_name: str | None
-    reason: Literal["exited", "cancelled", "timeout", "lost"]
+    reason: Literal["exited", "cancelled", "timeout", "limit", "lost"]
     wall_seconds: float | None
     cpu_seconds: float | None
     peak_memory_bytes: int | None
@@ -86,6 +100,9 @@ class Outcome:
     started_at: str | None
     finished_at: str | None
     log_truncated: bool
+    detail: str | None = None
+    oom_kills: int | None = None
+    disk_full: bool = False
 
     def to_json(self) -> str:
         return _OUTCOME.dump_json(self, indent=2).decode() + "\n"

@@ -14,7 +14,6 @@ import resource
 import selectors
 import signal
 import socket
-import subprocess
 import sys
 import time
 import traceback
@@ -25,18 +24,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING or __package__:
-    from . import attempt, processes
+    from . import attempt, limits, processes
     from .capped_log import CappedLog
+    from .launch import Launched, launch
     from .scratch import Scratch
 else:
     # Last, so that nothing of ours can shadow the standard library.
     sys.path.append(str(Path(__file__).resolve().parent))
     import attempt
+    import limits
     import processes
     from capped_log import CappedLog
+    from launch import Launched, launch
     from scratch import Scratch
 
 HEARTBEAT_SECONDS = 2.0
+MOST_NAMED = 50
 SETTLE_SECONDS = 0.5  # a helper process may end by itself just after its script
 
 
@@ -49,6 +52,12 @@ class Order(NamedTuple):
     timeout_seconds: float | None
     log_limit_bytes: int
     grace_seconds: float
+    wrapper: list[str]
+    max_processes: int | None
+    max_threads: int | None
+    max_file_bytes: int | None
+    watched: list[str]
+    max_watched_bytes: int | None
 
     @classmethod
     def read(cls, folder: Path) -> Order:
@@ -68,7 +77,7 @@ class Runner:
         self._started = _now()
         self._next_beat = 0.0
         self._cancelled = False
-        self._wait_status: int | None = None  # of the script, as waitpid gives it
+        self._detail: str | None = None
         self._killed: dict[int, str] = {}
         self._selector = selectors.DefaultSelector()
 
@@ -77,17 +86,21 @@ class Runner:
         processes.become_subreaper()
         self._listen_to_signals()
         self._log = CappedLog(self._folder / attempt.LOG, self._order.log_limit_bytes)
-        self._scratch = Scratch.make(self._folder / attempt.SCRATCH)
+        self._scratch = Scratch.make(self._folder / attempt.SCRATCH, alias=not self._order.wrapper)
+        self._reserve()
         # Before the script: were this process to die in between, the marker is known.
         self._write_identity(None)
         try:
             self._script = self._spawn()
         except (OSError, ValueError):  # ValueError: a NUL or "=" in a variable's name
             self._scratch.remove()
-            for name in (attempt.RUNNER, attempt.LOG):
-                (self._folder / name).unlink()
+            for name in (attempt.RUNNER, attempt.LOG, attempt.RESERVE):
+                with contextlib.suppress(FileNotFoundError):
+                    (self._folder / name).unlink()
             raise
-        self._tree = processes.Tree(self._marker, root=os.getpid(), session=self._script.pid)
+        wrapper = self._script.pid if self._order.wrapper else None
+        self._tree = processes.Tree(self._marker, os.getpid(), self._script.pid, wrapper)
+        self._watchdog = limits.Watchdog(self._limits, self._tree.usage)
         self._write_identity(self._script.pid)
 
     def finish(self) -> int:
@@ -95,6 +108,9 @@ class Runner:
         reason = self._until_it_must_end()
         if reason != "exited" or not self._wait_until(self._is_gone, SETTLE_SECONDS):
             self._stop()
+        # A wrapper has nobody left to wait for.
+        if not self._wait_until(lambda: not self._script.running, SETTLE_SECONDS):
+            os.kill(self._script.pid, signal.SIGKILL)
         self._drain(to_the_end=True)
         self._log.close()
         self._scratch.remove()
@@ -122,37 +138,57 @@ class Runner:
     def _on_cancel(self, *_: object) -> None:
         self._cancelled = True
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        me = os.getpid()
+    def _reserve(self) -> None:
+        """Room for the result, should the script fill the disk."""
+        with contextlib.suppress(OSError):
+            (self._folder / attempt.RESERVE).write_bytes(os.urandom(limits.RESERVE_BYTES))
 
-        def die_with_me() -> None:
+    def _spawn(self) -> Launched:
+        me = os.getpid()
+        order = self._order
+        watched = (*order.watched, str(self._scratch.folder))
+        self._limits = limits.Limits(
+            order.max_processes, order.max_threads, order.max_file_bytes, order.max_watched_bytes, watched
+        )
+
+        def in_child() -> None:
             processes.die_with_parent()
             if os.getppid() != me:  # it died just before the request
                 os._exit(1)
+            self._limits.apply()
 
+        self._oom_kills = limits.oom_kills()
         self._pipe, write_end = os.pipe()
         os.set_blocking(self._pipe, False)
+        env = {
+            **order.env,
+            "PYTHONFAULTHANDLER": "1",
+            "PYTHONUNBUFFERED": "1",
+            "TMPDIR": "/tmp" if order.wrapper else str(self._scratch.path),
+            processes.MARKER: self._marker,
+        }
         try:
-            script = subprocess.Popen(
-                self._order.argv,
-                cwd=self._order.cwd,
-                env={
-                    **self._order.env,
-                    "PYTHONFAULTHANDLER": "1",
-                    "PYTHONUNBUFFERED": "1",
-                    "TMPDIR": str(self._scratch.path),
-                    processes.MARKER: self._marker,
-                },
-                stdin=subprocess.DEVNULL,
-                stdout=write_end,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=die_with_me,
+            script = launch(
+                order.argv, cwd=order.cwd, env=env, wrapper=order.wrapper, output=write_end, in_child=in_child
             )
         finally:
             os.close(write_end)
+        if script.wrapped:
+            self._require_start(script)
+            self._selector.register(script.fileno(), selectors.EVENT_READ)
         self._selector.register(self._pipe, selectors.EVENT_READ)
         return script
+
+    def _require_start(self, script: Launched) -> None:
+        fault = script.await_start()
+        if fault is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(script.pid, signal.SIGKILL)
+        os.waitpid(script.pid, 0)
+        said = os.read(self._pipe, 4096).decode(errors="replace").strip()
+        os.close(self._pipe)
+        raise OSError(f"{fault}: {said}" if said else fault)
 
     def _write_identity(self, script_pid: int | None) -> None:
         attempt.write_json(
@@ -176,12 +212,15 @@ class Runner:
     def _until_it_must_end(self) -> str:
         limit = self._order.timeout_seconds
         deadline = float("inf") if limit is None else self._started + limit
-        while self._wait_status is None:
+        while self._script.status is None:
             if self._cancelled:
                 return "cancelled"
             if _now() >= deadline:
                 return "timeout"
-            self._pump(deadline)
+            self._detail = self._watchdog.look(_now())
+            if self._detail is not None:
+                return "limit"
+            self._pump(min(deadline, self._watchdog.next_look))
         return "exited"
 
     def _pump(self, deadline: float) -> None:
@@ -193,6 +232,10 @@ class Runner:
             for key, _ in self._selector.select(max(0.0, until - _now())):
                 if key.fileobj == self._pipe:
                     self._drain()
+                elif key.fd == self._script.fileno():
+                    if not self._script.look():
+                        self._selector.unregister(key.fileobj)
+                    woken = True
                 else:
                     self._woken.recv(4096)
                     woken = True
@@ -227,8 +270,9 @@ class Runner:
             if pid == 0:
                 return
             if pid == self._script.pid:
-                self._wait_status = status
-                self._script.returncode = 0  # or Popen would wait for it, too
+                if self._script.fileno() >= 0 and self._script.fileno() in self._selector.get_map():
+                    self._selector.unregister(self._script.fileno())
+                self._script.reaped(status)
 
     def _beat(self) -> None:
         now = _now()
@@ -245,7 +289,7 @@ class Runner:
     def _stop(self) -> None:
         """TERM to the whole tree, the grace, then KILL; remembers whom it took more than TERM, and all leftovers."""
         members = self._tree.members()
-        if self._wait_status is not None:
+        if self._script.status is not None:
             self._killed.update((process.pid, processes.describe(process)) for process in members)
         for process in members:
             self._tree.signal_one(process, signal.SIGTERM)
@@ -255,7 +299,7 @@ class Runner:
                 self._killed.setdefault(pid, text)
 
     def _is_gone(self) -> bool:
-        return self._wait_status is not None and not self._tree.members()
+        return self._script.status is not None and not self._tree.members()
 
     def _wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
         deadline = _now() + seconds
@@ -268,10 +312,14 @@ class Runner:
         return True
 
     def _write_result(self, reason: str) -> int:
-        status = self._wait_status
+        status = self._script.status
         number = os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None
         code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        oom_kills = limits.oom_kills()
+        disk_full = self._log.disk_full or limits.is_full(self._folder)
+        with contextlib.suppress(FileNotFoundError):
+            (self._folder / attempt.RESERVE).unlink()
         attempt.write_json(
             self._folder / attempt.RESULT,
             {
@@ -282,10 +330,13 @@ class Runner:
                 "wall_seconds": _now() - self._started,
                 "cpu_seconds": used.ru_utime + used.ru_stime,
                 "peak_memory_bytes": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-                "killed": list(self._killed.values()),
+                "killed": _bounded(list(self._killed.values())),
                 "started_at": self._started_at,
                 "finished_at": _utc(),
                 "log_truncated": self._log.truncated,
+                "detail": self._detail,
+                "oom_kills": None if oom_kills is None else oom_kills - (self._oom_kills or 0),
+                "disk_full": disk_full,
             },
         )
         return code if code is not None else 128 + (number or 0)
@@ -335,6 +386,11 @@ def _record_crash(
         attempt.write_text(folder / attempt.CRASH, "".join(traceback.format_exception(kind, error, where)))
 
     return hook
+
+
+def _bounded(killed: list[str]) -> list[str]:
+    """A fork bomb must not make the result too large to be read."""
+    return killed if len(killed) <= MOST_NAMED else [*killed[:MOST_NAMED], f"and {len(killed) - MOST_NAMED} more"]
 
 
 def _signal_name(number: int | None) -> str | None:

@@ -22,14 +22,14 @@ class Scratch(NamedTuple):
     path: Path
 
     @classmethod
-    def make(cls, folder: Path) -> Scratch:
-        """Raises: OSError."""
+    def make(cls, folder: Path, *, alias: bool = True) -> Scratch:
+        """Without `alias` there is no symlink: a sandbox has the folder at /tmp. Raises: OSError."""
         folder.mkdir(exist_ok=True)
-        if len(str(folder).encode()) <= _MAX_BYTES:
+        if not alias or len(str(folder).encode()) <= _MAX_BYTES:
             return cls(folder, folder)
-        alias = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp")) / "t"
-        alias.symlink_to(folder)
-        return cls(folder, alias)
+        short = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp")) / "t"
+        short.symlink_to(folder)
+        return cls(folder, short)
 
     def remove(self) -> None:
         """Removes the folder and the symlink; what can't be removed stays, and harms nothing."""

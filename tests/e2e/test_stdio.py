@@ -23,6 +23,7 @@ from support.e2e import (
     ended,
     in_mid_training,
     job_processes,
+    plain_failures,
     processes_with,
     started,
     until,
@@ -54,8 +55,9 @@ async def stdio_agent(folder: Folder, tag: str = "", mode: str = "auto") -> Asyn
         args=[*PROGRAM[1:], "serve", "--project", str(folder.root)],
         env={"E2E_SERVER": tag},
     )
-    async with Client(server, mode=mode, read_timeout_seconds=PATIENCE_SECONDS) as client:
-        yield Agent(client, folder)
+    with plain_failures():
+        async with Client(server, mode=mode, read_timeout_seconds=PATIENCE_SECONDS) as client:
+            yield Agent(client, folder)
 
 
 async def killed_in_mid_training(folder: Folder) -> None:
@@ -111,19 +113,18 @@ async def test_a_loop_whose_server_is_killed_in_mid_training_is_finished_by_a_se
 async def test_a_client_of_the_older_protocol_trains_and_sees_the_progress(gated: Folder) -> None:
     seen: list[str | None] = []
 
-    async def told(done: float, of: float | None, line: str | None) -> None:
-        seen.append(line)
+    async def told(progress: float, total: float | None, message: str | None) -> None:
+        seen.append(message)
         gated.write("gate", "")
 
     async with stdio_agent(gated, mode="legacy") as agent:
         assert agent.client.protocol_version < "2026"
         await agent.call("start_loop")
-        result = await agent.client.call_tool(
-            "run_train", {"version": 1, "wait_seconds": 45}, progress_callback=told
-        )
+        result = await agent.client.call_tool("run_train", {"version": 1, "wait_seconds": 45}, progress_callback=told)
         assert result.structured_content is not None
         assert result.structured_content["state"] == "done"
-        assert [tool.name for tool in (await agent.client.list_tools()).tools][:3] == ["read_rules", "start_loop", "next_step"]
+        names = [tool.name for tool in (await agent.client.list_tools()).tools]
+        assert names[:3] == ["read_rules", "start_loop", "next_step"]
     assert seen and all(line and line.startswith("train: ") for line in seen)
 
 

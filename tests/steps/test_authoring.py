@@ -82,7 +82,10 @@ async def test_a_diff_that_goes_beyond_the_action_or_the_rules_or_does_nothing_i
     [
         (diff("x = 1\n", "x = 2\n", "schedule.py"), ["schedule.py", V001]),
         (diff("x = 1\n", "x = 2\n", "03_eval.py"), ["03_eval.py", V001]),
-        (diff("x = 1\n", "x = 2\n", V001) + diff("x = 1\n", "x = 2\n", "schedule.py"), ["changes 02_train_v001.py alone"]),
+        (
+            diff("x = 1\n", "x = 2\n", V001) + diff("x = 1\n", "x = 2\n", "schedule.py"),
+            ["changes 02_train_v001.py alone"],
+        ),
         (diff("x = 1\n", "x = 2\n", V001), ["not found"]),
         ("please raise the learning rate", ["Next:"]),
         ("", ["Next:"]),

@@ -54,7 +54,13 @@ async def test_regressions_and_plateaus_are_named(at: At, edit: tuple[str, str],
 
 @pytest.mark.parametrize(
     "parts",
-    [{"summary": " "}, {"evidence": ""}, {"hypotheses": []}, {"next_focus_candidates": ["x", " "]}, {"summary": "x" * 8001}],
+    [
+        {"summary": " "},
+        {"evidence": ""},
+        {"hypotheses": []},
+        {"next_focus_candidates": ["x", " "]},
+        {"summary": "x" * 8001},
+    ],
 )
 async def test_an_analysis_that_lacks_a_part_is_refused(at: At, parts: dict[str, Any]) -> None:
     folder = at("scored")
@@ -112,7 +118,9 @@ async def test_an_action_that_lacks_a_part_or_names_no_symbol_is_refused(
         ("+MAX_EPOCHS", "training_config.epochs"),
     ],
 )
-async def test_an_action_on_what_the_rules_fix_is_refused_and_may_be_chosen_anew(at: At, symbol: str, rule: str) -> None:
+async def test_an_action_on_what_the_rules_fix_is_refused_and_may_be_chosen_anew(
+    at: At, symbol: str, rule: str
+) -> None:
     folder = at("analysed")
     async with connected(folder) as agent:
         text = await agent.refused("write_action", version=1, **{**ACTION, "where": [symbol]})

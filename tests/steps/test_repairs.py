@@ -104,7 +104,7 @@ async def test_a_repair_that_breaks_the_rules_or_repairs_nothing_is_refused(
 async def test_a_repair_that_only_the_run_shows_to_break_a_rule_fails_after_it(folder: Folder) -> None:
     await failed(folder)
     async with connected(folder) as agent:
-        await agent.repair(REPAIR, ("range(EPOCHS)", "range(1)"))
+        await agent.repair(REPAIR, ("in range(EPOCHS)", "in list(range(EPOCHS))[:1]"))
         failure = await agent.failed_training("rule violation")
         assert "it trained 1 epochs, the rules fix 3" in failure["summary"]
 

@@ -13,7 +13,15 @@ from progressive_training.loop.starting import accept_rules
 from support.projects import EVALUATOR, At, Folder, connected
 
 pytestmark = pytest.mark.anyio
-COLUMNS = ["version_id", "dataset_id", "created_at", "latency_ms", "artifact_relpath", "metric__loss", "metric__accuracy"]
+COLUMNS = [
+    "version_id",
+    "dataset_id",
+    "created_at",
+    "latency_ms",
+    "artifact_relpath",
+    "metric__loss",
+    "metric__accuracy",
+]
 
 
 def table(folder: Folder, report: dict[str, Any]) -> list[dict[str, str]]:
@@ -59,7 +67,9 @@ async def test_rules_beside_the_skill_rank_the_leaderboard_as_well(folder: Folde
     # Lower accuracy goes with a higher loss; so the metric is turned round to tell which one ranked.
     folder.set_rules(eval_config={"metrics": ["misses"], "primary_metric": "misses"}, loop_config={"max_versions": 2})
     folder.path("user_defined_rules.json").rename(skill / "user_defined_rules.json")
-    source = EVALUATOR.replace('{"name": "accuracy"', '{"name": "misses"').replace("sum(hits) / len(hits)", "1 - sum(hits) / len(hits)")
+    source = EVALUATOR.replace('{"name": "accuracy"', '{"name": "misses"').replace(
+        "sum(hits) / len(hits)", "1 - sum(hits) / len(hits)"
+    )
     async with connected(folder, skill_folders=(skill,)) as agent:
         await agent.call("start_loop")
         await agent.train()
@@ -135,7 +145,7 @@ async def test_an_adopted_loop_may_be_ended_before_it_has_any_artifact(tmp_path:
     async with connected(folder) as agent:
         await agent.call("start_loop")
         report = await agent.report(stop_reason="enough")
-        assert table(folder, report) == []
+        assert [tuple(row.values()) for row in table(folder, report)] == [("v003", "", "", "", "")]
 
 
 async def test_a_blank_reason_does_not_end_the_loop(at: At) -> None:
@@ -237,6 +247,8 @@ async def test_foreign_folders_beside_the_artifacts_do_not_disturb_the_report(at
     folder = at("finished")
     for name in ("v000", "v0002", "v099", "baseline-old"):
         folder.path(f"Models/Artifacts/{name}").mkdir()
+    for name in ("02_train_v000.py", "02_train_v0002.py", "02_train_v2.py", "02_train_v003.py.bak"):
+        folder.write(name, "")
     shutil.copytree(folder.path("Models/Artifacts/v002"), folder.path("Models/Artifacts/v077"))
     async with connected(folder) as agent:
         report = await agent.report()

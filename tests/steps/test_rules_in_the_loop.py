@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from progressive_training.loop.errors import OutOfOrder
-from progressive_training.loop.starting import accept_rules
+from progressive_training.loop.starting import accept_protocol, accept_rules
 from support.projects import ACTION, ANALYSIS, EVALUATOR, At, Folder, connected
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +42,10 @@ async def test_when_the_rules_change_every_step_stops_until_the_user_accepts_or_
     if stage == "trained":
         folder.write("03_eval.py", EVALUATOR)
     if tool == "author_next_version":
-        arguments = {**arguments, "diff": folder.diff("02_train_v001.py", ("LEARNING_RATE = 0.2", "LEARNING_RATE = 0.3"))}
+        arguments = {
+            **arguments,
+            "diff": folder.diff("02_train_v001.py", ("LEARNING_RATE = 0.2", "LEARNING_RATE = 0.3")),
+        }
     rules = folder.read("user_defined_rules.json")
     async with connected(folder) as agent:
         change(folder)
@@ -117,23 +120,34 @@ def other_data(folder: Folder) -> None:
 
 @pytest.mark.requirement("R2")
 @pytest.mark.parametrize(("change", "name"), [(other_evaluator, "03_eval.py"), (other_data, "the data set v1")])
-async def test_when_evaluator_or_data_change_nothing_is_scored_until_the_user_accepts_it(
+async def test_when_evaluator_or_data_change_the_loop_stops_until_the_user_undoes_it(
     at: At, change: Callable[[Folder], None], name: str
 ) -> None:
     folder = at("authored")
     async with connected(folder) as agent:
-        before = folder.contents()
         change(folder)
-        for _ in range(2):
-            result = await agent.client.call_tool("run_train", {"version": 2, "wait_seconds": 45})
-            if result.is_error:
-                text = getattr(result.content[0], "text", "")
-                break
-            text = await agent.refused("run_eval", version=2)
+        text = await agent.refused("run_train", version=2)
         assert name in text and "protocol accept" in text
-        for path in folder.contents().keys() - before.keys():
-            if path.startswith("dataset/"):
-                folder.path(path).unlink()
         folder.write("03_eval.py", EVALUATOR)
+        folder.path("dataset/prepdata/v1/extra.json").unlink(missing_ok=True)
         assert (await agent.train(2))["state"] == "done"
-        assert (await agent.score(2))["state"] == "done"
+
+
+@pytest.mark.requirement("R2")
+async def test_under_an_evaluator_that_the_user_accepted_every_version_is_scored_again(at: At) -> None:
+    folder = at("finished")
+    async with connected(folder) as agent:
+        # Another operating point: what counts as positive.
+        folder.edit("03_eval.py", ("(p > 0.5) ==", "(p > 0.05) =="))
+        assert "03_eval.py" in await agent.refused("final_report")
+        assert "03_eval.py" in (accept_protocol(folder.project()) or "")
+        assert accept_protocol(folder.project()) is None
+        first = await agent.call("final_report")
+        assert (first["state"], first["phase"]) == ("running", "reporting")
+        assert "scored again" in first["message"] and "2 left" in first["message"]
+        report = await agent.report()
+        rows = report["leaderboard"].splitlines()
+        assert [row.split(",")[0] for row in rows] == ["version_id", "v001", "v002"]
+    for version, accuracy in (("v001", 0.95), ("v002", 0.75)):
+        score = folder.json(f"Models/Artifacts/{version}/eval_score.json")
+        assert score["metrics"][1]["value"] == pytest.approx(accuracy)

@@ -227,7 +227,9 @@ async def test_v001_is_the_baseline_with_version_paths_and_the_users_values_set(
     assert made.startswith("# >>> progressive-training: v001")
     assert made.endswith(edited(TRAINER, ('VERSION = "baseline"', 'VERSION = "v001"')))
     assert "30 -> 3 (training_config.epochs)" in " ".join(made.split("# <<<")[0].replace("#", " ").split())
-    assert folder.read("02_train_baseline.py") == edited(TRAINER, ("EPOCHS = 3", "EPOCHS = 30"), ("SEED = 42", "SEED = 7"))
+    assert folder.read("02_train_baseline.py") == edited(
+        TRAINER, ("EPOCHS = 3", "EPOCHS = 30"), ("SEED = 42", "SEED = 7")
+    )
     assert folder.read(RULES_FILE) == rules
 
 
@@ -259,7 +261,13 @@ async def test_the_audit_tells_what_a_baseline_lacks(folder: Folder) -> None:
     folder.write("02_train_baseline.py", text)
     async with connected(folder) as agent:
         findings = " ".join((await agent.call("start_loop"))["findings"])
-    for words in ("DATASET_ID constant", "dataset/prepdata/v1/", "Models/Artifacts/baseline/", "logs/version_#", "best.ckpt"):
+    for words in (
+        "DATASET_ID constant",
+        "dataset/prepdata/v1/",
+        "Models/Artifacts/baseline/",
+        "logs/version_#",
+        "best.ckpt",
+    ):
         assert words in findings
 
 
@@ -286,7 +294,9 @@ async def test_a_patch_may_make_the_baseline_or_its_local_module_consistent(fold
     baseline = edited(TRAINER, ('Path("Models/Artifacts") / VERSION', 'Path("out")'))
     folder.write("02_train_baseline.py", baseline)
     patch = folder.diff("02_train_baseline.py", ('Path("out")', 'Path("Models/Artifacts") / VERSION'))
-    patch += folder.diff("schedule.py", ('"""How far one epoch moves."""\n', '"""How far one epoch moves."""\n\nLOG_DIR = "logs"\n'))
+    patch += folder.diff(
+        "schedule.py", ('"""How far one epoch moves."""\n', '"""How far one epoch moves."""\n\nLOG_DIR = "logs"\n')
+    )
     async with connected(folder) as agent:
         await agent.call("start_loop", patch=patch)
     assert folder.read("02_train_baseline.py") == TRAINER
@@ -308,7 +318,7 @@ async def test_a_patch_may_make_the_baseline_or_its_local_module_consistent(fold
 async def test_a_baseline_patch_that_changes_the_training_is_refused(
     folder: Folder, file: str, old: str, new: str, words: str
 ) -> None:
-    net = '''
+    net = """
 
 class Net(nn.Module):
     def __init__(self):
@@ -318,7 +328,7 @@ class Net(nn.Module):
         return self.layer(x)
 
 
-def load(split):'''
+def load(split):"""
     folder.edit("02_train_baseline.py", ("\n\ndef load(split):", net))
     async with connected(folder) as agent:
         text = await agent.refused("start_loop", patch=folder.diff(file, (old, new)))
@@ -341,7 +351,12 @@ async def test_a_baseline_that_does_not_parse_is_named_with_its_line(folder: Fol
 
 
 async def test_a_baseline_without_version_says_how_to_add_one(folder: Folder) -> None:
-    folder.edit("02_train_baseline.py", ('VERSION = "baseline"\n', ""), ("/ VERSION", '/ "baseline"'), ('"version": VERSION, ', ""))
+    folder.edit(
+        "02_train_baseline.py",
+        ('VERSION = "baseline"\n', ""),
+        ("/ VERSION", '/ "baseline"'),
+        ('"version": VERSION, ', ""),
+    )
     async with connected(folder) as agent:
         assert 'VERSION = "baseline"' in await agent.refused("start_loop")
         patch = folder.diff("02_train_baseline.py", ("DATASET_ID = ", 'VERSION = "baseline"\nDATASET_ID = '))

@@ -1,12 +1,13 @@
 """Step 1: a training is judged by what it leaves, under the user's values, and anyone may collect it."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from support.projects import TRAINER, At, Folder, connected, edited
+from support.projects import STAGES, TRAINER, At, Folder, connected, edited
 
 pytestmark = pytest.mark.anyio
 V001 = "Models/Artifacts/v001"
@@ -91,7 +92,7 @@ async def test_a_script_that_states_another_value_than_the_rules_is_not_started(
     ("edit", "said"),
     [
         (('"max_epochs": EPOCHS', '"max_epochs": 2 + len(rows)'), "hparams.yaml, max_epochs says 5"),
-        (('{"version": VERSION,', '{"train": dict([("batch_" + "size", 64)]), "version": VERSION,'), "batch_size says 64"),
+        (('{"version": VERSION,', '{"t": dict([("batch_" + "size", 64)]), "version": VERSION,'), "batch_size says 64"),
         (("epoch},{epoch},{train}", "epoch * 2},{epoch},{train}"), "it trained 5 epochs, the rules fix 3"),
     ],
 )  # fmt: skip
@@ -106,7 +107,9 @@ async def test_a_run_that_used_another_value_than_the_rules_is_rejected(
 
 
 @pytest.mark.requirement("T3")
-@pytest.mark.parametrize("name", ["v001/eval_score.json", "v001/infer_samples/0001/output.json", "v009/eval_score.json"])
+@pytest.mark.parametrize(
+    "name", ["v001/eval_score.json", "v001/infer_samples/0001/output.json", "v009/eval_score.json"]
+)
 async def test_a_training_that_leaves_an_evaluation_output_is_rejected(folder: Folder, name: str) -> None:
     write = f'''
     score = Path("Models") / "Artifacts" / "{name}"
@@ -121,34 +124,23 @@ async def test_a_training_that_leaves_an_evaluation_output_is_rejected(folder: F
 
 
 @pytest.mark.requirement("T3", "R2")
-async def test_a_training_that_changes_an_earlier_versions_score_is_rejected_and_that_score_made_again(at: At) -> None:
-    folder = at("authored")
-    score = folder.read(f"{V001}/eval_score.json")
-    forge = '    for path in Path("Models").rglob("eval*"):\n        path.write_text("{}")\n'
-    folder.edit("02_train_v002.py", ("    save_logs(rows)\n", forge + "    save_logs(rows)\n"))
-    # As if the loop had authored it: what is under test is the run, not the guard.
-    _accept_script(folder, 2)
+async def test_a_training_that_changes_an_earlier_versions_score_is_rejected_and_that_score_put_back(
+    folder: Folder,
+) -> None:
+    forge = """    if VERSION.endswith("2"):
+        for path in Path("Models").rglob("eval*"):
+            path.write_text("{}")
+"""
+    folder.edit(BASELINE, ("    save_logs(rows)\n", forge + "    save_logs(rows)\n"))
     async with connected(folder) as agent:
+        await agent.call("start_loop")
+        for stage in ("trained", "scored", "analysed", "acted", "authored"):
+            await STAGES[stage](agent)
+        score = folder.read(f"{V001}/eval_score.json")
         failure = await agent.failed_training("evaluation output", 2)
         assert f"{V001}/eval_score.json" in failure["summary"]
-        await agent.call("final_report", stop_reason="enough", wait_seconds=45)
-    assert folder.json(f"{V001}/eval_score.json")["metrics"] == _metrics(score)
-
-
-def _accept_script(folder: Folder, version: int) -> None:
-    import hashlib
-    import json
-
-    where = f".progressive-training/receipts/v{version - 1:03d}/next.json"
-    receipt = folder.json(where)
-    receipt["script_sha256"] = hashlib.sha256(folder.path(f"02_train_v{version:03d}.py").read_bytes()).hexdigest()
-    folder.write(where, json.dumps(receipt))
-
-
-def _metrics(score: str) -> Any:
-    import json
-
-    return json.loads(score)["metrics"]
+        await agent.report(stop_reason="enough")
+    assert folder.read(f"{V001}/eval_score.json") == score
 
 
 @pytest.mark.requirement("T4")
@@ -158,7 +150,12 @@ def _metrics(score: str) -> Any:
         ('raise ValueError("모양이 다릅니다")', "code error", "ValueError: 모양이 다릅니다", "repair"),
         ("raise SystemExit(3)", "code error", "exit code 3", "repair"),
         ("__import__('os').abort()", "code error", "SIGABRT", "repair"),
-        ('raise RuntimeError("CUDA out of memory. Tried to allocate")', "out of memory", "CUDA out of memory", "repair"),
+        (
+            'raise RuntimeError("CUDA out of memory. Tried to allocate")',
+            "out of memory",
+            "CUDA out of memory",
+            "repair",
+        ),
         ("__import__('os').kill(__import__('os').getpid(), 9)", "killed", "SIGKILL", "train"),
         ('raise OSError(28, "No space left on device")', "disk full", "No space left", "train"),
         ('raise RuntimeError("loss became nan in epoch 1")', "diverged", "nan", "repair"),
@@ -243,7 +240,9 @@ async def test_a_data_set_may_be_a_link_to_another_disk(folder: Folder) -> None:
 
 
 async def test_user_code_gets_no_key_of_ours_in_its_environment(folder: Folder) -> None:
-    folder.edit(BASELINE, ('{"version": VERSION,', '{"environment": sorted(__import__("os").environ), "version": VERSION,'))
+    folder.edit(
+        BASELINE, ('{"version": VERSION,', '{"environment": sorted(__import__("os").environ), "version": VERSION,')
+    )
     os.environ["SOME_API_KEY"] = "secret"
     try:
         async with connected(folder) as agent:
@@ -287,32 +286,43 @@ async def test_many_calls_at_once_start_one_training(folder: Folder) -> None:
 
 
 async def test_a_waiting_call_reports_progress_and_comes_back_while_it_runs(folder: Folder) -> None:
-    folder.edit(BASELINE, ("    save_logs(rows)\n", ""), (MAIN, MAIN + "    save_logs(rows[:1])\n" + GATED[1].removeprefix(MAIN) + "    save_logs(rows)\n"))
+    folder.edit(
+        BASELINE,
+        ("    save_logs(rows)\n", ""),
+        (MAIN, MAIN + "    save_logs(rows[:1])\n" + GATED[1].removeprefix(MAIN) + "    save_logs(rows)\n"),
+    )
     told: list[tuple[float, float | None, str | None]] = []
 
-    async def hear(done: float, total: float | None, message: str | None) -> None:
-        told.append((done, total, message))
-        if done == 1:
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
+        if progress == 1:
             folder.write("gate", "")
 
     async with connected(folder) as agent:
         await agent.call("start_loop")
-        result = await agent.client.call_tool(
-            "run_train", {"version": 1, "wait_seconds": 45}, progress_callback=hear
-        )
+        result = await agent.client.call_tool("run_train", {"version": 1, "wait_seconds": 45}, progress_callback=hear)
         assert (result.structured_content or {})["state"] == "done"
     assert told[-1][:2] == (1, 3) and "epoch 1/3" in (told[-1][2] or "")
 
 
+def alive(pid: int) -> bool:
+    """Whether the process runs; one that nobody has waited for yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.requirement("T4")
 async def test_cancelling_ends_the_whole_process_tree_and_the_version_may_be_run_again(folder: Folder) -> None:
-    family = '''
+    family = """
     import subprocess, sys, time
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     Path("pids.part").write_text(f"{__import__('os').getpid()} {child.pid}")
     Path("pids.part").rename("pids")
     time.sleep(600)
-'''
+"""
     folder.edit(BASELINE, (MAIN, MAIN + family))
     async with connected(folder) as agent:
         await agent.call("start_loop")
@@ -322,7 +332,7 @@ async def test_cancelling_ends_the_whole_process_tree_and_the_version_may_be_run
                 await agent.call("next_step", brief=False)
         cancelled = await agent.call("cancel_run", version=1)
         assert not cancelled["already_done"]
-        assert not any(Path(f"/proc/{pid}").exists() for pid in folder.read("pids").split())
+        assert not any(alive(int(pid)) for pid in folder.read("pids").split())
         assert await agent.where() == ("train", 1)
         again = await agent.call("cancel_run", version=1)
         assert again["already_done"] and "no running job" in again["message"]

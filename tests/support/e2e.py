@@ -43,21 +43,33 @@ class Ran:
         return json.loads(self.out)
 
 
+@contextlib.contextmanager
+def plain_failures() -> Iterator[None]:
+    """The client's task groups wrap a failed assertion; the assertion itself is what one wants to read."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from None
+
+
 def environment(**more: str) -> dict[str, str]:
     """The test's own, with a terminal of 80 columns."""
     return {**os.environ, "COLUMNS": "80", **more}
 
 
-def cli(folder: Path, *arguments: str, **more: str) -> Ran:
-    """One command in a folder, to its end; `more` are environment variables."""
+def cli(folder: Path, *arguments: str, patience: float = PATIENCE_SECONDS) -> Ran:
+    """One command in a folder, to its end."""
     done = subprocess.run(
         [*PROGRAM, *arguments],
         cwd=folder,
-        env=environment(**more),
+        env=environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
-        timeout=PATIENCE_SECONDS,
+        timeout=patience,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
 

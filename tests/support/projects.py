@@ -6,7 +6,6 @@ higher its learning rate. Its variants are small edits of its text, as a user or
 
 import difflib
 import json
-import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -129,10 +128,10 @@ def main():
     latency = (time.perf_counter() - began) * 1000 / len(samples)
     losses = [-math.log(p if sample["label"] else 1 - p) for p, sample in zip(scores, samples)]
     hits = [(p > 0.5) == bool(sample["label"]) for p, sample in zip(scores, samples)]
-    rows = [
-        {"id": sample["id"], "scores": {"loss": loss, "accuracy": float(hit)}, "prediction": p, "target": sample["label"]}
-        for sample, p, loss, hit in zip(samples, scores, losses, hits)
-    ]
+    rows = []
+    for sample, p, loss, hit in zip(samples, scores, losses, hits):
+        values = {"loss": loss, "accuracy": float(hit)}
+        rows.append({"id": sample["id"], "scores": values, "prediction": p, "target": sample["label"]})
     (OUT / "samples.jsonl").write_text("".join(json.dumps(row) + "\\n" for row in rows), encoding="utf-8")
     chosen = random.Random(int(arguments.seed)).sample(rows, min(int(arguments.samples), len(rows)))
     for number, row in enumerate(chosen, 1):
@@ -234,7 +233,7 @@ class Folder:
         return Project(self.root, **others)
 
     def contents(self) -> dict[str, bytes]:
-        """Every file and what it holds; of the server's own, not the lock, and nothing that counts only with a receipt."""
+        """Every file and what it holds, except the lock and what counts only with a receipt."""
         left_out = tuple(f"{STATE}/{name}" for name in ("lock", ".gitignore", "cache/", "snapshots/"))
         files = {path.relative_to(self.root).as_posix(): path for path in self.root.rglob("*") if path.is_file()}
         return {name: path.read_bytes() for name, path in files.items() if not name.startswith(left_out)}
@@ -437,11 +436,12 @@ class Shelf:
             names = list(STAGES)
             before = names.index(stage)
             building = self._root / f"{stage} in the making"
+            shutil.rmtree(building, ignore_errors=True)
             folder = self.copy(names[before - 1], building) if before else make_project(building)
             # In a thread of its own: the test that asks for the stage has an event loop that runs.
             with ThreadPoolExecutor(1) as thread:
                 thread.submit(anyio.run, _advanced, folder, stage).result()
-            os.rename(building, root)
+            building.rename(root)
         return root
 
 

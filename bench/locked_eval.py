@@ -1,0 +1,72 @@
+"""What the locked evaluation costs beside the bare `03_eval.py`, interleaved, on the digits example.
+
+python bench/locked_eval.py [--runs N]
+"""
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from progressive_training.loop.evaluation.runs import evaluate
+from progressive_training.loop.project import Project
+from progressive_training.tools import run_eval, run_train, start_loop
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "digits"
+_POLL_SECONDS = 0.005
+
+
+def locked(project: Project) -> float:
+    """Seconds of one evaluation by the loop, from the call to the published score."""
+    start = time.perf_counter()
+    while (status := evaluate(project, 1, again=True)).state == "running":
+        time.sleep(_POLL_SECONDS)
+    if status.state == "failed":
+        raise SystemExit(status.verdict)
+    return time.perf_counter() - start
+
+
+def bare(project: Project) -> float:
+    command = [sys.executable, "03_eval.py", "--version", "v001"]
+    start = time.perf_counter()
+    subprocess.run(command, cwd=project.root, check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def finish(project: Project, step: object) -> None:
+    while True:
+        result = step(project, 1)  # type: ignore[operator]
+        if result.state == "failed":
+            raise SystemExit(result.message)
+        if result.state == "done":
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=7)
+    runs = parser.parse_args().runs
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(EXAMPLE, Path(folder) / "digits", symlinks=False)
+        project = Project(Path(folder) / "digits")
+        start_loop(project)
+        finish(project, run_train)
+        finish(project, run_eval)
+        times = {"bare 03_eval.py": [bare(project)][:0], "locked evaluation": list[float]()}
+        for _ in range(runs):
+            times["bare 03_eval.py"].append(bare(project))
+            times["locked evaluation"].append(locked(project))
+    reference = statistics.median(times["bare 03_eval.py"])
+    print(f"{'evaluation of digits v001':<28} {'median s':>9} {'ratio':>7}   ({runs} runs each, interleaved)")
+    for name, found in times.items():
+        median = statistics.median(found)
+        print(f"{name:<28} {median:>9.3f} {median / reference:>7.3f}")
+
+
+if __name__ == "__main__":
+    main()

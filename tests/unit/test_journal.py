@@ -1,0 +1,98 @@
+"""The journal survives what a crash tears, and the lock lets one writer in at a time."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from progressive_training.loop import journal
+from progressive_training.loop.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    (tmp_path / "나의 project").mkdir()
+    return Workspace(tmp_path / "나의 project")
+
+
+def path(workspace: Workspace) -> Path:
+    return workspace.root / workspace.journal
+
+
+def test_events_come_back_in_order_with_what_was_said(workspace: Workspace) -> None:
+    for number in range(3):
+        journal.record(workspace, "학습", f"v00{number + 1}", attempt=number, note="줄\n바꿈 \u202e")
+    events = journal.events(workspace)
+    assert [(event.seq, event.event, event.version) for event in events] == [
+        (1, "학습", "v001"),
+        (2, "학습", "v002"),
+        (3, "학습", "v003"),
+    ]
+    assert events[2].detail == {"attempt": 2, "note": "줄\n바꿈 \u202e"}
+    assert len(path(workspace).read_text(encoding="utf-8").splitlines()) == 3
+
+
+@pytest.mark.parametrize("cut", [1, 5, 30])
+def test_a_torn_last_line_is_left_out_and_the_next_event_stands_alone(workspace: Workspace, cut: int) -> None:
+    journal.record(workspace, "one")
+    journal.record(workspace, "two")
+    path(workspace).write_bytes(path(workspace).read_bytes()[:-cut])
+    journal.record(workspace, "three")
+    names = [event.event for event in journal.events(workspace)]
+    # A line that lacks only its line feed is whole.
+    assert names == (["one", "two", "three"] if cut == 1 else ["one", "three"])
+    assert [event.seq for event in journal.events(workspace)] == list(range(1, len(names) + 1))
+
+
+def test_a_line_that_was_edited_does_not_count(workspace: Workspace) -> None:
+    for name in ("one", "two", "three"):
+        journal.record(workspace, name)
+    path(workspace).write_text(path(workspace).read_text().replace('"two"', '"2wo"') + "garbage\n{}\n")
+    assert [event.event for event in journal.events(workspace)] == ["one", "three"]
+    journal.record(workspace, "four")
+    assert journal.events(workspace)[-1].seq == 4
+
+
+def test_of_a_long_journal_only_the_end_is_read(workspace: Workspace) -> None:
+    journal.record(workspace, "first")
+    line = path(workspace).read_bytes()
+    path(workspace).write_bytes(line * 20_000)
+    journal.record(workspace, "last")
+    events = journal.events(workspace, most=3)
+    assert [event.event for event in events] == ["first", "first", "last"]
+
+
+def test_a_second_process_waits_for_the_lock(workspace: Workspace) -> None:
+    hold = (
+        "import sys; from pathlib import Path\n"
+        "from progressive_training.loop import journal\n"
+        "from progressive_training.loop.workspace import Workspace\n"
+        f"with journal.locked(Workspace(Path({str(workspace.root)!r}))):\n"
+        "    print('held', flush=True); sys.stdin.read(); journal.record(Workspace(Path(sys.argv[1])), 'theirs')\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(workspace.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdin is not None and other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        assert str(other.pid) in (workspace.root / workspace.lock_owner).read_text()
+        waiting = threading.Thread(target=lambda: _record(workspace, "ours"))
+        waiting.start()
+        other.stdin.close()
+        waiting.join()
+    assert [event.event for event in journal.events(workspace)] == ["theirs", "ours"]
+
+
+def _record(workspace: Workspace, name: str) -> None:
+    with journal.locked(workspace):
+        journal.record(workspace, name)
+
+
+def test_the_lock_is_free_again_after_an_error_and_is_never_unlinked(workspace: Workspace) -> None:
+    with pytest.raises(ZeroDivisionError), journal.locked(workspace):
+        raise ZeroDivisionError
+    number = (workspace.root / workspace.lock).stat().st_ino
+    with journal.locked(workspace):
+        assert (workspace.root / workspace.lock).stat().st_ino == number
+    assert (workspace.root / ".progressive-training" / ".gitignore").read_text() == "*\n"
