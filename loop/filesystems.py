@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,8 +92,10 @@ def require_room(workspace: Workspace, config: ExecutionConfig) -> None:
 
 
 def keep_reserve(workspace: Workspace) -> None:
-    """Sets some room aside, once; call it with the lock held and room on the disk."""
-    if not workspace.tree.is_file(_RESERVE):
+    """Sets some room aside, once, if there is room; call it with the lock held."""
+    if workspace.tree.is_file(_RESERVE):
+        return
+    with suppress(OSError):  # no room: then there is none to set aside
         # Random, so that no file system stores it as nothing.
         workspace.tree.write(_RESERVE, os.urandom(_RESERVE_BYTES))
 

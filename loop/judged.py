@@ -3,6 +3,7 @@
 import hashlib
 
 from .errors import LoopError
+from .evaluation.repeats import seed_noise
 from .noise.samples import SampleScores, load_samples
 from .noise.verdict import NoiseVerdict, judge
 from .project import Project
@@ -67,11 +68,14 @@ def _judged(
             reference = next((one for one in receipt.metrics if one.name == metric.name), None)
             if reference is None or (number != previous and metric.name != primary):
                 continue
-            verdicts.append(_verdict(rules, samples, old, metric, reference, number, selected=number == best_before))
+            verdicts.append(
+                _verdict(project, rules, samples, old, metric, reference, number, selected=number == best_before)
+            )
     return tuple(verdicts)
 
 
 def _verdict(
+    project: Project,
     rules: Rules,
     new: SampleScores | str,
     old: SampleScores | str,
@@ -82,6 +86,7 @@ def _verdict(
     selected: bool,
 ) -> NoiseVerdict:
     against = version_id(number)
+    seed_sd, repeats = seed_noise(project.workspace.tree, metric.name)
     if isinstance(new, str) or isinstance(old, str):
         told = new if isinstance(new, str) else old
         return NoiseVerdict(metric.name, against, 0, note=told if isinstance(told, str) else "")
@@ -94,6 +99,8 @@ def _verdict(
         against=against,
         selected=selected,
         published=(metric.value, reference.value),
+        seed_sd=seed_sd,
+        repeats=repeats,
         seed=rules.file.seed,
     )
 
@@ -110,6 +117,7 @@ def _samples(project: Project, cur: int) -> SampleScores | str:
 
 def _key(project: Project, rules: Rules, versions: list[int], best_before: int | None) -> str:
     parts = [str(best_before), str(rules.file.loop_config.max_versions), rules.file.eval_config.primary_metric]
+    parts.append(str(seed_noise(project.workspace.tree, rules.file.eval_config.primary_metric)))
     for number in (versions[0], versions[-1], versions[1], best_before):
         receipt = eval_receipt(project, number) if number else None
         parts.append(f"{number} {receipt.model_dump_json() if receipt else ''}")

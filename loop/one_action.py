@@ -30,9 +30,8 @@ def require_one_action(script: Script, goal: str, change: str, where: Sequence[s
     if len(moved) > 1:
         raise DocumentError(f"moves {', '.join(sorted(moved))}, and an action is one change", where="change", hint=hint)
     present = [symbol for symbol in dict.fromkeys(where) if not symbol.startswith("+")]
-    if len(present) > MOST_SYMBOLS or {symbol.name for symbol in script.symbols if "." not in symbol.name} <= {
-        *present
-    }:
+    whole = {symbol.name for symbol in script.symbols if "." not in symbol.name}
+    if len(present) > MOST_SYMBOLS or (len(whole) > 3 and whole <= {*present}):
         raise DocumentError(
             f"names {len(present)} symbols, so it allows nearly any change; at most {MOST_SYMBOLS} and not the whole",
             where="where",

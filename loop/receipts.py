@@ -114,7 +114,8 @@ class Metric(Record):
 
     model_config = ConfigDict(strict=True)
 
-    name: Annotated[str, Field(min_length=1)]
+    # It stands in tables and headings: one plain line.
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}|`]+$")]
     value: Annotated[float, Field(allow_inf_nan=False)]
     higher_is_better: bool
 
@@ -127,6 +128,14 @@ class Acceptance(Record):
     spread: float
     warnings: tuple[str, ...]
     at: str
+
+
+class SeedNoise(Record):
+    """What the seed alone does to each metric: one version, trained once with each of `seeds`."""
+
+    version: str
+    seeds: tuple[int, ...]
+    values: dict[str, tuple[float, ...]]
 
 
 class TrainReceipt(Record):
@@ -154,7 +163,6 @@ class EvalReceipt(Record):
     metrics: tuple[Metric, ...]
     latency_ms: float
     created_at: str
-    score_sha256: str = Field(description="of eval_score.json, which this receipt can write again")
     sandbox: str = ""
     warnings: tuple[str, ...] = ()
 

@@ -43,6 +43,7 @@ class TrainingConfig(_Section):
 class EvalConfig(_Section):
     primary_metric: Annotated[str, Field(min_length=1)] = "loss"
     metrics: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
     infer_samples: Annotated[int, Field(ge=0, le=10_000)] = 10
 
 

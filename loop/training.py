@@ -114,7 +114,6 @@ def _start(project: Project, rules: Rules, state: LoopState, *, resumed: bool) -
     python = project.interpreter(rules)
     sandbox = level(rules.file.execution_config)
     require_room(workspace, rules.file.execution_config)
-    keep_reserve(workspace)
     kept = resume.require_kept(project, cur, next_call(state)) if resumed else None
     with new_attempt(project, cur, "train") as attempt:
         # Whatever lies there is not this attempt's: a stale checkpoint must never be taken for a new one.
@@ -131,6 +130,7 @@ def _start(project: Project, rules: Rules, state: LoopState, *, resumed: bool) -
             )
         )
         attempt.submit(_job(project, rules, attempt, python, resumed=resumed))
+    keep_reserve(workspace)
     journal.record(
         workspace, "train_started", version_id(cur), attempt=attempt.number, resumed_from=kept.attempt if kept else None
     )
@@ -216,6 +216,15 @@ def _monitors(project: Project, cur: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value for value in found if isinstance(value, str)))
 
 
+def _same_weights(project: Project, cur: int) -> str | None:
+    weights = sha256(project.workspace.tree, f"{project.workspace.artifacts(cur)}/best.ckpt")
+    for other in project.workspace.versions():
+        earlier = train_receipt(project, other) if other < cur else None
+        if earlier and earlier.artifacts["best.ckpt"] == weights:
+            return version_id(other)
+    return None
+
+
 def revoke(project: Project, cur: int, failure: Failure) -> None:
     """Takes a finished training back: its receipt goes, and its last attempt counts as failed."""
     last = attempts(project, cur, "train")[-1]
@@ -266,14 +275,8 @@ def _receipt(project: Project, rules: Rules, attempt: Attempt, status: JobStatus
     assert outcome is not None and plan is not None, "a run without them has failed"
     warnings = [f"had to end what it left running: {', '.join(outcome.killed)}"] if outcome.killed else []
     warnings += resume.put_back(attempt)
-    weights = sha256(tree, f"{artifacts}/best.ckpt")
-    warnings += [
-        f"best.ckpt is byte for byte that of {version_id(other)}: the change had no effect, or the weights were copied"
-        for other in project.workspace.versions()
-        if other < attempt.cur
-        and (receipt := train_receipt(project, other))
-        and receipt.artifacts["best.ckpt"] == weights
-    ][:1]
+    if twin := _same_weights(project, attempt.cur):
+        warnings.append(f"best.ckpt is byte for byte that of {twin}: the change had no effect, or weights were copied")
     return TrainReceipt(
         attempt=attempt.number,
         script_sha256=plan.script_sha256,

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from rich.console import Console
 from rich.status import Status as Spinner
 from rich.table import Table
+from rich.text import Text
 
 from ..loop import status as loop_status
 from ..loop.errors import OutOfOrder
@@ -106,13 +107,15 @@ def _table(view: loop_status.Status) -> Table:
     names.sort(key=lambda name: name != view.primary_metric)
     shown = names[:3]
     table = Table(box=None, pad_edge=False)
-    for heading in ("version", "status", *shown, "gain is", "changed"):
+    for heading in ("version", "status", *shown, "gain is"):
         table.add_column(heading, justify="right" if heading in shown else "left", overflow="ellipsis", no_wrap=True)
+    table.add_column("changed")  # the one that gives way where the table is too wide
     for version in view.versions:
         values = {metric.name: f"{metric.value:.4f}" for metric in version.metrics}
         cells = (values.get(name, "") for name in shown)
         gain = version.gain.label or "" if version.gain else ""
-        table.add_row(version.version_id, version.status, *cells, gain, ", ".join(version.symbols))
+        changed = Text(", ".join(version.symbols), no_wrap=True, overflow="ellipsis")
+        table.add_row(version.version_id, version.status, *cells, gain, changed)
     return table
 
 

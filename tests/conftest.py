@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.projects import FOLDER_NAME, At, Folder, Shelf, make_project
 
 

@@ -4,9 +4,11 @@ It must give the same score twice, and another one (or none) for the same weight
 the model is refused.
 """
 
+import ast
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,15 +16,19 @@ from ..errors import EvaluationError, UserDecision
 from ..files import Tree
 from ..project import Project
 from ..receipts import Acceptance, LoopFile, load
+from ..source import read_script
 from ..workspace import EVAL_SCRIPT, STATE
 from .protocol import dataset_manifest, evaluator_hashes
-from .scores import Evaluated, parse_strict
+from .scores import Evaluated, read_metrics
 
 RECEIPT = f"{STATE}/receipts/evaluator.json"
 _HINT = "correct 03_eval.py through write_eval"
 # Two runs on one machine agree to the last bit or nearly so; what differs more is another measurement.
 _SAME = 1e-9
 _TOLERATED = 1e-3
+
+
+_TRAINING_DATA = re.compile(r"(?:^|[/\\\\])train(?:ing)?(?:[/\\\\.]|$)|^train_dataloader$", re.I)
 
 
 def acceptance(project: Project) -> Acceptance | None:
@@ -56,6 +62,20 @@ def require_protocol(project: Project, loop: LoopFile) -> None:
         raise UserDecision(told, subject="protocol", after="; every version is then scored again")
 
 
+def training_data_warnings(project: Project) -> tuple[str, ...]:
+    """Says where the evaluator names the training data: allowed (its statistics may be needed), and to be known."""
+    script = read_script(project.workspace.root / EVAL_SCRIPT)
+    words = [
+        node.attr if isinstance(node, ast.Attribute) else node.value
+        for node in ast.walk(script.tree)
+        if isinstance(node, ast.Attribute) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+    ]
+    named = sorted({str(word) for word in words if _TRAINING_DATA.search(str(word))})
+    if not named:
+        return ()
+    return (f"{EVAL_SCRIPT} names training data ({', '.join(named)[:200]}): a score on it says nothing of new samples",)
+
+
 @dataclass(frozen=True)
 class Trial:
     """The three runs of an acceptance, as the child left them: folders, and exit codes (None: not run)."""
@@ -71,8 +91,8 @@ def judge(tree: Tree, trial: Trial, evaluated: Evaluated, primary: str) -> tuple
     again_code, disordered_code = (*trial.codes, None, None)[1:3]
     if again_code != 0:
         raise EvaluationError("fails when it is run a second time", where=EVAL_SCRIPT, hint=_HINT)
-    first = {metric.name: metric.value for metric in evaluated.score.metrics}
-    spread = _spread(first, _metrics(tree, trial.again))
+    first = read_metrics(tree, trial.first)
+    spread = _spread(first, read_metrics(tree, trial.again))
     if spread > _TOLERATED:
         raise EvaluationError(
             f"scores the same weights differently each time (up to {spread:.2g} apart, relative)",
@@ -88,7 +108,7 @@ def judge(tree: Tree, trial: Trial, evaluated: Evaluated, primary: str) -> tuple
 
 
 def _require_moved(tree: Tree, trial: Trial, first: Mapping[str, float], primary: str) -> list[str]:
-    moved = _metrics(tree, trial.disordered)
+    moved = read_metrics(tree, trial.disordered)
     if primary in first and moved.get(primary) != first[primary]:
         return []
     ignored = EvaluationError(
@@ -103,20 +123,6 @@ def _require_moved(tree: Tree, trial: Trial, first: Mapping[str, float], primary
         raise ignored
     # A model that always says the same class may keep its accuracy by luck; its losses can't.
     return [f"{primary} stayed the same for weights in disorder; only other scores moved"]
-
-
-def _metrics(tree: Tree, out: str) -> dict[str, float]:
-    where = f"{out}/eval_score.json"
-    try:
-        content = parse_strict(tree.read(where), where)
-    except FileNotFoundError as error:
-        raise EvaluationError("was not written", where=where, hint=_HINT) from error
-    metrics = content.get("metrics") if isinstance(content, dict) else None
-    found: dict[str, float] = {}
-    for metric in metrics if isinstance(metrics, list) else []:
-        if isinstance(metric, dict) and isinstance(value := metric.get("value"), int | float):
-            found[str(metric.get("name"))] = float(value)
-    return found
 
 
 def _sample_scores(tree: Tree, out: str) -> str:

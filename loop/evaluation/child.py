@@ -98,7 +98,13 @@ def _run_apart(plan: dict[str, Any], run: dict[str, Any], number: int) -> int:
 
 
 def _run(plan: dict[str, Any], run: dict[str, Any]) -> int:
-    arguments = {**plan["arguments"], "checkpoint": run["checkpoint"], "out": run["out"]}
+    source = run.get("source", plan["arguments"]["source"])
+    if "train" in run:
+        code = subprocess.run(run["train"], cwd=source, check=False).returncode
+        if code:
+            return code
+    os.chdir(source)
+    arguments = {**plan["arguments"], "source": source, "checkpoint": run["checkpoint"], "out": run["out"]}
     sys.argv = [plan["evaluator"], *(f"--{name}={value}" for name, value in arguments.items())]
     runpy.run_path(plan["evaluator"], run_name="__main__")
     return 0

@@ -12,12 +12,12 @@ from ..rules import Rules
 from ..running.job import Job
 from ..workspace import EVAL_SCRIPT, version_id
 from .acceptance import Trial
+from .repeats import lay_out, repeats
 from .stage import make_stage
 
 OUT, AGAIN, DISORDERED = "out", "out-again", "out-disordered"
 STAGE, SAID = "stage", "said"
 CHECKPOINTS, RUNS, SPOILT = f"{SAID}/checkpoints.json", f"{SAID}/runs.json", f"{SAID}/disordered.ckpt"
-# What is of no more use once a score is published.
 SCRATCH = (STAGE, OUT, AGAIN, DISORDERED, SPOILT)
 _HERE = Path(__file__).resolve().parent
 
@@ -30,10 +30,13 @@ def prepare(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, pl
     make_stage(workspace.root, workspace.tree.path(workspace.snapshot(cur)), stage)
     artifacts = workspace.tree.path(workspace.artifacts(cur))
     best = str(artifacts / "best.ckpt")
-    runs = [_run(attempt, OUT, best)]
+    runs: list[dict[str, object]] = [_run(attempt, OUT, best)]
+    again = repeats(rules) if plan.accepting else ()
+    python = project.interpreter(rules)
     if plan.accepting:
         spoilt = str(attempt.path / SPOILT)
         runs += [_run(attempt, AGAIN, best), {**_run(attempt, DISORDERED, spoilt), "disordered": True}]
+        runs += [lay_out(project, attempt, repeat, python) for repeat in again]
     # The child's code is copied beside the attempt: the user's interpreter may lack this package, or have another one.
     for name in ("child.py", "checkpoints.py"):
         shutil.copyfile(_HERE / name, attempt.path / name)
@@ -54,8 +57,6 @@ def prepare(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, pl
     }
     where = f"{attempt.relative}/eval.json"
     workspace.tree.write(where, json.dumps(content, ensure_ascii=False, indent=1).encode())
-    minutes = rules.file.loop_config.max_eval_minutes
-    python = project.interpreter(rules)
     job = Job(
         kind="eval",
         version_id=version_id(cur),
@@ -64,16 +65,33 @@ def prepare(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, pl
         argv=(python, "-I", "-B", str(attempt.path / "child.py"), str(workspace.tree.path(where))),
         cwd=str(stage),
         env=project.environment(rules),
-        timeout_seconds=None if minutes is None else minutes * 60,
+        timeout_seconds=_limit(rules, len(again)),
     )
     outs = (OUT, AGAIN, DISORDERED) if plan.accepting else (OUT,)
+    outs += tuple(name for repeat in again for name in (repeat.stage, repeat.out))
     return confined(job, attempt, rules, tuple(f"{attempt.relative}/{name}" for name in (STAGE, SAID, *outs)))
 
 
-def _run(attempt: Attempt, name: str, checkpoint: str) -> dict[str, str | bool]:
+def _limit(rules: Rules, repeats: int) -> float | None:
+    """Seconds for the whole job; each repeat trains as well, and has a training's time on top."""
+    train, evaluate = rules.file.loop_config.max_train_minutes, rules.file.loop_config.max_eval_minutes
+    if evaluate is None or (repeats and train is None):
+        return None
+    return 60 * (evaluate + repeats * (evaluate + (train or 0)))
+
+
+def _run(attempt: Attempt, name: str, checkpoint: str) -> dict[str, object]:
     folder = f"{attempt.relative}/{name}"
     attempt.project.workspace.tree.make_folder(folder)
     return {"out": str(attempt.path / name), "checkpoint": checkpoint, "disordered": False}
+
+
+def clean_up(attempt: Attempt) -> None:
+    """Removes what is of no more use once a score is published or refused."""
+    tree = attempt.project.workspace.tree
+    repeated = [name for name in tree.names(attempt.relative) if name.startswith(("repeat-", "out-repeat-"))]
+    for leftover in (*SCRATCH, *repeated):
+        tree.remove(f"{attempt.relative}/{leftover}")
 
 
 def trial(attempt: Attempt) -> Trial:

@@ -1,6 +1,5 @@
 """An evaluation: run apart from the project, checked, then published whole (E1-E4, R2)."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -19,10 +18,11 @@ from ..running.job import JobStatus
 from ..running.logs import tail
 from ..state import derive, eval_receipt, require, train_receipt
 from ..workspace import version_id
-from .acceptance import RECEIPT, acceptance, dataset_digest, judge
-from .jobs import OUT, SCRATCH, prepare, trial
+from .acceptance import RECEIPT, acceptance, dataset_digest, judge, training_data_warnings
+from .jobs import OUT, clean_up, prepare, trial
 from .protocol import evaluator_hashes, fingerprint
 from .recorded import checkpoint_clashes, unreadable
+from .repeats import collect, repeats
 from .scores import Evaluated, check_output
 
 _LOG_TAIL_BYTES = 16_384
@@ -76,7 +76,6 @@ def _start(project: Project, rules: Rules, loop: LoopFile, cur: int, trained: Tr
     config = rules.file.execution_config
     sandbox = level(config)
     require_room(project.workspace, config)
-    keep_reserve(project.workspace)
     plan = EvalPlan(
         fingerprint=fingerprint(project, rules, loop),
         checkpoint_sha256=require_weights(project, cur, trained),
@@ -88,6 +87,7 @@ def _start(project: Project, rules: Rules, loop: LoopFile, cur: int, trained: Tr
     with new_attempt(project, cur, "eval") as attempt:
         attempt.save_plan(plan)
         attempt.submit(prepare(project, rules, loop, attempt, plan))
+    keep_reserve(project.workspace)
     journal.record(project.workspace, "eval_started", version_id(cur), attempt=attempt.number)
     return attempt
 
@@ -137,8 +137,7 @@ def _settle(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, st
 def _fail(project: Project, attempt: Attempt, failure: Failure, wall: float | None) -> EvalStatus:
     verdict = failure.verdict(wall)
     attempt.save_verdict(verdict)
-    for leftover in SCRATCH:
-        project.workspace.tree.remove(f"{attempt.relative}/{leftover}")
+    clean_up(attempt)
     journal.record(project.workspace, "eval_failed", version_id(attempt.cur), attempt=attempt.number, kind=failure.kind)
     return EvalStatus("failed", attempt.number, verdict=verdict)
 
@@ -167,6 +166,7 @@ def _checked(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, p
     warnings = (*evaluated.warnings, *unreadable(attempt))
     if plan.accepting:
         spread, found_warnings = judge(tree, trial(attempt), evaluated, primary)
+        found_warnings += training_data_warnings(project)
         accepted = Acceptance(
             files=evaluator_hashes(project),
             dataset_sha256=dataset_digest(project, loop),
@@ -174,6 +174,8 @@ def _checked(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, p
             warnings=found_warnings,
             at=journal.now(),
         )
+        if repeats(rules):
+            collect(project, rules, attempt, f"{attempt.relative}/{OUT}")
         save(tree, RECEIPT, accepted)
         journal.record(project.workspace, "evaluator_accepted", files=", ".join(accepted.files))
         warnings = (*warnings, *found_warnings)
@@ -198,16 +200,12 @@ def _publish(project: Project, attempt: Attempt, plan: EvalPlan, evaluated: Eval
         metrics=tuple(score.metrics),
         latency_ms=score.latency_ms,
         created_at=score.created_at,
-        score_sha256="",
         sandbox=plan.sandbox,
         warnings=evaluated.warnings,
     )
-    published = score_bytes(receipt, score.dataset_id)
-    receipt = receipt.model_copy(update={"score_sha256": hashlib.sha256(published).hexdigest()})
-    tree.write(f"{artifacts}/eval_score.json", published)
+    tree.write(f"{artifacts}/eval_score.json", score_bytes(receipt, score.dataset_id))
     save(tree, workspace.receipt(cur, "eval"), receipt)
     attempt.save_verdict(Verdict(status="PASS", summary="scored", at=journal.now()))
-    for leftover in SCRATCH:
-        tree.remove(f"{attempt.relative}/{leftover}")
+    clean_up(attempt)
     journal.record(workspace, "scored", version_id(cur), attempt=attempt.number)
     return receipt

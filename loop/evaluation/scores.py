@@ -64,6 +64,21 @@ def check_output(
     return Evaluated(score, shown, tuple(warnings))
 
 
+def read_metrics(tree: Tree, out: str) -> dict[str, float]:
+    """The metrics in a scratch folder by name, without any other check. Raises `EvaluationError`."""
+    where = f"{out}/eval_score.json"
+    try:
+        content = parse_strict(tree.read(where), where)
+    except FileNotFoundError as error:
+        raise EvaluationError("was not written", where=where, hint=_HINT) from error
+    metrics = content.get("metrics") if isinstance(content, dict) else None
+    found: dict[str, float] = {}
+    for metric in metrics if isinstance(metrics, list) else []:
+        if isinstance(metric, dict) and isinstance(value := metric.get("value"), int | float):
+            found[str(metric.get("name"))] = float(value)
+    return found
+
+
 def parse_strict(data: bytes, where: str) -> JsonValue:
     """JSON without duplicate keys, NaN or infinity. Raises `EvaluationError`."""
 

@@ -144,11 +144,12 @@ class Tree(NamedTuple):
         seen: dict[int, str] = {}
         deadline = time.monotonic() + KILL_SECONDS
         empty = 0
+        shell = self._shell()
         while empty < 2 and time.monotonic() < deadline:
             members = self.members()
             empty = 0 if members else empty + 1
             for process in members:
-                if process.pid not in seen:
+                if process.pid not in seen and process.pid not in shell:
                     seen[process.pid] = describe(process)
                 self.signal_one(process, signal.SIGKILL)
             if members and self.wrapper is not None:
@@ -158,6 +159,12 @@ class Tree(NamedTuple):
         for process in self.members():
             seen[process.pid] = f"{describe(process)} (could not be killed)"
         return seen
+
+    def _shell(self) -> frozenset[int]:
+        """The wrapper and pid 1 within, which another look can't tell from a member once the wrapper is dead."""
+        if self.wrapper is None:
+            return frozenset()
+        return frozenset({self.wrapper, *(one.pid for one in _table().values() if one.parent == self.wrapper)})
 
     def _is_outside(self, process: Process) -> bool:
         if process.state in "ZX" or process.pid in (self.root, os.getpid()):

@@ -52,7 +52,8 @@ class Confines:
 def wrapper(confines: Confines) -> tuple[str, ...]:
     """The command line to stand in front of `-- program`. Of two mounts in one place the later one counts."""
     hidden = [Path("/tmp"), Path("/run"), *_private()]
-    options = ["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", *_gpus()]
+    # A read-only /proc: as root without any capability one may still write /proc/sys, where a program for crashes is set.
+    options = ["--ro-bind", "/", "/", "--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev", *_gpus()]
     options += ["--bind", str(confines.scratch), "/tmp", "--tmpfs", "/run"]
     for path in _private():
         options += ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]

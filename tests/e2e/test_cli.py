@@ -1,6 +1,5 @@
 """The command line as a person and a script use it: what it says, where, and with which exit code."""
 
-import json
 import os
 import pty
 import signal
@@ -9,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.e2e import (
     GATED_TRAINER,
     PATIENCE_SECONDS,
@@ -22,7 +22,7 @@ from support.e2e import (
     started,
     until,
 )
-from support.projects import EVALUATOR, FOLDER_NAME, STATE, At, Folder, make_project
+from support.projects import EVALUATOR, FOLDER_NAME, TRAINER, At, Folder, connected, make_project
 
 COMMANDS = {
     "demo",
@@ -113,16 +113,23 @@ def test_json_output_is_one_object_and_nothing_else(folder: Folder) -> None:
     assert results["report"].json["leaderboard"].startswith("version_id,dataset_id,created_at,latency_ms,")
 
 
-def test_status_fits_a_terminal_of_80_columns(at: At) -> None:
-    folder = at("finished")
-    # As if one action had changed many symbols of long names.
-    receipt = folder.json(f"{STATE}/receipts/v001/next.json")
-    receipt["symbols"] = [f"SomeLongClassName{number}.some_long_method" for number in range(9)]
-    folder.write(f"{STATE}/receipts/v001/next.json", json.dumps(receipt))
+@pytest.mark.anyio
+async def test_status_fits_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    long = "LEARNING_RATE_OF_THE_THRESHOLD_WHILE_IT_IS_STILL_FAR_FROM_WHERE_THE_POSITIVES_BEGIN"
+    folder = make_project(tmp_path / FOLDER_NAME, trainer=TRAINER.replace("LEARNING_RATE", long))
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        await agent.train()
+        await agent.call("write_eval", source=EVALUATOR)
+        await agent.score()
+        await agent.analyse()
+        await agent.act(where=[long])
+        await agent.author(1, (f"{long} = 0.2", f"{long} = 0.5"))
     lines = on_a_terminal(folder.root, "status").splitlines()
     assert max(len(line) for line in lines) <= 80, lines
-    (row,) = [line for line in lines if line.startswith("v002")]
-    assert row.split()[:3] == ["v002", "analysed", "0.9500"] and "SomeLongClassName0" in row
+    first, second = (line for line in lines if line.startswith("v00"))
+    assert first.split() == ["v001", "analysed", "0.7500", "0.4826"]
+    assert second.startswith("v002") and long[:20] in second and second.rstrip().endswith("…")
 
 
 def test_status_before_the_start_says_how_to_start(folder: Folder) -> None:
@@ -250,6 +257,16 @@ def test_cancel_ends_the_whole_training_and_the_version_may_be_run_again(gated: 
     gated.write("gate", "")
     assert cli(gated.root, "train").code == 0
     assert attempts(gated) == ["v001/train-001", "v001/train-002"]
+
+
+def test_an_agent_whose_training_the_user_cancels_stops_and_starts_no_other(gated: Folder) -> None:
+    with started(gated.root, "run") as agent:
+        until(in_mid_training(gated), "the training at its gate")
+        assert cli(gated.root, "cancel").code == 0
+        run = ended(agent)
+    assert (run.code, run.out) == (1, "")
+    assert "run_train v001: was cancelled\nNext: start the agent again" in run.err
+    assert attempts(gated) == ["v001/train-001"]
 
 
 # The user's files

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.e2e import Ran, attempts, cli
 from support.projects import Folder
 
@@ -26,9 +27,11 @@ class Demo:
         (found,) = self.folder.path("Models/Report").iterdir()
         return f"Models/Report/{found.name}"
 
+    def score(self, version: str) -> dict[str, Any]:
+        return self.folder.json(f"Models/Artifacts/{version}/eval_score.json")
+
     def metrics(self, version: str) -> dict[str, float]:
-        score = self.folder.json(f"Models/Artifacts/{version}/eval_score.json")
-        return {metric["name"]: metric["value"] for metric in score["metrics"]}
+        return {metric["name"]: metric["value"] for metric in self.score(version)["metrics"]}
 
     def files(self) -> dict[str, bytes]:
         """Everything but the server's own folder."""
@@ -77,7 +80,7 @@ def test_the_demo_leaves_every_file_that_the_loop_promises(demo: Demo) -> None:
         assert demo.folder.path(f"{folder}/logs/version_0/metrics.csv").is_file()
         assert demo.folder.path(f"{folder}/logs/version_0/hparams.yaml").is_file()
         assert demo.folder.json(f"{folder}/spec.json")["version"] == version
-        score = demo.folder.json(f"{folder}/eval_score.json")
+        score = demo.score(version)
         assert list(score) == ["dataset_id", "created_at", "num_samples", "metrics", "latency_ms"]
         assert score["num_samples"] == demo.folder.json("dataset/prepdata/v1/stats.json")["num_samples"]["val"]
         samples = sorted(demo.folder.path(f"{folder}/infer_samples").iterdir())
@@ -124,12 +127,16 @@ def test_the_report_script_makes_the_same_leaderboard_by_hand(demo: Demo) -> Non
 
 @pytest.mark.requirement("E1", "E2")
 def test_the_evaluation_by_hand_gives_the_published_scores_and_publishes_nothing(demo: Demo) -> None:
-    published = {name: data for name, data in demo.files().items() if name.startswith("Models/")}
+    published = demo.files()
     run = demo.script("03_eval.py", "--version", "v001")
     assert run.returncode == 0, run.stderr
-    for name, value in demo.metrics("v001").items():
-        assert f"{name}: {value:.6g}" in run.stdout
-    assert {name: data for name, data in demo.files().items() if name.startswith("Models/")} == published
+    numbers = ", ".join(f"{name} {value:.6g}" for name, value in demo.metrics("v001").items())
+    assert run.stdout.startswith(f"v001: 540 samples, {numbers}, latency ")
+    left = {name: data for name, data in demo.files().items() if published.get(name) != data}
+    by_hand = "Models/Artifacts/v001/_tests/eval_by_hand"
+    assert left and all(name.startswith(f"{by_hand}/") for name in left)
+    score = json.loads(left[f"{by_hand}/eval_score.json"])
+    assert {metric["name"]: metric["value"] for metric in score["metrics"]} == pytest.approx(demo.metrics("v001"))
 
 
 def test_the_demo_of_a_finished_folder_shows_its_result_and_trains_nothing(demo: Demo) -> None:

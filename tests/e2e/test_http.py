@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from mcp import Client
+
 from progressive_training.loop.errors import LoopError
 from progressive_training.server.serving import loopback
 from support.e2e import cli, ended, plain_failures, started, until

@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 import pytest
 from mcp import Client, MCPError, StdioServerParameters
+
 from support.e2e import (
     GATED_TRAINER,
     PATIENCE_SECONDS,
@@ -126,6 +127,24 @@ async def test_a_client_of_the_older_protocol_trains_and_sees_the_progress(gated
         names = [tool.name for tool in (await agent.client.list_tools()).tools]
         assert names[:3] == ["read_rules", "start_loop", "next_step"]
     assert seen and all(line and line.startswith("train: ") for line in seen)
+
+
+async def test_a_client_that_waits_for_a_training_hears_that_another_client_cancelled_it(gated: Folder) -> None:
+    heard: list[dict[str, Any]] = []
+
+    async def wait(agent: Agent) -> None:
+        heard.append(await agent.train())
+
+    async with stdio_agent(gated) as waiting, stdio_agent(gated) as other:
+        await waiting.call("start_loop")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait, waiting)
+            await soon(in_mid_training(gated), "the training at its gate")
+            assert (await other.call("cancel_run", version=1))["already_done"] is False
+        assert (heard[0]["state"], heard[0]["failure"]["kind"]) == ("failed", "cancelled")
+        assert heard[0]["next"]["tool"] == "run_train"
+    assert attempts(gated) == ["v001/train-001"], "to wait for a training starts no other"
+    assert job_processes(gated) == []
 
 
 def test_stdout_carries_the_wire_and_nothing_else_and_the_end_of_stdin_ends_the_server_but_no_training(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from evaluator_runs import HERE, labelled
+
 from support.projects import Folder, connected, edited
 
 pytestmark = pytest.mark.anyio

@@ -1,6 +1,7 @@
 """Step 6: the next version is the current one and the selected action's diff, and nothing else."""
 
 import pytest
+
 from support.projects import ACTION, At, Folder, connected, diff, edited
 
 pytestmark = pytest.mark.anyio

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+
 from support.projects import ACTION, ANALYSIS, At, connected
 
 pytestmark = pytest.mark.anyio

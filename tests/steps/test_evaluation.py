@@ -5,6 +5,7 @@ import shutil
 from typing import Any
 
 import pytest
+
 from progressive_training.loop.starting import accept_rules
 from support.projects import EVALUATOR, At, Folder, connected, edited
 

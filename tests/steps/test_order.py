@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from support.projects import ACTION, ANALYSIS, At, connected
 
 pytestmark = pytest.mark.anyio

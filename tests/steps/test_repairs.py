@@ -1,6 +1,7 @@
 """After a failed training: the same version is repaired under the rules, as often as the user allows."""
 
 import pytest
+
 from support.projects import At, Folder, connected, diff
 
 pytestmark = pytest.mark.anyio

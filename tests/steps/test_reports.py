@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 import pytest
+
 from progressive_training.loop.starting import accept_rules
 from support.projects import EVALUATOR, At, Folder, connected
 

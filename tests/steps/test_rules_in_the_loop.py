@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from progressive_training.loop.errors import OutOfOrder
 from progressive_training.loop.starting import accept_protocol, accept_rules
 from support.projects import ACTION, ANALYSIS, EVALUATOR, At, Folder, connected

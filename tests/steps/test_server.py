@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.projects import STAGES, At, Folder, connected
 
 pytestmark = pytest.mark.anyio

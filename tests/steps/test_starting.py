@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+
 from support.projects import SCHEDULE, TRAINER, At, Folder, add_dataset, connected, edited, make_project
 
 pytestmark = pytest.mark.anyio

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+
 from support.projects import STAGES, TRAINER, At, Folder, connected, edited
 
 pytestmark = pytest.mark.anyio

@@ -1,6 +1,7 @@
 """The loop from the baseline to the report, as an agent goes through it."""
 
 import pytest
+
 from support.projects import EVALUATOR, Folder, connected
 
 pytestmark = pytest.mark.anyio
@@ -8,6 +9,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.requirement("C4", "C5", "C7", "I5", "E3", "N1", "S1", "R1")
 async def test_a_loop_of_two_versions_ends_in_a_report_that_ranks_the_better_one_first(folder: Folder) -> None:
+    folder.set_rules(execution_config={"sandbox": "auto"})
     async with connected(folder) as agent:
         assert (await agent.call("read_rules"))["next"]["tool"] == "start_loop"
         assert (await agent.call("start_loop"))["next"] == {

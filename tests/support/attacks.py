@@ -38,17 +38,14 @@ def attack(chapter: str, title: str, step: str, says: str, outcome: Outcome = "s
     return made
 
 
-Case = tuple[Any, ...]
-
-
 def chapter(name: str) -> Callable[..., pytest.MarkDecorator]:
-    """For a test file: `stories(*cases)` parametrizes a test with `known` and what else it takes.
+    """For a test file: its `stories` parametrizes a test with `known` and whatever else `names` lists.
 
-    A case is (title, step, says[, outcome]) followed by the test's own arguments under `names`.
+    A story is (title, step, says[, outcome]) followed by the test's other arguments.
     """
 
-    def stories(names: str, *cases: tuple[tuple[str, ...], *tuple[Any, ...]]) -> pytest.MarkDecorator:
-        rows = [pytest.param(attack(name, *head), *rest, id=head[0]) for head, *rest in cases]  # type: ignore[arg-type]
+    def stories(names: str, *cases: tuple[Any, ...]) -> pytest.MarkDecorator:
+        rows = [pytest.param(attack(name, *head), *rest, id=head[0]) for head, *rest in cases]
         return pytest.mark.parametrize(f"known,{names}" if names else "known", rows)
 
     return stories

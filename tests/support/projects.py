@@ -16,6 +16,7 @@ from typing import Any
 
 import anyio
 from mcp import Client
+
 from progressive_training.loop.project import Project
 from progressive_training.loop.running.local import LocalExecutor
 from progressive_training.server.app import build_server
@@ -164,6 +165,8 @@ RULES: dict[str, Any] = {
     "dataset_config": {"dataset_id": "v1"},
     "training_config": {"epochs": 3, "batch_size": 16},
     "eval_config": {"primary_metric": "accuracy", "metrics": ["accuracy"], "infer_samples": 3},
+    # The same on every machine; what the sandbox does is shown where it is tested.
+    "execution_config": {"sandbox": "off"},
 }
 
 ANALYSIS: dict[str, Any] = {

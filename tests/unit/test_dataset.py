@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from progressive_training.loop.dataset import parse_stats, read_stats
 from progressive_training.loop.errors import ProjectError
 from progressive_training.loop.workspace import Workspace

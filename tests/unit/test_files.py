@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from progressive_training.loop.errors import ProjectError, UnsafePath
 from progressive_training.loop.files import Tree
 

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from progressive_training.loop import journal
 from progressive_training.loop.workspace import Workspace
 

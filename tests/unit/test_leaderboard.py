@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from progressive_training.loop.curves import read_curves
 from progressive_training.loop.files import Tree
 from progressive_training.loop.report.leaderboard import metric_columns, write_leaderboard

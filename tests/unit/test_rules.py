@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from progressive_training.loop.errors import RulesError
 from progressive_training.loop.fixed import Fixed
 from progressive_training.loop.json_places import place_of_constant, place_of_repeated_key, place_of_value

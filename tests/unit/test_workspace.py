@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from progressive_training.loop.errors import LoopError, ProjectError
 from progressive_training.loop.workspace import Workspace, check_dataset_id, version_id, version_number
 

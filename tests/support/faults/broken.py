@@ -1,0 +1,155 @@
+"""The commit protocol, broken on purpose in ways that a kill can show: each must be caught by the sweep.
+
+Every function here spoils the process that calls it; a fork of the driver is the only one that ever does.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from progressive_training.loop import documents, intents, journal
+from progressive_training.loop.files import Tree, split
+from progressive_training.loop.receipts import Record, dump
+from progressive_training.loop.workspace import Workspace
+
+
+def write_in_place() -> None:
+    """A file is emptied and then filled, where it stands."""
+
+    def write(self: Tree, relative: str, data: bytes) -> None:
+        _fill(self, relative, data)
+
+    Tree.write = write
+
+
+def create_without_exclusion() -> None:
+    """A new file is looked for, opened and then filled, instead of linked whole."""
+
+    def create(self: Tree, relative: str, data: bytes) -> bool:
+        if self.kind(relative) is not None:
+            return False
+        _fill(self, relative, data)
+        return True
+
+    Tree.create = create
+
+
+def no_intent() -> None:
+    """What must appear together is written file by file, records last."""
+
+    def commit(
+        workspace: Workspace, *, new: Mapping[str, str], changed: Mapping[str, str], records: Mapping[str, Record]
+    ) -> None:
+        for relative, text in (dict(new) | dict(changed)).items():
+            workspace.tree.write(relative, text.encode())
+        for relative, record in records.items():
+            workspace.tree.write(relative, dump(record).encode())
+
+    intents.commit = commit
+
+
+def records_before_files() -> None:
+    """The receipt says that it is done before it is."""
+
+    def commit(
+        workspace: Workspace, *, new: Mapping[str, str], changed: Mapping[str, str], records: Mapping[str, Record]
+    ) -> None:
+        for relative, record in records.items():
+            workspace.tree.write(relative, dump(record).encode())
+        for relative, text in (dict(new) | dict(changed)).items():
+            workspace.tree.write(relative, text.encode())
+
+    intents.commit = commit
+
+
+def receipt_before_document() -> None:
+    """write_analysis and write_action save their receipt first."""
+    put_off: list[tuple[Tree, str, bytes]] = []
+    write, save = Tree.write, documents.save
+
+    def late(self: Tree, relative: str, data: bytes) -> None:
+        if relative.endswith(".md"):
+            put_off.append((self, relative, data))
+        else:
+            write(self, relative, data)
+
+    def early(tree: Tree, relative: str, record: Record) -> None:
+        save(tree, relative, record)
+        for tree_, relative_, data in put_off:
+            write(tree_, relative_, data)
+
+    Tree.write = late
+    documents.save = early
+
+
+def no_recovery() -> None:
+    """An intent that a crash left is never rolled forward."""
+
+    def finish(workspace: Workspace) -> None:
+        del workspace
+
+    intents.finish = finish
+
+
+def copy_instead_of_rename() -> None:
+    """What was built aside is copied into place."""
+
+    def move(self: Tree, source: str, target: str) -> bool:
+        if self.kind(source) is None:
+            return False
+        self.copy(source, target)
+        self.remove(source)
+        return True
+
+    Tree.move = move
+
+
+def journal_without_torn_tails() -> None:
+    """A line is written in two pieces, and what a crash left of the last one is not looked at."""
+    last = journal._last  # noqa: SLF001
+
+    def append(self: Tree, relative: str, data: bytes) -> None:
+        with self.path(relative).open("ab", buffering=0) as file:
+            file.write(data[: len(data) // 2])
+            file.write(data[len(data) // 2 :])
+
+    def untorn(workspace: Workspace) -> tuple[int, bool]:
+        return last(workspace)[0], False
+
+    Tree.append = append
+    journal._last = untorn
+
+
+def journal_in_two_pieces() -> None:
+    """No fault: a line torn by a kill, and the real journal that has to bear it."""
+
+    def append(self: Tree, relative: str, data: bytes) -> None:
+        with self.path(relative).open("ab", buffering=0) as file:
+            file.write(data[: len(data) // 2])
+            file.write(data[len(data) // 2 :])
+
+    Tree.append = append
+
+
+def _fill(tree: Tree, relative: str, data: bytes) -> None:
+    *folder, name = split(relative)
+    with tree.folder(tuple(folder), create=True) as handle:
+        file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644, dir_fd=handle)
+        os.write(file, data)
+        os.close(file)
+
+
+BROKEN: dict[str, Callable[[], Any]] = {
+    function.__name__: function
+    for function in (
+        write_in_place,
+        create_without_exclusion,
+        no_intent,
+        records_before_files,
+        receipt_before_document,
+        no_recovery,
+        copy_instead_of_rename,
+        journal_without_torn_tails,
+        journal_in_two_pieces,
+    )
+}

@@ -1,0 +1,205 @@
+"""A program that makes Step calls on project folders, each list of calls in a fork of its own.
+
+    python -m support.faults.driver FD
+
+It reads one JSON order a line from the socket FD and answers with one JSON line. Everything heavy is imported before
+the first fork, so that what a fork does is the Step and little else; strace counts system calls per process, so that
+every fork begins at none. A fork answers by a socket: `sendto` is none of the calls that are counted.
+"""
+
+import gc
+import json
+import os
+import re
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy
+import pandas
+import scipy.stats
+from progressive_training.loop import starting
+from progressive_training.loop.errors import LoopError
+from progressive_training.loop.project import Project
+from progressive_training.loop.running.local import LocalExecutor
+from progressive_training.tools import STEPS
+
+from ..projects import ACTION, ANALYSIS, EVALUATOR, diff, edited
+from .broken import BROKEN
+from .executor import ForkingExecutor
+
+PRELOADED = (numpy, pandas, scipy.stats)
+FUNCTIONS: dict[str, Callable[..., Any]] = {step.name: step.function for step in STEPS}
+
+_NONE = 9999  # no descriptor
+# A call that fails in the kernel at once, and yet is counted.
+_NOTHING: dict[str, Callable[[], object]] = {
+    "write": lambda: os.write(_NONE, b""),
+    "pwrite64": lambda: os.pwrite(_NONE, b"", 0),
+    "fsync": lambda: os.fsync(_NONE),
+    "ftruncate": lambda: os.ftruncate(_NONE, 0),
+    "openat": lambda: os.open("", os.O_RDONLY),
+    "rename": lambda: os.rename("", ""),
+    "renameat": lambda: os.rename("", "", src_dir_fd=_NONE, dst_dir_fd=_NONE),
+    "link": lambda: os.link("", ""),
+    "linkat": lambda: os.link("", "", src_dir_fd=_NONE, dst_dir_fd=_NONE, follow_symlinks=False),
+    "unlink": lambda: os.unlink(""),
+    "unlinkat": lambda: os.unlink("", dir_fd=_NONE),
+    "rmdir": lambda: os.rmdir(""),
+    "mkdir": lambda: os.mkdir(""),
+    "mkdirat": lambda: os.mkdir("", dir_fd=_NONE),
+    "sendfile": lambda: os.sendfile(_NONE, _NONE, 0, 1),
+    "symlinkat": lambda: os.symlink("", "", dir_fd=_NONE),
+}
+
+
+def main() -> None:
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    gc.freeze()
+    with channel, channel.makefile("r", encoding="utf-8") as orders:
+        for line in orders:
+            channel.sendall(json.dumps(_forked(json.loads(line))).encode() + b"\n")
+
+
+def _forked(order: dict[str, Any]) -> dict[str, Any]:
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        try:
+            ours.close()
+            theirs.sendall(json.dumps(_obey(order)).encode())
+        finally:
+            os._exit(0)
+    theirs.close()
+    with ours, ours.makefile("rb") as reader:
+        said = reader.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return {"pid": child, "status": status, "answers": json.loads(said) if said else []}
+
+
+def _obey(order: dict[str, Any]) -> list[dict[str, Any]]:
+    executor = {"local": LocalExecutor(), "forking": ForkingExecutor(), "deferred": ForkingExecutor(wait=False)}
+    project = Project(Path(order["root"]), executor=executor[order["executor"]])
+    if order.get("broken"):
+        BROKEN[order["broken"]]()
+    for name, count in order.get("pads", {}).items():
+        for _ in range(count):
+            try:
+                _NOTHING[name]()
+            except OSError:
+                continue
+    return [_answer(project, call) for call in order["calls"]]
+
+
+def _answer(project: Project, call: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {"ok": True, **_done(project, call)}
+    except LoopError as error:  # as server/app.py translates it
+        return {"ok": False, "error": str(error)}
+    except OSError as error:
+        return {"ok": False, "error": f"the project could not be read or written: {error.strerror or error}"}
+    except BaseException:  # noqa: BLE001 - what a client would see as a bug is what the test looks for
+        return {"ok": False, "crash": traceback.format_exc()}
+
+
+def _done(project: Project, call: dict[str, Any]) -> dict[str, Any]:
+    arguments = call.get("arguments", {})
+    match call["do"]:
+        case "wait":
+            _wait(project)
+            return {}
+        case "write":
+            (project.root / arguments["path"]).write_text(arguments["text"], encoding="utf-8")
+            return {}
+        case "finish":
+            return {"made": finish(project, arguments.get("most", 40))}
+        case "until":
+            return {"made": until(project, arguments["phase"])}
+        case "accept_rules":
+            return {"changed": starting.accept_rules(project)}
+        case "accept_protocol":
+            return {"changed": starting.accept_protocol(project)}
+        case tool:
+            result = FUNCTIONS[tool](project, **arguments)
+            return {"state": result.state, "phase": result.phase, "version": result.version, "message": result.message}
+
+
+def _wait(project: Project) -> None:
+    deadline = time.monotonic() + 60
+    for job in project.root.glob(".progressive-training/attempts/*/*/job.json"):
+        while project.executor.poll(job.parent).state == "running":
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{job.parent} runs on")
+            time.sleep(0.01)
+
+
+def finish(project: Project, most: int) -> list[str]:
+    """Goes on to the loop's end with the next legal call each time; the calls that it made.
+
+    Raises `LoopError`, and `AssertionError` if that takes more than `most` calls.
+    """
+    made: list[str] = []
+    while len(made) < most:
+        following = FUNCTIONS["next_step"](project, brief=False).next
+        if following is None:
+            FUNCTIONS["final_report"](project, analysis="The higher rate did it.")
+            return made
+        made.append(following.tool)
+        result = advance(project, following.tool, following.arguments.get("version"))
+        if result.state == "running":
+            _wait(project)
+    raise AssertionError(f"the loop doesn't end: {made}")
+
+
+def until(project: Project, phase: str) -> list[str]:
+    """Goes on as `finish` does, and stops at the first moment that the loop is in this phase."""
+    made: list[str] = []
+    while (now := FUNCTIONS["next_step"](project, brief=False)).phase != phase:
+        assert now.next is not None, f"the loop never came to {phase}: {made}"
+        made.append(now.next.tool)
+        advance(project, now.next.tool, now.next.arguments.get("version"))
+    return made
+
+
+def advance(project: Project, tool: str, version: int | None) -> Any:
+    """Makes the one legal call, with arguments that fit the stub scripts."""
+    if tool == "run_eval" and not (project.root / "03_eval.py").exists():
+        FUNCTIONS["write_eval"](project, source=EVALUATOR)
+    arguments: dict[str, Any] = {} if version is None else {"version": version}
+    if tool == "write_analysis":
+        arguments |= ANALYSIS
+    elif tool == "write_action":
+        arguments |= ACTION
+    elif tool == "author_next_version":
+        arguments["diff"] = next_diff(project.root, cast("int", version))
+    elif tool == "repair_version":
+        arguments |= repair(project.root, cast("int", version))
+    return FUNCTIONS[tool](project, **arguments)
+
+
+def next_diff(root: Path, version: int) -> str:
+    """Another learning rate than the version's."""
+    name = f"02_train_v{version:03d}.py"
+    text = (root / name).read_text(encoding="utf-8")
+    line = re.search(r"^LEARNING_RATE = .*$", text, re.MULTILINE)
+    assert line is not None
+    rate = "0.5" if version == 1 else f"0.{500 + version}"
+    return diff(text, edited(text, (line[0], f"LEARNING_RATE = {rate}")), name)
+
+
+def repair(root: Path, version: int) -> dict[str, str]:
+    name = f"02_train_v{version:03d}.py"
+    text = (root / name).read_text(encoding="utf-8")
+    return {
+        "diff": diff(text, edited(text, ("rows = fitt()", "rows = fit()")), name),
+        "root_cause": "a typing error",
+        "change_summary": "typed again",
+    }
+
+
+if __name__ == "__main__":
+    main()
