@@ -24,6 +24,7 @@ _COUNT_NAMES = (
     *("size", "num_rows", "n", "num"),
 )
 _GROUPS = ("splits", "split", "num_samples", "n_samples", "samples", "sample_counts", "counts", "sizes", "split_sizes")
+_MAX_TASK_TYPE = 200
 _TASK_NAMES = ("task_type", "task", "problem_type", "taskType")
 
 
@@ -107,7 +108,8 @@ def read_stats(workspace: Workspace, dataset_id: str) -> DatasetStats:
 def parse_stats(content: Mapping[str, JsonValue]) -> DatasetStats:
     task = next((value for name in _TASK_NAMES if isinstance(value := content.get(name), str) and value.strip()), None)
     return DatasetStats(
-        task_type=task.strip().lower() if task else None,
+        # A few words; it is shown to agents.
+        task_type=" ".join(task.lower().split())[:_MAX_TASK_TYPE] if task else None,
         train_samples=_count(content, "train"),
         val_samples=_count(content, "val"),
         test_samples=_count(content, "test"),

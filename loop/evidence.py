@@ -27,6 +27,12 @@ def clean(text: str, limit: int) -> str:
     return f"{plain[:half]}\n… {len(plain) - 2 * half} characters left out …\n{plain[-half:]}"
 
 
+def cell(text: str, limit: int) -> str:
+    """The text as one cell of a Markdown table: one line, cut at its end."""
+    line = " ".join(clean(text[: 8 * limit], 8 * limit).split()).replace("|", "\\|")
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
 def fence(text: str, label: str, limit: int = 4_000) -> str:
     """A code block that the text can't close, labelled as data."""
     plain = clean(text, limit)
@@ -53,7 +59,7 @@ def curve_table(curves: Curves | None, most: int = 12) -> str:
     names = [name for name in curves.series if not name.startswith(("lr", "step"))][:6]
     step = max(1, -(-(len(curves.epochs) - 1) // (most - 1)))
     chosen = sorted({*range(0, len(curves.epochs), step), len(curves.epochs) - 1})
-    lines = [f"| epoch | {' | '.join(clean(name, 60) for name in names)} |", "|---" * (len(names) + 1) + "|"]
+    lines = [f"| epoch | {' | '.join(cell(name, 60) for name in names)} |", "|---" * (len(names) + 1) + "|"]
     for index in chosen:
         values = (curves.series[name][index] for name in names)
         cells = " | ".join("" if value is None else f"{value:.5g}" for value in values)
@@ -103,7 +109,7 @@ def worst_table(rows: Sequence[Mapping[str, object]]) -> str:
     lines = ["| sample | prediction | target | scores |", "|---|---|---|---|"]
     for row in rows:
         cells = (row.get("id"), row.get("prediction", ""), row.get("target", ""), row.get("scores"))
-        texts = [clean(json.dumps(cell, ensure_ascii=False), 120).replace("|", "\\|") for cell in cells]
+        texts = [cell(json.dumps(value, ensure_ascii=False), 120) for value in cells]
         lines.append(f"| {' | '.join(texts)} |")
     return "\n".join(lines)
 

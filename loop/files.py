@@ -169,6 +169,35 @@ class Tree:
             finally:
                 os.close(file)
 
+    @contextmanager
+    def lock_file(self, relative: str) -> Generator[int]:
+        """A handle on an empty file to lock, which is made if need be. Raises `UnsafePath` for anything but a file."""
+        *folder, name = split(relative)
+        with self.folder(tuple(folder)) as handle:
+            flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            try:
+                os.close(os.open(name, flags, 0o644, dir_fd=handle))
+            except IsADirectoryError:
+                pass  # told below
+            except OSError as error:
+                if error.errno not in _NOT_PLAIN:
+                    raise
+        with self.opened(relative) as lock:
+            yield lock
+
+    def drop_staging(self, *, without: tuple[str, ...]) -> None:
+        """Deletes what writes that were cut off left beside their targets; call it when nobody writes.
+
+        Left out are the top-level folders `without`, and hidden ones but the staging's own.
+        """
+        for folder, inner, names, handle in os.fwalk(self.root, follow_symlinks=False):
+            top = Path(folder) == self.root
+            hidden = [name for name in inner if name.startswith(".") and not (top and name in _OWN)]
+            inner[:] = [name for name in inner if name not in hidden and not (top and name in without)]
+            for name in names:
+                if name.startswith(_STAGING):
+                    os.unlink(name, dir_fd=handle)
+
     def make_folder(self, relative: str) -> None:
         with self.folder(split(relative), create=True):
             return

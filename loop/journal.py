@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
-from .errors import OutOfOrder, ProjectError
-from .workspace import STATE, Workspace
+from .errors import LoopError, OutOfOrder, ProjectError
+from .workspace import PREPDATA, STATE, Workspace
 
 _LOCK_WAIT_SECONDS = 30.0
 _LOCK_POLL_SECONDS = 0.01
 _TAIL_BYTES = 1 << 16
+_IGNORED = f"{STATE}/.gitignore"
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,23 @@ def now() -> str:
 def locked(workspace: Workspace) -> Generator[None]:
     """Holds the project's one lock for a mutation; never while a job runs.
 
+    The owner record lies beside it meanwhile, for people; one that is found there says that its writer was killed, and
+    what that one's writes left is dropped.
     Raises `OutOfOrder` if another process keeps it for 30 s, `ProjectError` if the project can't be written.
     """
     try:
         workspace.tree.make_folder(STATE)
-        workspace.tree.create(f"{STATE}/.gitignore", b"*\n")
-        # The lock file is permanent: unlinking a lock lets two processes each hold "the" lock.
-        workspace.tree.create(workspace.lock, b"")
-        with workspace.tree.opened(workspace.lock) as handle:
+        # Permanent: unlinking a lock lets two processes each hold "the" lock.
+        with workspace.tree.lock_file(workspace.lock) as handle:
             _acquire(handle, workspace)
-            workspace.tree.write(workspace.lock_owner, f"pid {os.getpid()} since {now()}\n".encode())
-            yield
+            _take_over(workspace)
+            try:
+                yield
+            except LoopError:
+                workspace.tree.remove(workspace.lock_owner)
+                raise
+            # Not after any other error: a write that the disk refused may have left something.
+            workspace.tree.remove(workspace.lock_owner)
     except PermissionError as error:
         raise ProjectError(
             f"can't be written ({error.strerror})", where=str(workspace.root), hint="make the folder writable"
@@ -63,9 +70,24 @@ def _acquire(handle: int, workspace: Workspace) -> None:
             return
         except BlockingIOError as error:
             if time.monotonic() > deadline:
-                owner = workspace.tree.read(workspace.lock_owner).decode(errors="replace").strip()
+                owner = _owner(workspace)
                 raise OutOfOrder(f"another process works on this project ({owner})", hint="call again later") from error
             time.sleep(_LOCK_POLL_SECONDS)
+
+
+def _take_over(workspace: Workspace) -> None:
+    if workspace.tree.kind(workspace.lock_owner) is not None:
+        workspace.tree.drop_staging(without=(PREPDATA.split("/")[0],))
+    if not workspace.tree.is_file(_IGNORED):
+        workspace.tree.write(_IGNORED, b"*\n")
+    workspace.tree.write(workspace.lock_owner, f"pid {os.getpid()} since {now()}\n".encode())
+
+
+def _owner(workspace: Workspace) -> str:
+    try:
+        return workspace.tree.read(workspace.lock_owner).decode(errors="replace").strip()
+    except FileNotFoundError:  # it has just let go
+        return "unknown"
 
 
 def record(workspace: Workspace, event: str, version: str | None = None, **detail: JsonValue) -> None:

@@ -15,6 +15,8 @@ from .receipts import LoopFile, StartReceipt, load
 from .state import derive
 from .workspace import version_id
 
+_START = "run: progressive-training start"
+
 
 @dataclass(frozen=True)
 class Started:
@@ -99,7 +101,7 @@ def accept_protocol(project: Project) -> str | None:
     with project.mutation():
         loop = project.loop()
         if loop is None:
-            raise OutOfOrder("no loop has been started, so there is no protocol yet", hint="run: progressive-training start")
+            raise OutOfOrder("no loop has been started, so there is no protocol yet", hint=_START)
         changed = protocol_change(project, loop)
         if changed:
             project.workspace.tree.remove(ACCEPTANCE)
@@ -119,7 +121,7 @@ def accept_rules(project: Project) -> str | None:
     with project.mutation():
         loop = project.loop()
         if loop is None:
-            raise OutOfOrder("no loop has been started, so the rules are read as they are", hint="run: progressive-training start")
+            raise OutOfOrder("no loop has been started, so the rules are read as they are", hint=_START)
         changed = project.rules_change(rules, loop)
         if changed:
             pinned = loop.model_copy(

@@ -22,7 +22,7 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command and exits with its code."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         code = arguments.command(arguments)
         sys.stdout.flush()
@@ -58,17 +58,18 @@ def project_of(arguments: argparse.Namespace) -> Project:
     return Project(root, tuple(folder for folder in folders if (folder / "SKILL.md").is_file()))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Every command with its options."""
+    made = argparse.ArgumentParser(
         prog="progressive-training",
         description="Improve a training script one traceable version at a time, under your rules.",
         epilog="Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 a run failed, 130 interrupted.",
     )
-    parser.add_argument("--version", action="version", version=installed_version("progressive-training"))
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    made.add_argument("--version", action="version", version=installed_version("progressive-training"))
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
     _add_driving(commands.add_parser)
     _add_steps(commands.add_parser)
-    return parser
+    return made
 
 
 AddParser = Callable[..., argparse.ArgumentParser]

@@ -19,7 +19,7 @@ from ..receipts import Acceptance, LoopFile, load
 from ..source import read_script
 from ..workspace import EVAL_SCRIPT, STATE
 from .protocol import dataset_manifest, evaluator_hashes
-from .scores import Evaluated, read_metrics
+from .scores import read_metrics
 
 RECEIPT = f"{STATE}/receipts/evaluator.json"
 _HINT = "correct 03_eval.py through write_eval"
@@ -86,7 +86,7 @@ class Trial:
     codes: tuple[int | None, ...]
 
 
-def judge(tree: Tree, trial: Trial, evaluated: Evaluated, primary: str) -> tuple[float, tuple[str, ...]]:
+def judge(tree: Tree, trial: Trial, primary: str) -> tuple[float, tuple[str, ...]]:
     """The spread between two runs, and warnings. Raises `EvaluationError` if the evaluator can't be accepted."""
     again_code, disordered_code = (*trial.codes, None, None)[1:3]
     if again_code != 0:

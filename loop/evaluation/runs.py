@@ -165,7 +165,7 @@ def _checked(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, p
         raise EvaluationError("was changed while it was scored", where="best.ckpt", hint="put the trained file back")
     warnings = (*evaluated.warnings, *unreadable(attempt))
     if plan.accepting:
-        spread, found_warnings = judge(tree, trial(attempt), evaluated, primary)
+        spread, found_warnings = judge(tree, trial(attempt), primary)
         found_warnings += training_data_warnings(project)
         accepted = Acceptance(
             files=evaluator_hashes(project),

@@ -52,7 +52,8 @@ def tail(path: Path, max_bytes: int = 8192) -> str:
         start = max(0, os.fstat(file.fileno()).st_size - max_bytes)
         file.seek(start)
         data = file.read(max_bytes)
-    if start and (newline := data.find(b"\n")) >= 0:
+    # One line may be longer than all of this: then its end is what there is to show.
+    if start and 0 <= (newline := data.find(b"\n")) < len(data) - 1:
         data = data[newline + 1 :]
     elif start:
         data = data.lstrip(bytes(range(0x80, 0xC0)))  # the rest of a character that was cut

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from support.attacks import Attack, chapter
-from support.projects import EVALUATOR, At, Folder, connected, edited
+from support.projects import ACTION, ANALYSIS, EVALUATOR, At, Folder, connected, edited
 
 pytestmark = pytest.mark.anyio
 stories = chapter("The score")
@@ -200,15 +200,9 @@ async def test_an_evaluator_is_locked_with_what_it_imports(at: At, known: Attack
         await agent.score()
         await agent.analyse()
         folder.write("scoring.py", "LIMIT = 0.2\n")
-        result = await agent.client.call_tool("write_action", {"version": 1, **_action()})
+        result = await agent.client.call_tool("write_action", {"version": 1, **ACTION})
         text = getattr(result.content[0], "text", "")
         assert result.is_error and known.says in text, text
-
-
-def _action() -> dict[str, object]:
-    from support.projects import ACTION
-
-    return ACTION
 
 
 @stories(
@@ -314,7 +308,7 @@ async def test_a_later_training_that_edits_what_was_scored_is_found(
         await agent.analyse()
         await agent.act()
         await agent.author()
-        if step == TRAIN and "receipts" not in code:
+        if step == TRAIN:
             summary = (await agent.failed_training("evaluation output", 2))["summary"]
         else:
             await agent.client.call_tool(TRAIN, {"version": 2, "wait_seconds": 45})
@@ -336,7 +330,6 @@ async def test_a_receipt_that_was_edited_by_hand_is_named(at: At, known: Attack,
     receipt["record"]["attempt"] = 7
     folder.write(where, json.dumps(receipt))
     async with connected(folder) as agent:
-        result = await agent.client.call_tool("write_analysis", {"version": 1, "summary": "s", "evidence": "e",
-                                              "hypotheses": ["h"], "next_focus_candidates": ["n"]})  # fmt: skip
+        result = await agent.client.call_tool("write_analysis", {"version": 1, **ANALYSIS})
         text = getattr(result.content[0], "text", "")
         assert result.is_error and known.says in text, text
