@@ -17,6 +17,7 @@ from progressive_training.loop.project import Project
 from progressive_training.loop.status import VersionView, status
 
 _LINE, _INK, _FAINT = "#94a3b8", "#1f2937", "#6b7280"
+_PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
 _COLOURS = {"significant": "#15803d", "suggestive": "#b45309", "noise": "#64748b", None: "#334155"}
 
 
@@ -61,7 +62,9 @@ def _draw_version(axes: Axes, place: int, version: VersionView, value: float, be
         low, high = sorted((before + sign * gain.low, before + sign * gain.high))
         axes.vlines(place, low, high, color=colour, linewidth=3, alpha=0.45, zorder=2)
     axes.scatter([place], [value], color=colour, s=60, zorder=3)
-    axes.annotate(f"{value:.4f}", (place, value), (10, 4), textcoords="offset points", color=_INK, fontsize=11)
+    axes.annotate(
+        f"{value:.4f}", (place, value), (10, 4), textcoords="offset points", color=_INK, fontsize=11, bbox=_PAPER
+    )
     if gain is not None and gain.label:
         axes.annotate(gain.label, (place, value), (10, -10), textcoords="offset points", color=colour, fontsize=9)
 

@@ -32,10 +32,12 @@ def cancel(project: Project, cur: int) -> Cancelled:
         if not running:
             return Cancelled("nothing")
         attempt = running[-1]
-        if attempt.status().state == "finished":
+        outcome = attempt.status().outcome
+        # One that was "cancelled" belongs to an earlier call, whose server ended before it could say so.
+        if outcome is not None and outcome.reason not in ("cancelled", "lost"):
             return Cancelled("finished", attempt.kind)
         attempt.request_cancel()
-        status = project.executor.cancel(attempt.path)
+        status = project.executor.cancel(attempt.path) if attempt.submitted else attempt.status()
         if status.outcome is not None and status.outcome.reason == "exited":
             return Cancelled("finished", attempt.kind)
         wall = status.outcome.wall_seconds if status.outcome else None

@@ -14,17 +14,27 @@ from .state import action_receipt, eval_receipt, next_receipt
 from .workspace import version_id
 
 MAX_SCRIPT_CHARACTERS = 24_000
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+# Control characters but newline and tab, halves of surrogate pairs, and what hides or reorders text: soft hyphen, zero
+# width, bidi controls, interlinear annotation, tags.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 
 
 def clean(text: str, limit: int) -> str:
     """Without terminal sequences, with invisible characters shown as escapes, and cut in the middle."""
-    plain = _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", _ANSI.sub("", text.replace("\r\n", "\n")))
+    plain = _CONTROL.sub(_escape, _ANSI.sub("", text.replace("\r\n", "\n")))
     if len(plain) <= limit:
         return plain
     half = limit // 2
     return f"{plain[:half]}\n… {len(plain) - 2 * half} characters left out …\n{plain[-half:]}"
+
+
+def _escape(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
 
 
 def cell(text: str, limit: int) -> str:

@@ -5,6 +5,7 @@ symlinks, so that nothing swapped in between check and use leads outside. A writ
 target, fsync, rename, fsync of the folder: a reader or a crash sees the old bytes or the new ones, never a part.
 """
 
+import errno
 import os
 import shutil
 import stat
@@ -52,8 +53,8 @@ class Tree:
                         pass  # the open below says whether it is a folder
                 try:
                     inner = os.open(part, _FOLDER_FLAGS, dir_fd=handle)
-                except (NotADirectoryError, OSError) as error:
-                    if isinstance(error, FileNotFoundError):
+                except OSError as error:
+                    if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                         raise
                     raise UnsafePath(
                         "must be a plain folder, not a link or a file",
@@ -174,26 +175,20 @@ class Tree:
         """A handle on an empty file to lock, which is made if need be. Raises `UnsafePath` for anything but a file."""
         *folder, name = split(relative)
         with self.folder(tuple(folder)) as handle:
-            flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            try:
+            if not _exists(handle, name):
+                flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
                 os.close(os.open(name, flags, 0o644, dir_fd=handle))
-            except IsADirectoryError:
-                pass  # told below
-            except OSError as error:
-                if error.errno not in _NOT_PLAIN:
-                    raise
         with self.opened(relative) as lock:
             yield lock
 
-    def drop_staging(self, *, without: tuple[str, ...]) -> None:
+    def drop_staging(self, *, own: str, without: str) -> None:
         """Deletes what writes that were cut off left beside their targets; call it when nobody writes.
 
-        Left out are the top-level folders `without`, and hidden ones but the staging's own.
+        Not looked into: the top-level folder `without`, and hidden folders but `own`.
         """
         for folder, inner, names, handle in os.fwalk(self.root, follow_symlinks=False):
-            top = Path(folder) == self.root
-            hidden = [name for name in inner if name.startswith(".") and not (top and name in _OWN)]
-            inner[:] = [name for name in inner if name not in hidden and not (top and name in without)]
+            left_out = without if Path(folder) == self.root else None
+            inner[:] = [name for name in inner if name == own or not (name.startswith(".") or name == left_out)]
             for name in names:
                 if name.startswith(_STAGING):
                     os.unlink(name, dir_fd=handle)
@@ -260,6 +255,14 @@ def _write_all(file: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(file, view) :]
+
+
+def _exists(folder: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _is_folder(folder: int, name: str) -> bool:

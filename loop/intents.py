@@ -6,6 +6,7 @@ next lock; before that nothing of it does.
 
 import uuid
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -15,15 +16,22 @@ from .workspace import Workspace
 
 
 class Intent(Record):
-    """`new` files are created and must not exist with other text; `changed` ones are replaced; `records` come last."""
+    """`moved` goes first: what was built aside, to its place. `new` files are created and must not exist with other text;
+    `changed` ones are replaced; `records` come last."""
 
+    moved: dict[str, str] = {}
     new: dict[str, str]
     changed: dict[str, str]
     records: dict[str, str]
 
 
 def commit(
-    workspace: Workspace, *, new: Mapping[str, str], changed: Mapping[str, str], records: Mapping[str, Record]
+    workspace: Workspace,
+    *,
+    new: Mapping[str, str],
+    changed: Mapping[str, str],
+    records: Mapping[str, Record],
+    moved: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Writes all of it or, if it can't begin, nothing; call it with the lock held.
 
@@ -33,6 +41,7 @@ def commit(
         if workspace.tree.kind(relative) is not None and workspace.tree.read(relative) != text.encode():
             raise ProjectError("exists already, with other text", where=relative, hint="move it away, then call again")
     intent = Intent(
+        moved=dict(moved),
         new=dict(new),
         changed=dict(changed),
         records={name: dump(record) for name, record in records.items()},
@@ -56,6 +65,8 @@ def finish(workspace: Workspace) -> None:
 
 
 def _apply(workspace: Workspace, intent: Intent) -> None:
+    for source, target in intent.moved.items():
+        workspace.tree.move(source, target)  # nothing there: it was moved before the crash
     for relative, text in intent.new.items():
         workspace.tree.create(relative, text.encode())
     for relative, text in (intent.changed | intent.records).items():

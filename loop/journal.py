@@ -77,10 +77,12 @@ def _acquire(handle: int, workspace: Workspace) -> None:
 
 def _take_over(workspace: Workspace) -> None:
     if workspace.tree.kind(workspace.lock_owner) is not None:
-        workspace.tree.drop_staging(without=(PREPDATA.split("/")[0],))
+        workspace.tree.drop_staging(own=STATE, without=PREPDATA.split("/")[0])
+        workspace.tree.remove(workspace.lock_owner)
+    # Not staged: until it is there, nothing would tell that something was left.
+    workspace.tree.append(workspace.lock_owner, f"pid {os.getpid()} since {now()}\n".encode())
     if not workspace.tree.is_file(_IGNORED):
         workspace.tree.write(_IGNORED, b"*\n")
-    workspace.tree.write(workspace.lock_owner, f"pid {os.getpid()} since {now()}\n".encode())
 
 
 def _owner(workspace: Workspace) -> str:

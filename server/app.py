@@ -24,6 +24,7 @@ from ..tools.results import where_now
 from .asking import ask
 from .prompts import add_prompts
 from .resources import add_resources
+from .telling import not_unicode, told
 
 MAX_WAIT_SECONDS = 50
 _POLL_SECONDS = 0.1
@@ -84,6 +85,8 @@ class StepTool(Tool):
         return tool
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
+        if broken := not_unicode(arguments):
+            return await self._error(f"{self.name} got wrong arguments: {broken}")
         try:
             values = self.fn_metadata.arg_model.model_validate(arguments).model_dump()
         except ValidationError as error:
@@ -115,7 +118,7 @@ class StepTool(Tool):
     async def _error(self, text: str, *, with_next: bool = True) -> CallToolResult:
         if with_next:
             text += await anyio.to_thread.run_sync(_way_on, self._project)
-        return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True)
+        return CallToolResult(content=[TextContent(type="text", text=told(text))], is_error=True)
 
 
 def _way_on(project: Project) -> str:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Mapping
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..loop.errors import LoopError, ProjectError
 from ..loop.evidence import clean
 from ..loop.project import Project
 from ..loop.state import report_receipt
+from ..loop.status import status
 from ..loop.workspace import RULES_FILE
 from ..tools import final_report, next_step
 from .app import build_server
@@ -82,7 +84,8 @@ def run(project: Project, versions: int | None) -> int:
     out = console()
     result = final_report(project)
     if result.leaderboard:
-        out.print(leaderboard_table(result.leaderboard))
+        labels = {one.version_id: one.gain.label or "" for one in status(project).versions if one.gain}
+        out.print(leaderboard_table(result.leaderboard, labels))
     out.print(f"Best: {receipt.best or 'none'}. Report: {project.workspace.root / receipt.folder}/", markup=False)
     return 0
 
@@ -132,18 +135,19 @@ def _tell(out: Console, event: Event) -> None:
     out.print(f"{version}  {event.step:<20} {text if len(text) <= room else text[: room - 1] + '…'}", markup=False)
 
 
-def leaderboard_table(text: str) -> Table:
-    """The leaderboard's CSV as a table that fits 80 columns: version, metrics, latency."""
+def leaderboard_table(text: str, labels: Mapping[str, str]) -> Table:
+    """The leaderboard's CSV as a table that fits 80 columns; `labels` say what each gain over its parent is called."""
     import csv
 
     rows = list(csv.DictReader(text.splitlines()))
     metrics = [name for name in (rows[0] if rows else {}) if name.startswith("metric__")]
     table = Table(title="Leaderboard", title_justify="left")
-    for heading in ("#", "version", *(name.removeprefix("metric__") for name in metrics), "latency_ms"):
-        table.add_column(heading, justify="left" if heading == "version" else "right")
+    for heading in ("#", "version", *(name.removeprefix("metric__") for name in metrics), "latency_ms", "gain is"):
+        table.add_column(heading, justify="left" if heading in ("version", "gain is") else "right")
     for place, row in enumerate(rows, 1):
         values = (_short(row[name]) for name in metrics)
-        table.add_row(str(place), row["version_id"], *values, _short(row["latency_ms"]))
+        label = labels.get(row["version_id"], "")
+        table.add_row(str(place), row["version_id"], *values, _short(row["latency_ms"]), label)
     return table
 
 

@@ -184,7 +184,7 @@ def _warnings(project: Project, rules: Rules, rows: tuple[Ranked, ...]) -> list[
 
 
 def publish(project: Project, data: ReportData, final_analysis: str) -> ReportReceipt:
-    """Writes the report folder whole, then 04_final_report.py, then the receipt."""
+    """Builds the report folder aside; it, 04_final_report.py and the receipt appear together."""
     rules = project.rules()
     with project.mutation():
         state = derive(project, rules)
@@ -196,7 +196,6 @@ def publish(project: Project, data: ReportData, final_analysis: str) -> ReportRe
         workspace.tree.make_folder(building)
         folder = _free_folder(project)
         _fill(project, data, workspace.tree.path(building), workspace.root / folder, final_analysis)
-        workspace.tree.move(building, folder)
         receipt = ReportReceipt(
             folder=folder,
             last_version=state.cur,
@@ -207,6 +206,7 @@ def publish(project: Project, data: ReportData, final_analysis: str) -> ReportRe
         )
         intents.commit(
             workspace,
+            moved={building: folder},
             new={},
             changed={REPORT_SCRIPT: _report_script(data.primary)},
             records={REPORT_RECEIPT: receipt},

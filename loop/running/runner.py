@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import selectors
 import signal
 import socket
@@ -21,12 +20,14 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING or __package__:
     from . import attempt, limits, processes
     from .capped_log import CappedLog
+    from .ending import Ending
     from .launch import Launched, launch
+    from .order import Order
     from .scratch import Scratch
 else:
     # Last, so that nothing of ours can shadow the standard library.
@@ -35,35 +36,13 @@ else:
     import limits
     import processes
     from capped_log import CappedLog
+    from ending import Ending
     from launch import Launched, launch
+    from order import Order
     from scratch import Scratch
 
 HEARTBEAT_SECONDS = 2.0
-MOST_NAMED = 50
 SETTLE_SECONDS = 0.5  # a helper process may end by itself just after its script
-
-
-class Order(NamedTuple):
-    """What job.json asks for."""
-
-    argv: list[str]
-    cwd: str
-    env: dict[str, str]
-    timeout_seconds: float | None
-    log_limit_bytes: int
-    grace_seconds: float
-    wrapper: list[str]
-    max_processes: int | None
-    max_threads: int | None
-    max_file_bytes: int | None
-    watched: list[str]
-    max_watched_bytes: int | None
-
-    @classmethod
-    def read(cls, folder: Path) -> Order:
-        """Raises: OSError, ValueError, KeyError."""
-        value = cast("dict[str, Any]", json.loads(attempt.read_text(folder / attempt.JOB)))
-        return cls(**{name: value[name] for name in cls._fields})
 
 
 class Runner:
@@ -146,10 +125,7 @@ class Runner:
     def _spawn(self) -> Launched:
         me = os.getpid()
         order = self._order
-        watched = (*order.watched, str(self._scratch.folder))
-        self._limits = limits.Limits(
-            order.max_processes, order.max_threads, order.max_file_bytes, order.max_watched_bytes, watched
-        )
+        self._limits = order.limits(self._scratch.folder)
 
         def in_child() -> None:
             processes.die_with_parent()
@@ -312,34 +288,24 @@ class Runner:
         return True
 
     def _write_result(self, reason: str) -> int:
-        status = self._script.status
-        number = os.WTERMSIG(status) if status is not None and os.WIFSIGNALED(status) else None
-        code = os.WEXITSTATUS(status) if status is not None and os.WIFEXITED(status) else None
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        oom_kills = limits.oom_kills()
+        # Before the reserve is given up.
         disk_full = self._log.disk_full or limits.is_full(self._folder)
         with contextlib.suppress(FileNotFoundError):
             (self._folder / attempt.RESERVE).unlink()
-        attempt.write_json(
-            self._folder / attempt.RESULT,
-            {
-                "rc": code,
-                "signal": number,
-                "signal_name": _signal_name(number),
-                "reason": reason,
-                "wall_seconds": _now() - self._started,
-                "cpu_seconds": used.ru_utime + used.ru_stime,
-                "peak_memory_bytes": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
-                "killed": _bounded(list(self._killed.values())),
-                "started_at": self._started_at,
-                "finished_at": _utc(),
-                "log_truncated": self._log.truncated,
-                "detail": self._detail,
-                "oom_kills": None if oom_kills is None else oom_kills - (self._oom_kills or 0),
-                "disk_full": disk_full,
-            },
+        ending = Ending(
+            status=self._script.status,
+            reason=reason,
+            detail=self._detail,
+            wall_seconds=_now() - self._started,
+            started_at=self._started_at,
+            finished_at=_utc(),
+            killed=list(self._killed.values()),
+            oom_kills_before=self._oom_kills,
+            log_truncated=self._log.truncated,
+            disk_full=disk_full,
         )
-        return code if code is not None else 128 + (number or 0)
+        attempt.write_json(self._folder / attempt.RESULT, ending.result())
+        return ending.exit_code
 
 
 def main(arguments: list[str]) -> int:
@@ -386,20 +352,6 @@ def _record_crash(
         attempt.write_text(folder / attempt.CRASH, "".join(traceback.format_exception(kind, error, where)))
 
     return hook
-
-
-def _bounded(killed: list[str]) -> list[str]:
-    """A fork bomb must not make the result too large to be read."""
-    return killed if len(killed) <= MOST_NAMED else [*killed[:MOST_NAMED], f"and {len(killed) - MOST_NAMED} more"]
-
-
-def _signal_name(number: int | None) -> str | None:
-    if number is None:
-        return None
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
 
 
 def _now() -> float:

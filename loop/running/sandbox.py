@@ -52,7 +52,7 @@ class Confines:
 def wrapper(confines: Confines) -> tuple[str, ...]:
     """The command line to stand in front of `-- program`. Of two mounts in one place the later one counts."""
     hidden = [Path("/tmp"), Path("/run"), *_private()]
-    # A read-only /proc: as root without any capability one may still write /proc/sys, where a program for crashes is set.
+    # A read-only /proc: root without a single capability may still write /proc/sys, the program for crashes included.
     options = ["--ro-bind", "/", "/", "--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev", *_gpus()]
     options += ["--bind", str(confines.scratch), "/tmp", "--tmpfs", "/run"]
     for path in _private():

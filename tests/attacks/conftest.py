@@ -7,6 +7,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+
 from support.attacks import make_lightning_project
 from support.projects import EVALUATOR, FOLDER_NAME, Folder, connected
 
@@ -36,5 +37,3 @@ def lightning(tmp_path: Path, analysed_lightning: Path) -> Iterator[Folder]:
     shutil.copytree(analysed_lightning, folder.root)
     yield folder
     folder.end_jobs()
-
-

@@ -21,7 +21,6 @@ from support.e2e import (
     PATIENCE_SECONDS,
     PROGRAM,
     attempts,
-    ended,
     in_mid_training,
     job_processes,
     plain_failures,
@@ -172,9 +171,10 @@ def test_stdout_carries_the_wire_and_nothing_else_and_the_end_of_stdin_ends_the_
                 answers.append(json.loads(server.stdout.readline()))
         until(in_mid_training(gated), "the training at its gate")
         training = job_processes(gated)
-        run = ended(server)  # closes stdin
-    assert run.code == 0, run.err
-    answers += [json.loads(line) for line in run.out.splitlines()]
+        server.stdin.close()
+        # Not communicate(): it would miss what readline() has taken from the pipe already.
+        answers += [json.loads(line) for line in server.stdout]
+        assert server.wait(PATIENCE_SECONDS) == 0
     assert {answer["jsonrpc"] for answer in answers} == {"2.0"}
     wrong = [answer["id"] for answer in answers if "error" in answer or answer.get("result", {}).get("isError")]
     assert wrong == ["run_train 1", "no_such_tool", "no/such/method"]

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
+
 from progressive_training.loop.errors import RunError
 from progressive_training.loop.running import attempt as files
 from progressive_training.loop.running import processes
@@ -21,7 +23,6 @@ from progressive_training.loop.running.executor import Executor
 from progressive_training.loop.running.job import Job, Outcome
 from progressive_training.loop.running.local import LocalExecutor, RunnerIdentity
 from progressive_training.loop.running.logs import tail
-from pydantic import TypeAdapter
 
 EXECUTORS: dict[str, Callable[[], Executor]] = {"local": LocalExecutor}
 RUNNING = Path(str(processes.__file__)).parent
@@ -555,7 +556,7 @@ def test_an_interpreter_that_cannot_run_the_runner_is_named(attempt: Path, work:
 
 
 def test_the_runners_modules_parse_as_the_oldest_python_that_is_promised() -> None:
-    for name in ("runner", "attempt", "processes", "capped_log", "scratch"):
+    for name in ("runner", "attempt", "processes", "capped_log", "scratch", "launch", "limits", "order", "ending"):
         ast.parse((RUNNING / f"{name}.py").read_text(), feature_version=(3, 9))
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from progressive_training.loop.errors import UnsafePath
 from progressive_training.loop.running.capped_log import CappedLog
 from progressive_training.loop.running.logs import clean, error_line, last_traceback, tail

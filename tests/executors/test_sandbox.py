@@ -61,7 +61,7 @@ class Place:
     def attempt(self) -> Path:
         return self.root / ".progressive-training" / "attempts" / "v001" / "train-001"
 
-    def job(self, script: str, *arguments: str, network: bool = False, grace: float = 10.0, **env: str) -> Job:
+    def job(self, script: str, *arguments: str, network: bool = False, grace: float = 10.0, note: str = "") -> Job:
         confines = sandbox.Confines(
             scratch=self.attempt / files.SCRATCH,
             writable=(self.root / "art",),
@@ -74,14 +74,14 @@ class Place:
             attempt=1,
             argv=(sys.executable, "-c", script, *arguments),
             cwd=str(self.root),
-            env={"PATH": os.defpath, **env},
+            env={"PATH": os.defpath, "NOTE": note},
             timeout_seconds=60.0,
             grace_seconds=grace,
             wrapper=sandbox.wrapper(confines),
         )
 
-    def run(self, script: str, *arguments: str, network: bool = False, **env: str) -> Outcome:
-        LocalExecutor().submit(self.attempt, self.job(script, *arguments, network=network, **env))
+    def run(self, script: str, *arguments: str, note: str = "") -> Outcome:
+        LocalExecutor().submit(self.attempt, self.job(script, *arguments, note=note))
         wait_for(lambda: LocalExecutor().poll(self.attempt).state != "running", "the end of the job")
         status = LocalExecutor().poll(self.attempt)
         assert status.state == "finished" and status.outcome is not None, status
@@ -149,7 +149,7 @@ def test_arguments_folder_environment_and_input_arrive_as_they_are(place: Place)
         "import json, os, sys; print(json.dumps([sys.argv[1:], os.getcwd(), os.environ['NOTE'], sys.stdin.read()]))"
     )
     arguments = ("-x", "two words", 'it\'s "$HOME" `id` \\', "한글", "line\nbreak", "")
-    place.run(script, *arguments, NOTE="값 = 'x'\n")
+    place.run(script, *arguments, note="값 = 'x'\n")
     assert json.loads(place.said()) == [list(arguments), str(place.root), "값 = 'x'\n", ""]
 
 

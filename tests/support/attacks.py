@@ -96,7 +96,7 @@ class Trainer:
         (folder / "hparams.yaml").write_text("".join(f"{name}: {value}\\n" for name, value in vars(model.cfg).items()))
 '''
 
-OPTIMISERS = '''\
+OPTIMISERS = """\
 class SGD:
     def __init__(self, model, lr, momentum=0.0):
         self.model = model
@@ -109,9 +109,9 @@ class SGD:
 class Adam(SGD):
     def step(self, gradient):
         super().step(gradient / abs(gradient))
-'''
+"""
 
-LOADERS = '''\
+LOADERS = """\
 class BatchSampler:
     def __init__(self, sampler, batch_size, drop_last):
         self.batches = [sampler[i : i + batch_size] for i in range(0, len(sampler), batch_size)]
@@ -124,7 +124,7 @@ class DataLoader:
 
     def __iter__(self):
         return iter(self.batches)
-'''
+"""
 
 SCRIPT = '''\
 """Learns where the positive samples begin, as a Lightning script would."""

@@ -5,12 +5,14 @@ Every function here spoils the process that calls it; a fork of the driver is th
 
 import os
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from progressive_training.loop import documents, intents, journal
 from progressive_training.loop.files import Tree, split
 from progressive_training.loop.receipts import Record, dump
 from progressive_training.loop.workspace import Workspace
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def write_in_place() -> None:
@@ -38,8 +40,15 @@ def no_intent() -> None:
     """What must appear together is written file by file, records last."""
 
     def commit(
-        workspace: Workspace, *, new: Mapping[str, str], changed: Mapping[str, str], records: Mapping[str, Record]
+        workspace: Workspace,
+        *,
+        new: Mapping[str, str],
+        changed: Mapping[str, str],
+        records: Mapping[str, Record],
+        moved: Mapping[str, str] = _NOTHING,
     ) -> None:
+        for source, target in moved.items():
+            workspace.tree.move(source, target)
         for relative, text in (dict(new) | dict(changed)).items():
             workspace.tree.write(relative, text.encode())
         for relative, record in records.items():
@@ -52,8 +61,15 @@ def records_before_files() -> None:
     """The receipt says that it is done before it is."""
 
     def commit(
-        workspace: Workspace, *, new: Mapping[str, str], changed: Mapping[str, str], records: Mapping[str, Record]
+        workspace: Workspace,
+        *,
+        new: Mapping[str, str],
+        changed: Mapping[str, str],
+        records: Mapping[str, Record],
+        moved: Mapping[str, str] = _NOTHING,
     ) -> None:
+        for source, target in moved.items():
+            workspace.tree.move(source, target)
         for relative, record in records.items():
             workspace.tree.write(relative, dump(record).encode())
         for relative, text in (dict(new) | dict(changed)).items():
@@ -91,17 +107,32 @@ def no_recovery() -> None:
     intents.finish = finish
 
 
-def copy_instead_of_rename() -> None:
-    """What was built aside is copied into place."""
+def moved_before_the_intent() -> None:
+    """What was built aside is put in its place, and only then is it said that it will be."""
+    commit = intents.commit
 
-    def move(self: Tree, source: str, target: str) -> bool:
-        if self.kind(source) is None:
-            return False
-        self.copy(source, target)
-        self.remove(source)
-        return True
+    def early(
+        workspace: Workspace,
+        *,
+        new: Mapping[str, str],
+        changed: Mapping[str, str],
+        records: Mapping[str, Record],
+        moved: Mapping[str, str] = _NOTHING,
+    ) -> None:
+        for source, target in moved.items():
+            workspace.tree.move(source, target)
+        commit(workspace, new=new, changed=changed, records=records)
 
-    Tree.move = move
+    intents.commit = early
+
+
+def staging_is_kept() -> None:
+    """Nobody clears up after a writer that was killed."""
+
+    def drop_staging(self: Tree, *, own: str, without: str) -> None:
+        del self, own, without
+
+    Tree.drop_staging = drop_staging
 
 
 def journal_without_torn_tails() -> None:
@@ -148,7 +179,8 @@ BROKEN: dict[str, Callable[[], Any]] = {
         records_before_files,
         receipt_before_document,
         no_recovery,
-        copy_instead_of_rename,
+        moved_before_the_intent,
+        staging_is_kept,
         journal_without_torn_tails,
         journal_in_two_pieces,
     )

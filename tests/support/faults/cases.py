@@ -41,8 +41,8 @@ class Case:
     """`stage` is the phase to which a loop is brought first; None is a project without a loop.
 
     `before` are the calls that lead to just before the Step, with jobs that run beside; `call` is the Step; `after`
-    comes before the loop goes on to its end. `lookup` makes arguments that depend on the prepared project. A Step of a
-    case with `again` may have to be called a second time after a crash, since a job was lost with it.
+    comes before the loop goes on to its end. `lookup` makes arguments that depend on the prepared project. `again`: the
+    same call may start a job anew, when the fault has taken one or came when all was done.
     """
 
     name: str
@@ -75,6 +75,7 @@ CASES: tuple[Case, ...] = (
         before=_TRAINED,
         trainer=KILLED,
         after=(do("write", path=_SECOND, text=""),),
+        again=True,
     ),
     Case(
         "run_train, start resumed",
@@ -122,6 +123,7 @@ CASES: tuple[Case, ...] = (
         do("run_eval", version=1),
         before=(do("write_eval", source=FAILING_EVALUATOR), do("run_eval", version=1), do("wait")),
         after=(do("write", path=_SECOND, text=""),),
+        again=True,
     ),
     Case("write_analysis", "analysis", do("write_analysis", version=1, **ANALYSIS)),
     Case("write_action", "action", do("write_action", version=1, **ACTION)),

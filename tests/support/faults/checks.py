@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from progressive_training.loop.errors import LoopError
+from progressive_training.loop.integrity import expected_script
 from progressive_training.loop.project import Project
-from progressive_training.loop.receipts import StartReceipt, load
 from progressive_training.loop.state import (
     action_receipt,
     analysis_receipt,
@@ -29,14 +29,14 @@ _UNCOUNTED = (f"{STATE}/attempts/", f"{STATE}/trash/", f"{STATE}/lock", f"{STATE
 def faults(root: Path) -> list[str]:
     """Everything that must never be found, whatever happened before."""
     project = Project(root)
-    return [*staging_files(root), *journal_faults(root), *version_faults(project), *receipt_faults(project)]
+    return [*journal_faults(root), *version_faults(project), *receipt_faults(project)]
 
 
 def staging_files(root: Path) -> Iterator[str]:
-    """What a write leaves beside its target when it is cut off."""
+    """What a write leaves beside its target when it is cut off, once nobody writes any more."""
     for path in sorted(root.rglob("*")):
         name, relative = path.name, path.relative_to(root).as_posix()
-        if name.startswith(".staging-") or (name.startswith(".") and name.endswith(".tmp")):
+        if name.startswith(".staging-"):
             yield f"left behind: {relative}"
         elif path.is_file() and relative.startswith((f"{STATE}/staging/", f"{STATE}/report/")):
             yield f"left behind: {relative}"
@@ -103,10 +103,8 @@ def receipt_faults(project: Project) -> Iterator[str]:
 def _version_receipts(project: Project, cur: int) -> Iterator[str]:
     artifacts = project.workspace.artifacts(cur)
     expected: dict[str, str] = {}
-    if start := load(project.workspace.tree, project.workspace.receipt(cur, "start"), StartReceipt):
-        expected[project.workspace.script(cur)] = start.script_sha256
-    if cur > 1 and (authored := next_receipt(project, cur - 1)):
-        expected[project.workspace.script(cur)] = authored.script_sha256
+    if script := expected_script(project, cur):
+        expected[project.workspace.script(cur)] = script
     if trained := train_receipt(project, cur):
         expected |= {f"{artifacts}/{name}": digest for name, digest in trained.artifacts.items()}
         expected |= {f"{STATE}/snapshots/v{cur:03d}/{name}": digest for name, digest in trained.snapshot.items()}

@@ -129,6 +129,8 @@ def _done(project: Project, call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _wait(project: Project) -> None:
+    if isinstance(project.executor, ForkingExecutor):
+        project.executor.begin()
     deadline = time.monotonic() + 60
     for job in project.root.glob(".progressive-training/attempts/*/*/job.json"):
         while project.executor.poll(job.parent).state == "running":

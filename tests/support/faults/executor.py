@@ -17,7 +17,8 @@ from progressive_training.loop.running.local import LocalExecutor
 class ForkingExecutor(LocalExecutor):
     """Runs the script of a Python command line in a fork that holds run.lock; the folder's files are the real ones.
 
-    `wait`: submit() returns when the job has ended. Of the job's limits, its sandbox and its capped log there is
+    `wait`: submit() returns when the job has ended. Without it, jobs begin at `begin()`, or when this process ends, so
+    that whoever looks before sees them run. Of the job's limits, its sandbox and its capped log there is
     nothing. For single-threaded test programs only.
     """
 
@@ -26,18 +27,31 @@ class ForkingExecutor(LocalExecutor):
     def __init__(self, *, wait: bool = True) -> None:
         super().__init__()
         self._wait = wait
+        self._gates: list[int] = []
 
     def submit(self, attempt: Path, job: Job) -> None:
         lock = files.hold(attempt)
         if (attempt / files.JOB).exists():
             raise RunError("this attempt has had its job", where=str(attempt))
         files.write_text(attempt / files.JOB, job.to_json())
+        gate, opener = os.pipe()
         child = os.fork()
         if child == 0:
+            for descriptor in (opener, *self._gates):
+                os.close(descriptor)
+            os.read(gate, 1)  # until nobody holds the other end
             _become(attempt, job)
         os.close(lock)
+        os.close(gate)
+        self._gates.append(opener)
         if self._wait:
+            self.begin()
             os.waitpid(child, 0)
+
+    def begin(self) -> None:
+        """Lets every submitted job begin."""
+        while self._gates:
+            os.close(self._gates.pop())
 
 
 def _become(attempt: Path, job: Job) -> None:

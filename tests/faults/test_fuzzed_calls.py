@@ -1,0 +1,57 @@
+"""Calls that no sensible client makes: every one gets an answer that helps, and none harms."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+
+from support.fuzzed_wire import TracedServer
+from support.fuzzing import TOOLS, Call, Sessions, calls
+from support.projects import Shelf
+
+
+SETTINGS = settings(
+    max_examples=400, derandomize=True, database=None, deadline=None, suppress_health_check=[*HealthCheck]
+)
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory: pytest.TempPathFactory, shelf: Shelf) -> Iterator[Sessions]:
+    with Sessions(tmp_path_factory.mktemp("fuzzed"), shelf) as made:
+        yield made
+
+
+@SETTINGS
+@given(call=calls())
+@example(call=Call("started", "write_eval", {"source": "\ud800"}))
+@example(call=Call("started", "run_train", {"version": 1, "x" * 2_000_000: "\u202e\x1b[31m"}))
+@example(call=Call("started", "start_loop", {"dataset_id": "x" * 2_000_000}))
+def test_every_call_at_every_phase_gets_an_answer_that_helps_and_none_harms(sessions: Sessions, call: Call) -> None:
+    assert sessions.faults(call) == []
+
+
+def test_a_server_process_under_hostile_calls_lives_on_and_writes_nothing_outside_the_project(
+    tmp_path: Path, shelf: Shelf
+) -> None:
+    drawn: list[Call] = []
+    several = settings(SETTINGS, max_examples=60)
+
+    @several
+    @given(call=calls(("started",)))
+    def draw(call: Call) -> None:
+        if call.writable:
+            drawn.append(call)
+
+    draw()
+    assert len({call.tool for call in drawn}) == len(TOOLS)
+    assert TracedServer(tmp_path, shelf, "started").faults(drawn, seconds=60) == []
+
+
+def test_a_write_outside_the_project_would_be_seen(tmp_path: Path, shelf: Shelf) -> None:
+    server = TracedServer(tmp_path, shelf, "new")
+    outside = tmp_path / "밖" / "written"
+    outside.parent.mkdir()
+    server.folder.edit("02_train_baseline.py", ("def fit():\n", f"def fit():\n    Path({str(outside)!r}).touch()\n"))
+    made = [Call("new", "start_loop", {}), Call("new", "run_train", {"version": 1, "wait_seconds": 30})]
+    assert server.faults(made, seconds=60) == [f"it changed {outside}"]

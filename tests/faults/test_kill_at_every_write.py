@@ -1,0 +1,61 @@
+"""Each mutating Step, stopped at its writes: afterwards the state is the one before or the one after, and the loop ends.
+
+Here a sample of the writes, the same one each time; `make soak` goes through every one of them.
+"""
+
+from collections.abc import Callable
+
+import pytest
+from support.faults.cases import CASES, Case
+from support.faults.injection import Fault
+from support.faults.sweep import Bench, spread
+
+_BY_NAME = {case.name: case for case in CASES}
+_SAMPLE = 5
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_step_that_is_stopped_at_a_write_leaves_the_state_before_or_after(
+    bench: Callable[[Fault], Bench], case: Case
+) -> None:
+    reference = bench("SIGKILL").reference(case)
+    points = spread(reference.points, _SAMPLE)
+    faults: tuple[Fault, ...] = ("SIGKILL", "ENOSPC", "SIGKILL", "EIO", "EROFS")
+    trials = [bench(fault).trial(case, reference, point) for point, fault in zip(points, faults, strict=True)]
+    assert all(trial.hit for trial in trials), "the fault came where it was meant to"
+    assert [f"{trial.point}: {problem}" for trial in trials for problem in trial.problems] == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "name"),
+    [
+        ("write_in_place", "write_analysis"),
+        ("create_without_exclusion", "author_next_version"),
+        ("no_intent", "author_next_version"),
+        ("records_before_files", "author_next_version"),
+        ("receipt_before_document", "write_analysis"),
+        ("no_recovery", "author_next_version"),
+        ("moved_before_the_intent", "final_report"),
+        ("staging_is_kept", "accept_rules"),
+        ("journal_without_torn_tails", "write_action"),
+    ],
+)
+def test_a_protocol_that_is_broken_on_purpose_is_caught(
+    bench: Callable[[Fault], Bench], broken: str, name: str
+) -> None:
+    assert _caught(bench("SIGKILL"), _BY_NAME[name], broken)
+
+
+def test_a_journal_line_that_a_kill_tears_costs_no_other_line(bench: Callable[[Fault], Bench]) -> None:
+    killing = bench("SIGKILL")
+    case = _BY_NAME["write_action"]
+    reference = killing.reference(case, broken="journal_in_two_pieces")
+    torn = [point for point in reference.points if point.call == "write" and "journal.jsonl" in point.text]
+    assert len(torn) == 2, "the line is written in two pieces"
+    assert [killing.trial(case, reference, point, broken="journal_in_two_pieces").problems for point in torn] == [(), ()]
+
+
+def _caught(bench: Bench, case: Case, broken: str) -> bool:
+    """Whether a kill at some write of the broken Step leads to a problem; from the last write on, where most do."""
+    reference = bench.reference(case, broken=broken)
+    return any(bench.trial(case, reference, point, broken=broken).problems for point in reversed(reference.points))
