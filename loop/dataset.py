@@ -94,7 +94,7 @@ def read_stats(workspace: Workspace, dataset_id: str) -> DatasetStats:
     where = f"{workspace.dataset(dataset_id)}/stats.json"
     again = "let build-baseline write it again"
     try:
-        content: JsonValue = json.loads((workspace.root / where).read_bytes().decode("utf-8-sig"))
+        content: JsonValue = json.loads(workspace.tree.read_following(where).decode("utf-8-sig"))
     except FileNotFoundError as error:
         hint = 'build-baseline writes it; {"task_type": "classification", "num_train": 1, "num_val": 1} is enough'
         raise ProjectError("is missing", where=where, hint=hint) from error

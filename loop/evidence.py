@@ -106,11 +106,20 @@ def worst_samples(project: Project, cur: int, most: int = 8) -> tuple[Mapping[st
         return ()
     rows: list[tuple[float, Mapping[str, object]]] = []
     for line in text.splitlines():
-        row = json.loads(line)
-        loss = row["scores"].get("loss")
+        loss, row = _loss_of(line)
         if loss is not None:
-            rows.append((float(loss), row))
+            rows.append((loss, row))
     return tuple(row for _, row in sorted(rows, key=lambda pair: pair[0], reverse=True)[:most])
+
+
+def _loss_of(line: str) -> tuple[float | None, Mapping[str, object]]:
+    """The loss that a line of samples.jsonl states, and the line; None for a line that is damaged."""
+    try:
+        row = _ROW.validate_json(line)
+    except ValidationError:
+        return None, {}
+    loss = row["scores"].get("loss")
+    return (float(loss) if isinstance(loss, int | float) else None), cast("Mapping[str, object]", row)
 
 
 def worst_table(rows: Sequence[Mapping[str, object]]) -> str:

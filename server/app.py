@@ -24,7 +24,7 @@ from ..tools.results import where_now
 from .asking import ask
 from .prompts import add_prompts
 from .resources import add_resources
-from .telling import not_unicode, told
+from .telling import cause, not_unicode, remedy, told
 
 MAX_WAIT_SECONDS = 50
 _POLL_SECONDS = 0.1
@@ -107,26 +107,25 @@ class StepTool(Tool):
             # An error that names no way on gets the one that is always right.
             return await self._error(str(error), with_next=error.hint is None)
         except OSError as error:
-            told = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
-            return await self._error(f"the project could not be read or written: {told}")
+            return await self._error(f"the project could not be read or written: {cause(error)}", first=remedy(error))
         structured = result.model_dump(mode="json", exclude_none=True)
         return CallToolResult(
             content=[TextContent(type="text", text=result.model_dump_json(exclude_none=True))],
             structured_content=structured,
         )
 
-    async def _error(self, text: str, *, with_next: bool = True) -> CallToolResult:
+    async def _error(self, text: str, *, with_next: bool = True, first: str = "") -> CallToolResult:
         if with_next:
-            text += await anyio.to_thread.run_sync(_way_on, self._project)
+            text += await anyio.to_thread.run_sync(_way_on, self._project, first)
         return CallToolResult(content=[TextContent(type="text", text=told(text))], is_error=True)
 
 
-def _way_on(project: Project) -> str:
+def _way_on(project: Project, first: str) -> str:
     try:
         state, _ = where_now(project)
     except LoopError as error:
-        return f"\nNext: {error.hint}" if error.hint else ""
-    return f"\nNext: {next_call(state)}"
+        return f"\nNext: {first}{error.hint}" if error.hint else ""
+    return f"\nNext: {first}{next_call(state)}"
 
 
 async def _waited(

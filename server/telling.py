@@ -1,5 +1,6 @@
-"""What a client is told of an error, and text that no answer and no file could hold."""
+"""What a client is told of an error, and of text that no answer and no file could hold."""
 
+import errno
 import json
 from collections.abc import Mapping
 
@@ -8,6 +9,11 @@ from ..loop.evidence import clean
 _MAX_WHAT = 3_000
 _MAX_NEXT = 2_500
 _NEXT = "\nNext: "
+_REMEDIES = {
+    errno.ENOSPC: "free disk space, then ",
+    errno.EDQUOT: "free disk space, then ",
+    errno.EROFS: "make the project's file system writable, then ",
+}
 
 
 def told(text: str) -> str:
@@ -25,3 +31,14 @@ def not_unicode(arguments: Mapping[str, object]) -> str | None:
     except UnicodeEncodeError as error:
         return f"a text holds U+{ord(error.object[error.start]):04X}, half of a surrogate pair; send whole characters"
     return None
+
+
+def cause(error: OSError) -> str:
+    """What the system says, and of which file where it says that."""
+    said = error.strerror or str(error)
+    return f"{said}: {error.filename}" if error.filename else said
+
+
+def remedy(error: OSError) -> str:
+    """What must be done before any call can do better; "" where nothing is known."""
+    return _REMEDIES.get(error.errno or 0, "")

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from ..errors import EvaluationError, UserDecision
 from ..files import Tree
@@ -130,10 +131,20 @@ def _sample_scores(tree: Tree, out: str) -> str:
     digest = hashlib.sha256()
     try:
         for line in tree.read(f"{out}/samples.jsonl", limit=4 << 30).splitlines():
-            digest.update(json.dumps(json.loads(line).get("scores"), sort_keys=True).encode())
+            digest.update(_scores_of(line))
     except FileNotFoundError:
         return ""
     return digest.hexdigest()
+
+
+def _scores_of(line: bytes) -> bytes:
+    """A line's scores; the line itself where it has none that can be read, since it is compared and no more."""
+    try:
+        content: object = json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+    scores = cast("dict[object, object]", content).get("scores") if isinstance(content, dict) else None
+    return json.dumps(scores, sort_keys=True).encode()
 
 
 def _spread(first: Mapping[str, float], again: Mapping[str, float]) -> float:

@@ -4,8 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from ..attempts import Attempt
 from ..confinement import confined
+from ..errors import EvaluationError
 from ..project import Project
 from ..receipts import EvalPlan, LoopFile
 from ..rules import Rules
@@ -19,6 +22,7 @@ OUT, AGAIN, DISORDERED = "out", "out-again", "out-disordered"
 STAGE, SAID = "stage", "said"
 CHECKPOINTS, RUNS, SPOILT = f"{SAID}/checkpoints.json", f"{SAID}/runs.json", f"{SAID}/disordered.ckpt"
 SCRATCH = (STAGE, OUT, AGAIN, DISORDERED, SPOILT)
+_CODES = TypeAdapter(tuple[int | None, ...])
 _HERE = Path(__file__).resolve().parent
 
 
@@ -95,11 +99,15 @@ def clean_up(attempt: Attempt) -> None:
 
 
 def trial(attempt: Attempt) -> Trial:
-    """The runs of an acceptance, as the child recorded them."""
-    codes = json.loads(attempt.project.workspace.tree.read(f"{attempt.relative}/{RUNS}"))
+    """The runs of an acceptance, as the child recorded them. Raises `EvaluationError` if that is gone or damaged."""
+    where = f"{attempt.relative}/{RUNS}"
+    try:
+        codes = _CODES.validate_json(attempt.project.workspace.tree.read(where))
+    except (FileNotFoundError, ValidationError) as error:
+        raise EvaluationError("is missing or damaged", where=where, hint="call run_eval again") from error
     return Trial(
         first=f"{attempt.relative}/{OUT}",
         again=f"{attempt.relative}/{AGAIN}",
         disordered=f"{attempt.relative}/{DISORDERED}",
-        codes=tuple(codes),
+        codes=codes,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..errors import EvaluationError
+from ..errors import EvaluationError, UnsafePath
 from ..files import Tree
 from ..project import Project
 from ..receipts import LoopFile
@@ -87,7 +87,7 @@ def _load(tree: Tree, cache: str) -> dict[str, _Known]:
         content: object = json.loads(tree.read(cache, limit=1 << 30))
         if isinstance(content, dict):
             return {str(name): _Known.model_validate(entry) for name, entry in content.items()}  # pyright: ignore
-    except (FileNotFoundError, ValueError, ValidationError):
+    except (FileNotFoundError, UnsafePath, ValueError, ValidationError, RecursionError):
         # A cache that is absent or damaged is made anew; it holds nothing that the data does not say.
         return {}
     return {}

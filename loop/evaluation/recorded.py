@@ -1,22 +1,23 @@
 """What the checkpoints say that training used, against what the rules fix (T1)."""
 
-import json
 from collections.abc import Mapping
 from typing import cast
 
+from pydantic import TypeAdapter, ValidationError
+
 from ..attempts import Attempt
+from ..errors import EvaluationError
 from ..fixed import Clash, recorded_clashes, synonyms
 from ..rules import Rules
 from .jobs import CHECKPOINTS
 
 
 def checkpoint_clashes(attempt: Attempt, rules: Rules) -> tuple[Clash, ...]:
-    """Hyper-parameters of best.ckpt and the number of epochs that last.ckpt has seen, where a rule says otherwise."""
-    try:
-        content = attempt.project.workspace.tree.read(f"{attempt.relative}/{CHECKPOINTS}")
-    except FileNotFoundError:
-        return ()
-    said = cast(Mapping[str, Mapping[str, object]], json.loads(content))
+    """Hyper-parameters of best.ckpt and the number of epochs that last.ckpt has seen, where a rule says otherwise.
+
+    Raises `EvaluationError` if what the evaluation's process left of it can't be read; user code may have written it.
+    """
+    said = _said(attempt)
     found: list[Clash] = []
     for name, values in said.items():
         parameters = cast(Mapping[str, object], values.get("hyper_parameters") or {})
@@ -30,9 +31,18 @@ def checkpoint_clashes(attempt: Attempt, rules: Rules) -> tuple[Clash, ...]:
 
 def unreadable(attempt: Attempt) -> tuple[str, ...]:
     """Checkpoints whose own record could not be read, as warnings."""
-    try:
-        content = attempt.project.workspace.tree.read(f"{attempt.relative}/{CHECKPOINTS}")
-    except FileNotFoundError:
-        return ()
-    said = cast(Mapping[str, Mapping[str, object]], json.loads(content))
+    said = _said(attempt)
     return tuple(f"{name}: {values['unreadable']}" for name, values in said.items() if "unreadable" in values)
+
+
+def _said(attempt: Attempt) -> Mapping[str, Mapping[str, object]]:
+    where = f"{attempt.relative}/{CHECKPOINTS}"
+    try:
+        return _SAID.validate_json(attempt.project.workspace.tree.read(where))
+    except FileNotFoundError:
+        return {}
+    except ValidationError as error:
+        raise EvaluationError("is damaged", where=where, hint="call run_eval again") from error
+
+
+_SAID = TypeAdapter(dict[str, dict[str, object]])

@@ -7,7 +7,7 @@ from .. import journal, training
 from ..artifacts import sha256
 from ..attempts import Attempt, attempts, failure_of, new_attempt
 from ..confinement import level
-from ..errors import EvaluationError, GuardError, OutOfOrder
+from ..errors import EvaluationError, GuardError, OutOfOrder, UnsafePath
 from ..failures import Failure, process_failure
 from ..filesystems import keep_reserve, require_room
 from ..intact import require_intact, score_bytes
@@ -122,13 +122,13 @@ def _settle(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, st
     if plan is None:
         failure = failure or Failure("lost", "it was never started: the server ended in between", "")
     if failure is None and plan is not None:
-        if found := checkpoint_clashes(attempt, rules):
-            said = "; ".join(str(clash) for clash in found)
-            return _revoke(project, attempt, Failure("rule violation", f"its checkpoint says: {said}", ""), wall)
         try:
+            if found := checkpoint_clashes(attempt, rules):
+                said = "; ".join(str(clash) for clash in found)
+                return _revoke(project, attempt, Failure("rule violation", f"its checkpoint says: {said}", ""), wall)
             evaluated = _checked(project, rules, loop, attempt, plan)
             return EvalStatus("done", attempt.number, receipt=_publish(project, attempt, plan, evaluated))
-        except EvaluationError as error:
+        except (EvaluationError, UnsafePath) as error:  # a link or a FIFO where a file belongs
             failure = Failure("invalid score", f"{error.where}: {error.what}", "")
     assert failure is not None, "an attempt without a plan has failed"
     return _fail(project, attempt, failure, wall)

@@ -162,7 +162,9 @@ class Runner:
         with contextlib.suppress(ProcessLookupError):
             os.kill(script.pid, signal.SIGKILL)
         os.waitpid(script.pid, 0)
-        said = os.read(self._pipe, 4096).decode(errors="replace").strip()
+        said = ""
+        with contextlib.suppress(BlockingIOError):  # nothing was said
+            said = os.read(self._pipe, 4096).decode(errors="replace").strip()
         os.close(self._pipe)
         raise OSError(f"{fault}: {said}" if said else fault)
 

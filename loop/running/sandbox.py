@@ -52,8 +52,7 @@ class Confines:
 def wrapper(confines: Confines) -> tuple[str, ...]:
     """The command line to stand in front of `-- program`. Of two mounts in one place the later one counts."""
     hidden = [Path("/tmp"), Path("/run"), *_private()]
-    # A read-only /proc: root without a single capability may still write /proc/sys, the program for crashes included.
-    options = ["--ro-bind", "/", "/", "--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev", *_gpus()]
+    options = ["--ro-bind", "/", "/", "--proc", "/proc", *_kernel_settings(), "--dev", "/dev", *_gpus()]
     options += ["--bind", str(confines.scratch), "/tmp", "--tmpfs", "/run"]
     for path in _private():
         options += ["--tmpfs", str(path)] if path.is_dir() else ["--ro-bind", "/dev/null", str(path)]
@@ -145,6 +144,20 @@ def _private() -> list[Path]:
     homes = {Path(pwd.getpwuid(os.geteuid()).pw_dir).resolve(), Path(os.path.expanduser("~")).resolve()}  # noqa: PTH111
     found = {(home / name).resolve() for home in homes for name in _PRIVATE if (home / name).exists()}
     return sorted(path for path in found if not any(path == home or path in home.parents for home in homes))
+
+
+def _kernel_settings() -> list[str]:
+    """What root may write in /proc beside processes, even without a single capability: the program for crashes, say.
+
+    Not all of /proc: CUDA writes the names of its threads there, and fails where it can't.
+    """
+    if os.geteuid() != 0:
+        return []
+    entries = [
+        entry for entry in sorted(Path("/proc").iterdir()) if not entry.name.isdigit() and not entry.is_symlink()
+    ]
+    found = [entry for entry in entries if entry.is_dir() or entry.stat().st_mode & 0o222]
+    return [word for entry in found for word in ("--ro-bind", str(entry), str(entry))]
 
 
 def _gpus() -> list[str]:

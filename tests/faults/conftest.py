@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
 from support.faults.injection import Driver, Fault, driver
 from support.faults.sweep import Bench
 

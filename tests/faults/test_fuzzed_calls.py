@@ -4,16 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 
 from support.fuzzed_wire import TracedServer
-from support.fuzzing import TOOLS, Call, Sessions, calls
+from support.fuzzing import Sessions
+from support.hostile_calls import SLOW, TOOLS, Call, calls, drawn
 from support.projects import Shelf
 
-
-SETTINGS = settings(
-    max_examples=400, derandomize=True, database=None, deadline=None, suppress_health_check=[*HealthCheck]
-)
+SETTINGS = settings(max_examples=400, derandomize=True, database=None, deadline=None, suppress_health_check=SLOW)
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +32,9 @@ def test_every_call_at_every_phase_gets_an_answer_that_helps_and_none_harms(sess
 def test_a_server_process_under_hostile_calls_lives_on_and_writes_nothing_outside_the_project(
     tmp_path: Path, shelf: Shelf
 ) -> None:
-    drawn: list[Call] = []
-    several = settings(SETTINGS, max_examples=60)
-
-    @several
-    @given(call=calls(("started",)))
-    def draw(call: Call) -> None:
-        if call.writable:
-            drawn.append(call)
-
-    draw()
-    assert len({call.tool for call in drawn}) == len(TOOLS)
-    assert TracedServer(tmp_path, shelf, "started").faults(drawn, seconds=60) == []
+    made = drawn("started", 60)
+    assert {call.tool for call in made} == {*TOOLS}
+    assert TracedServer(tmp_path, shelf, "started").faults(made, seconds=60) == []
 
 
 def test_a_write_outside_the_project_would_be_seen(tmp_path: Path, shelf: Shelf) -> None:

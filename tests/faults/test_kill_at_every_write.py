@@ -6,6 +6,7 @@ Here a sample of the writes, the same one each time; `make soak` goes through ev
 from collections.abc import Callable
 
 import pytest
+
 from support.faults.cases import CASES, Case
 from support.faults.injection import Fault
 from support.faults.sweep import Bench, spread
@@ -27,23 +28,27 @@ def test_a_step_that_is_stopped_at_a_write_leaves_the_state_before_or_after(
 
 
 @pytest.mark.parametrize(
-    ("broken", "name"),
+    ("broken", "name", "call", "where"),
     [
-        ("write_in_place", "write_analysis"),
-        ("create_without_exclusion", "author_next_version"),
-        ("no_intent", "author_next_version"),
-        ("records_before_files", "author_next_version"),
-        ("receipt_before_document", "write_analysis"),
-        ("no_recovery", "author_next_version"),
-        ("moved_before_the_intent", "final_report"),
-        ("staging_is_kept", "accept_rules"),
-        ("journal_without_torn_tails", "write_action"),
+        ("write_in_place", "write_analysis", "write", "analysis.json"),
+        ("create_without_exclusion", "author_next_version", "write", "02_train_v002.py"),
+        ("no_intent", "author_next_version", "write", "receipts/"),
+        ("records_before_files", "author_next_version", "renameat", "02_train_v002.py"),
+        ("receipt_before_document", "write_analysis", "renameat", "result-analysis.md"),
+        ("no_recovery", "author_next_version", "renameat", "authored"),
+        ("moved_before_the_intent", "final_report", "renameat", "/staging>"),
+        ("staging_is_kept", "accept_rules", "fsync", ".staging-"),
+        ("journal_without_torn_tails", "write_action", "write", "journal.jsonl"),
     ],
 )
 def test_a_protocol_that_is_broken_on_purpose_is_caught(
-    bench: Callable[[Fault], Bench], broken: str, name: str
+    bench: Callable[[Fault], Bench], broken: str, name: str, call: str, where: str
 ) -> None:
-    assert _caught(bench("SIGKILL"), _BY_NAME[name], broken)
+    killing, case = bench("SIGKILL"), _BY_NAME[name]
+    reference = killing.reference(case, broken=broken)
+    points = [point for point in reference.points if point.call == call and where in point.text]
+    assert points, "the broken Step writes there"
+    assert any(killing.trial(case, reference, point, broken=broken).problems for point in reversed(points))
 
 
 def test_a_journal_line_that_a_kill_tears_costs_no_other_line(bench: Callable[[Fault], Bench]) -> None:
@@ -53,9 +58,3 @@ def test_a_journal_line_that_a_kill_tears_costs_no_other_line(bench: Callable[[F
     torn = [point for point in reference.points if point.call == "write" and "journal.jsonl" in point.text]
     assert len(torn) == 2, "the line is written in two pieces"
     assert [killing.trial(case, reference, point, broken="journal_in_two_pieces").problems for point in torn] == [(), ()]
-
-
-def _caught(bench: Bench, case: Case, broken: str) -> bool:
-    """Whether a kill at some write of the broken Step leads to a problem; from the last write on, where most do."""
-    reference = bench.reference(case, broken=broken)
-    return any(bench.trial(case, reference, point, broken=broken).problems for point in reversed(reference.points))

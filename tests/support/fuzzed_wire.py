@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .fuzzing import Call, answer_faults, stage_on_shelf
+from .fuzzing import answer_faults, stage_on_shelf
+from .hostile_calls import Call
 from .projects import FOLDER_NAME, Shelf
 from .traced import changed, strace
 from .wire import Wire, served
@@ -13,9 +14,16 @@ from .wire import Wire, served
 LINES = (
     *(b"", b"{", b"nonsense", b"\xff\xfe\x00", b"[]", b"{}", b"null", b"[" * 100_000, b"x" * 3_000_000),
     b'{"jsonrpc":"2.0","id":"x","method":"tools/call","params":{"name":"write_eval","arguments":{"source":"\\ud800"}}}',
+    b'{"jsonrpc":"2.0","id":"x","method":"tools/call","params":[]}',
     b'{"jsonrpc":"2.0","id":"x","method":"ping","params":' + b'{"a":' * 5_000 + b"1" + b"}" * 5_001,
 )
-BODIES: tuple[Any, ...] = ([], None, 3, "x", {"name": None}, {"name": 1, "arguments": {}}, {"arguments": {}})
+BODIES: tuple[dict[str, Any], ...] = (
+    {},
+    {"name": None},
+    {"name": 1, "arguments": {}},
+    {"name": "run_train", "arguments": []},
+    {"name": "no_such_tool", "arguments": {}},
+)
 
 
 class TracedServer:
@@ -36,8 +44,9 @@ class TracedServer:
                 wire.line(LINES[number % len(LINES)])
                 if number % 10 == 0:
                     body = BODIES[number // 10 % len(BODIES)]
-                    answer = wire.raw(body)
-                    found += [] if "error" in answer or "result" in answer else [f"no answer to {body}"]
+                    answer = wire.request("tools/call", **body)
+                    if "error" not in answer and not answer["result"].get("isError"):
+                        found.append(f"{body} was taken for a call: {answer}")
             if wire.request("ping")["result"] != {}:
                 found.append("the server no longer answers")
         self.folder.end_jobs()

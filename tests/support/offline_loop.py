@@ -11,6 +11,7 @@ from typing import Any
 
 from mcp import MCPError
 from mcp.types import CallToolResult, ReadResourceResult, TextContent, TextResourceContents
+
 from progressive_training.loop.errors import LoopError
 from progressive_training.loop.fixed import Fixed, clashes
 from progressive_training.loop.guard import check_action

@@ -23,8 +23,14 @@ class Wire:
 
     def open(self) -> None:
         """The handshake of the protocol that every client speaks."""
-        self.request("initialize", protocolVersion="2025-06-18", capabilities={}, clientInfo={"name": "w", "version": "1"})
+        self.request(
+            "initialize", protocolVersion="2025-06-18", capabilities={}, clientInfo={"name": "w", "version": "1"}
+        )
         self.send({"jsonrpc": "2.0", "method": "notifications/initialized"})
+
+    def close(self) -> None:
+        """The client goes: the server's stdin ends."""
+        self._sender.close()
 
     def line(self, data: bytes) -> None:
         self._sender.write(data + b"\n")
@@ -35,13 +41,6 @@ class Wire:
 
     def ask(self, method: str, **params: Any) -> int:
         """Sends a request without waiting; its id."""
-        return self._numbered(method, params)
-
-    def raw(self, params: Any) -> dict[str, Any]:
-        """The answer to a tools/call whose parameters may be anything."""
-        return self.answer(self._numbered("tools/call", params))
-
-    def _numbered(self, method: str, params: Any) -> int:
         self._last += 1
         self.send({"jsonrpc": "2.0", "id": self._last, "method": method, "params": params})
         return self._last

@@ -2,7 +2,7 @@
 
     python -m support.faults.driver FD
 
-It reads one JSON order a line from the socket FD and answers with one JSON line. Everything heavy is imported before
+Each line that it reads from the socket FD is a JSON list of orders, which it obeys at once; it answers with a list. Everything heavy is imported before
 the first fork, so that what a fork does is the Step and little else; strace counts system calls per process, so that
 every fork begins at none. A fork answers by a socket: `sendto` is none of the calls that are counted.
 """
@@ -10,14 +10,14 @@ every fork begins at none. A fork answers by a socket: `sendto` is none of the c
 import gc
 import json
 import os
-import re
+import signal
 import socket
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy
 import pandas
@@ -28,10 +28,12 @@ from progressive_training.loop.project import Project
 from progressive_training.loop.running.local import LocalExecutor
 from progressive_training.tools import STEPS
 
-from ..projects import ACTION, ANALYSIS, EVALUATOR, diff, edited
+from ..projects import EVALUATOR
+from .arguments import arguments_for
 from .broken import BROKEN
 from .executor import ForkingExecutor
 
+_PATIENCE_SECONDS = 60  # a call that hangs is ended, and so seen
 PRELOADED = (numpy, pandas, scipy.stats)
 FUNCTIONS: dict[str, Callable[..., Any]] = {step.name: step.function for step in STEPS}
 
@@ -60,21 +62,45 @@ _NOTHING: dict[str, Callable[[], object]] = {
 def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     gc.freeze()
-    with channel, channel.makefile("r", encoding="utf-8") as orders:
-        for line in orders:
-            channel.sendall(json.dumps(_forked(json.loads(line))).encode() + b"\n")
+    with channel, channel.makefile("r", encoding="utf-8") as lines:
+        for line in lines:
+            orders = json.loads(line)
+            replies = [_forked(orders[0])] if len(orders) == 1 else _at_once(orders)
+            channel.sendall(json.dumps(replies).encode() + b"\n")
 
 
 def _forked(order: dict[str, Any]) -> dict[str, Any]:
+    child, ours = _fork(order, None)
+    return _reply(child, ours)
+
+
+def _at_once(orders: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every order in a fork of its own, all let go in one moment."""
+    gate, opener = os.pipe()
+    children = [_fork(order, (gate, opener)) for order in orders]
+    os.close(gate)
+    os.close(opener)
+    return [_reply(child, ours) for child, ours in children]
+
+
+def _fork(order: dict[str, Any], start: tuple[int, int] | None) -> tuple[int, socket.socket]:
     ours, theirs = socket.socketpair()
     child = os.fork()
     if child == 0:
+        signal.alarm(_PATIENCE_SECONDS)
         try:
             ours.close()
+            if start is not None:
+                os.close(start[1])
+                os.read(start[0], 1)
             theirs.sendall(json.dumps(_obey(order)).encode())
         finally:
             os._exit(0)
     theirs.close()
+    return child, ours
+
+
+def _reply(child: int, ours: socket.socket) -> dict[str, Any]:
     with ours, ours.makefile("rb") as reader:
         said = reader.read()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -117,6 +143,10 @@ def _done(project: Project, call: dict[str, Any]) -> dict[str, Any]:
             return {}
         case "finish":
             return {"made": finish(project, arguments.get("most", 40))}
+        case "next_phase":
+            following = FUNCTIONS["next_step"](project, brief=False).next
+            version = following.arguments.get("version") if following else None
+            return {"tool": following.tool if following else None, "version": version}
         case "until":
             return {"made": until(project, arguments["phase"])}
         case "accept_rules":
@@ -125,7 +155,8 @@ def _done(project: Project, call: dict[str, Any]) -> dict[str, Any]:
             return {"changed": starting.accept_protocol(project)}
         case tool:
             result = FUNCTIONS[tool](project, **arguments)
-            return {"state": result.state, "phase": result.phase, "version": result.version, "message": result.message}
+            said = result.model_dump(mode="json", include={"state", "phase", "version", "message", "already_done"})
+            return dict(said)
 
 
 def _wait(project: Project) -> None:
@@ -171,36 +202,7 @@ def advance(project: Project, tool: str, version: int | None) -> Any:
     """Makes the one legal call, with arguments that fit the stub scripts."""
     if tool == "run_eval" and not (project.root / "03_eval.py").exists():
         FUNCTIONS["write_eval"](project, source=EVALUATOR)
-    arguments: dict[str, Any] = {} if version is None else {"version": version}
-    if tool == "write_analysis":
-        arguments |= ANALYSIS
-    elif tool == "write_action":
-        arguments |= ACTION
-    elif tool == "author_next_version":
-        arguments["diff"] = next_diff(project.root, cast("int", version))
-    elif tool == "repair_version":
-        arguments |= repair(project.root, cast("int", version))
-    return FUNCTIONS[tool](project, **arguments)
-
-
-def next_diff(root: Path, version: int) -> str:
-    """Another learning rate than the version's."""
-    name = f"02_train_v{version:03d}.py"
-    text = (root / name).read_text(encoding="utf-8")
-    line = re.search(r"^LEARNING_RATE = .*$", text, re.MULTILINE)
-    assert line is not None
-    rate = "0.5" if version == 1 else f"0.{500 + version}"
-    return diff(text, edited(text, (line[0], f"LEARNING_RATE = {rate}")), name)
-
-
-def repair(root: Path, version: int) -> dict[str, str]:
-    name = f"02_train_v{version:03d}.py"
-    text = (root / name).read_text(encoding="utf-8")
-    return {
-        "diff": diff(text, edited(text, ("rows = fitt()", "rows = fit()")), name),
-        "root_cause": "a typing error",
-        "change_summary": "typed again",
-    }
+    return FUNCTIONS[tool](project, **arguments_for(project.root, tool, version))
 
 
 if __name__ == "__main__":

@@ -78,9 +78,16 @@ class Driver:
         order: dict[str, Any] = {"root": str(root), "executor": executor, "calls": list(calls), "broken": broken}
         if point is not None:
             order["pads"] = {point.call: _when(point.call) - point.number}
-        self._channel.sendall(json.dumps(order).encode() + b"\n")
-        reply = json.loads(self._replies.readline())
-        return Reply(reply["pid"], reply["status"], tuple(reply["answers"]))
+        return self._sent([order])[0]
+
+    def at_once(self, root: Path, calls: Calls, *, executor: str = "deferred") -> list[Reply]:
+        """Each call in a process of its own, all in one moment."""
+        return self._sent([{"root": str(root), "executor": executor, "calls": [call]} for call in calls])
+
+    def _sent(self, orders: list[dict[str, Any]]) -> list[Reply]:
+        self._channel.sendall(json.dumps(orders).encode() + b"\n")
+        replies = json.loads(self._replies.readline())
+        return [Reply(reply["pid"], reply["status"], tuple(reply["answers"])) for reply in replies]
 
     def points(self, reply: Reply, folder: str) -> list[Point]:
         """Every change that the reply's fork made below `folder` (plain ASCII), in order, as strace saw it."""
