@@ -101,7 +101,7 @@ def told_storms(storms: Iterable[Storm]) -> list[str]:
     kills: Counter[str] = Counter()
     trials = lost = orphans = doubled = other = 0
     problems: list[str] = []
-    for trials, one in enumerate(storms, 1):  # noqa: B007 - the last number is the count
+    for trials, one in enumerate(storms, 1):
         kills.update(one.kills)
         lost += not one.finished
         orphans += len(one.orphans)
@@ -109,7 +109,9 @@ def told_storms(storms: Iterable[Storm]) -> list[str]:
         other += bool(one.problems)
         problems += one.problems + [f"process {pid} was left" for pid in one.orphans]
         if trials % 20 == 0:
-            print(f"  {trials} loops, {sum(kills.values())} kills, {len(problems)} problems", file=sys.stderr, flush=True)
+            print(
+                f"  {trials} loops, {sum(kills.values())} kills, {len(problems)} problems", file=sys.stderr, flush=True
+            )
     print(f"\n{'loops over stdio':38}{trials:>8}")
     for victim in VICTIMS:
         print(f"{'  gone: ' + victim:38}{kills[victim]:>8}")
@@ -136,7 +138,7 @@ def collided(room: Path, clients: int, number: int) -> list[str]:
 def told_clients(found: Iterable[list[str]]) -> list[str]:
     rounds = bad = 0
     problems: list[str] = []
-    for rounds, one in enumerate(found, 1):  # noqa: B007
+    for rounds, one in enumerate(found, 1):
         bad += bool(one)
         problems += one
         if rounds % 20 == 0:

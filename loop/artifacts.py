@@ -10,7 +10,7 @@ from typing import cast
 from .curves import log_folder
 from .errors import UnsafePath
 from .files import Tree
-from .fixed import Clash, Fixed, recorded_clashes
+from .scripts.fixed import Clash, Fixed, recorded_clashes
 from .workspace import ARTIFACTS, PREPDATA, Workspace
 
 CHECKPOINTS = ("best.ckpt", "last.ckpt")

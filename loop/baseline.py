@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .errors import GuardError, ProjectError, ScriptError
-from .fixed import Fixed, materialise, synonyms
 from .header import with_header
 from .patches import apply_patch, unified_diff
 from .project import Project
 from .rules import Rules
 from .scripts import Script, changed_symbols, decode_script, local_imports, with_version
-from .settings import replace_setting, settings
+from .scripts.fixed import Fixed, materialise, synonyms
+from .scripts.settings import replace_setting, settings
 from .workspace import ARTIFACTS, BASELINE, BASELINE_SCRIPT, PREPDATA, version_id
 
 BASELINE_FOLDER = f"{ARTIFACTS}/{BASELINE}"

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from . import journal
 from .deltas import Comparison, best_table, compare, previous_table
 from .errors import DocumentError, RuleViolation
-from .fixed import synonyms
 from .intact import require_intact
 from .one_action import require_one_action
 from .project import Project
 from .receipts import ActionReceipt, AnalysisReceipt, save
 from .rules import Rules
 from .scripts import Script
-from .settings import settings
+from .scripts.fixed import synonyms
+from .scripts.settings import settings
 from .state import action_receipt, analysis_receipt, derive, require
 from .workspace import version_id
 

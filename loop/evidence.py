@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from .curves import Curves, read_curves
 from .project import Project
-from .settings import settings
-from .source import Script, decode_script
+from .scripts.settings import settings
+from .scripts.source import Script, decode_script
 from .state import action_receipt, eval_receipt, next_receipt
 from .workspace import version_id
 
@@ -101,7 +103,7 @@ def curves_of(project: Project, cur: int) -> Curves | None:
 def worst_samples(project: Project, cur: int, most: int = 8) -> tuple[Mapping[str, object], ...]:
     """The samples with the highest loss, each as its line of samples.jsonl says; none where no loss is given."""
     try:
-        text = project.workspace.tree.read(project.workspace.sample_scores(cur), limit=1 << 28).decode()
+        text = project.workspace.tree.read(project.workspace.sample_scores(cur), limit=1 << 28).decode(errors="replace")
     except FileNotFoundError:
         return ()
     rows: list[tuple[float, Mapping[str, object]]] = []
@@ -112,14 +114,19 @@ def worst_samples(project: Project, cur: int, most: int = 8) -> tuple[Mapping[st
     return tuple(row for _, row in sorted(rows, key=lambda pair: pair[0], reverse=True)[:most])
 
 
+class _Sample(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+    scores: dict[str, object]
+
+
 def _loss_of(line: str) -> tuple[float | None, Mapping[str, object]]:
     """The loss that a line of samples.jsonl states, and the line; None for a line that is damaged."""
     try:
-        row = _ROW.validate_json(line)
+        sample = _Sample.model_validate_json(line)
     except ValidationError:
         return None, {}
-    loss = row["scores"].get("loss")
-    return (float(loss) if isinstance(loss, int | float) else None), cast("Mapping[str, object]", row)
+    loss = sample.scores.get("loss")
+    return (float(loss) if isinstance(loss, int | float) else None), sample.model_dump()
 
 
 def worst_table(rows: Sequence[Mapping[str, object]]) -> str:

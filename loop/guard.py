@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from .errors import GuardError, RuleViolation
-from .evasions import evasions
-from .fixed import Clash, Fixed, clashes, dynamic_overrides, removed
-from .hidden import hidden, swapped
 from .rules import Rules
 from .scripts import Changes, Script, changed_statements, changed_symbols
+from .scripts.evasions import evasions
+from .scripts.fixed import Clash, Fixed, clashes, dynamic_overrides, removed
+from .scripts.hidden import hidden, swapped
 
 _DATASET_PATH = re.compile(r"prepdata[/\\]+([^/\\]+)")
 _EVALUATION = re.compile(r"eval_score|infer_samples|03_eval|result-analysis|action-extract|\.progressive-training")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from .errors import DocumentError
 from .scripts import Changes, Script
-from .settings import settings
+from .scripts.settings import settings
 
 MOST_SYMBOLS = 8
 _ITEM = re.compile(r"^\s*(?:[-*•]|\(?\d+[.)]|\(?[a-z][.)])\s+\S", re.M)

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from .errors import RulesError
 from .files import Tree
-from .fixed import Fixed
 from .json_places import place_of_constant, place_of_repeated_key, place_of_value
+from .scripts.fixed import Fixed
 from .workspace import INSTRUCTION_FILE, RULES_FILE
 
 _FORMAT_HINT = f"correct {RULES_FILE} (the README shows an example); the loop never writes this file"

@@ -11,7 +11,6 @@ from .curves import epochs_trained, read_curves
 from .errors import RuleViolation
 from .failures import Failure, process_failure
 from .filesystems import keep_reserve, prune_trash, require_room
-from .fixed import clashes, dynamic_overrides, synonyms
 from .intact import require_intact
 from .integrity import require_authored, require_modules
 from .project import Project
@@ -21,7 +20,8 @@ from .rules import Rules
 from .running.job import Job, JobStatus
 from .running.logs import tail
 from .scripts import Script
-from .settings import settings
+from .scripts.fixed import clashes, dynamic_overrides, synonyms
+from .scripts.settings import settings
 from .snapshots import take_snapshot
 from .state import LoopState, derive, next_call, require, train_receipt
 from .workspace import version_id

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from ...loop.fixed import Fixed
 from ...loop.patches import unified_diff
 from ...loop.scripts import Script
+from ...loop.scripts.fixed import Fixed
 from . import optimisation, wording
 from .client import AgentStopped, Loop, LossCurves, NextCall, Status, ToolClient, ToolRefused
 from .diagnosis import Curves, Diagnosis, Scores, diagnose

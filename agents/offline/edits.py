@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...loop.scripts import Script
-from ...loop.source import FunctionNode, units
+from ...loop.scripts.source import FunctionNode, units
 
 Edit = tuple[int, int, str]
 """Start and end byte offset, and what to put there."""

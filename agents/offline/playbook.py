@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ...loop.errors import ScriptError
-from ...loop.fixed import Fixed, clashes, removed
-from ...loop.places import Setting
 from ...loop.scripts import Script, changed_symbols
-from ...loop.settings import settings
-from ...loop.source import units
+from ...loop.scripts.fixed import Fixed, clashes, removed
+from ...loop.scripts.places import Setting
+from ...loop.scripts.settings import settings
+from ...loop.scripts.source import units
 from . import network, optimisation
 from .diagnosis import Verdict
 from .edits import Draft, reverted

@@ -17,7 +17,7 @@ from ..errors import EvaluationError, UserDecision
 from ..files import Tree
 from ..project import Project
 from ..receipts import Acceptance, LoopFile, load
-from ..source import read_script
+from ..scripts.source import read_script
 from ..workspace import EVAL_SCRIPT, STATE
 from .protocol import dataset_manifest, evaluator_hashes
 from .scores import read_metrics

@@ -7,8 +7,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..attempts import Attempt
 from ..errors import EvaluationError
-from ..fixed import Clash, recorded_clashes, synonyms
 from ..rules import Rules
+from ..scripts.fixed import Clash, recorded_clashes, synonyms
 from .jobs import CHECKPOINTS
 
 

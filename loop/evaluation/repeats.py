@@ -10,11 +10,11 @@ from statistics import stdev
 from ..attempts import Attempt
 from ..errors import EvaluationError
 from ..files import Tree
-from ..fixed import Fixed, materialise
 from ..project import Project
 from ..receipts import SeedNoise, load, save
 from ..rules import Rules
 from ..scripts import Script, decode_script
+from ..scripts.fixed import Fixed, materialise
 from ..workspace import STATE, version_id
 from .scores import read_metrics
 from .stage import make_stage

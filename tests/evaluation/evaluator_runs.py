@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 import numpy as np
+
 from progressive_training.loop.evaluation.stage import make_stage
 
 HERE = Path(__file__).parent

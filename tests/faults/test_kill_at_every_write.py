@@ -57,4 +57,7 @@ def test_a_journal_line_that_a_kill_tears_costs_no_other_line(bench: Callable[[F
     reference = killing.reference(case, broken="journal_in_two_pieces")
     torn = [point for point in reference.points if point.call == "write" and "journal.jsonl" in point.text]
     assert len(torn) == 2, "the line is written in two pieces"
-    assert [killing.trial(case, reference, point, broken="journal_in_two_pieces").problems for point in torn] == [(), ()]
+    assert [killing.trial(case, reference, point, broken="journal_in_two_pieces").problems for point in torn] == [
+        (),
+        (),
+    ]

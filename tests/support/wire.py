@@ -45,12 +45,12 @@ class Wire:
         self.send({"jsonrpc": "2.0", "id": self._last, "method": method, "params": params})
         return self._last
 
-    def answer(self, number: int) -> dict[str, Any]:
-        """Raises `EOFError` if the server ended without it."""
+    def answer(self, number: int | None) -> dict[str, Any]:
+        """The answer to that request; None: the latest notification. Raises `EOFError` if the server ended before."""
         while number not in self._answers:
             line = self._receiver.readline()
             if not line:
-                raise EOFError(f"the server ended before it answered request {number}")
+                raise EOFError(f"the server ended before it answered {number}")
             message = json.loads(line)
             self._answers[message.get("id")] = message
         return self._answers.pop(number)

@@ -1,7 +1,9 @@
 """Varied training scripts, as people write them, and what the rules' values do in each."""
 
 import pytest
-from progressive_training.loop.fixed import (
+
+from progressive_training.loop.scripts import Script
+from progressive_training.loop.scripts.fixed import (
     SYNONYMS,
     Clash,
     Fixed,
@@ -13,7 +15,6 @@ from progressive_training.loop.fixed import (
     synonyms,
     undecidable,
 )
-from progressive_training.loop.scripts import Script
 
 CONSTANTS = '''"""숫자 분류 기준 모델."""\r
 import lightning as L\r

@@ -1,6 +1,7 @@
 import math
 
 import pytest
+
 from progressive_training.agents.offline.diagnosis import Curves, Scores, Verdict, diagnose
 
 NONE_YET = Scores("accuracy", (0.8,), higher_is_better=True)

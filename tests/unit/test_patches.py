@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from progressive_training.loop.errors import DiffError
 from progressive_training.loop.patches import Applied, apply_patch, parse_diff, unified_diff
 

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from progressive_training.loop.errors import ProjectError, ScriptError
 from progressive_training.loop.scripts import (
     Script,

@@ -4,6 +4,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
+
 from progressive_training.loop.evaluation.stage import make_stage
 
 

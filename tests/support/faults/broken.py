@@ -12,6 +12,7 @@ from progressive_training.loop import documents, intents, journal
 from progressive_training.loop.files import Tree, split
 from progressive_training.loop.receipts import Record, dump
 from progressive_training.loop.workspace import Workspace
+
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -137,7 +138,7 @@ def staging_is_kept() -> None:
 
 def journal_without_torn_tails() -> None:
     """A line is written in two pieces, and what a crash left of the last one is not looked at."""
-    last = journal._last  # noqa: SLF001
+    last = journal._last
 
     def append(self: Tree, relative: str, data: bytes) -> None:
         with self.path(relative).open("ab", buffering=0) as file:

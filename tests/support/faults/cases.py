@@ -14,14 +14,19 @@ _UNLESS = f'not __import__("pathlib").Path("{_SECOND}").exists()'
 FAILING = edited(TRAINER, ("rows = fit()\n", "rows = fitt()\n"))
 KILLED = edited(
     TRAINER,
-    ("    save(threshold)\n", f"    save(threshold)\n    if {_UNLESS}:\n        __import__('os').kill(__import__('os').getpid(), 9)\n"),
+    (
+        "    save(threshold)\n",
+        f"    save(threshold)\n    if {_UNLESS}:\n        __import__('os').kill(__import__('os').getpid(), 9)\n",
+    ),
 )
 GATED = edited(
     TRAINER,
     ("rows = fit()\n", f"rows = fit()\n    while {_UNLESS}:\n        __import__('time').sleep(0.01)\n"),
 )
 _ROOTED = f'not (Path(arguments.project) / "{_SECOND}").exists()'
-FAILING_EVALUATOR = edited(EVALUATOR, ("def main():\n", f"def main():\n    if {_ROOTED}:\n        raise SystemExit(3)\n"))
+FAILING_EVALUATOR = edited(
+    EVALUATOR, ("def main():\n", f"def main():\n    if {_ROOTED}:\n        raise SystemExit(3)\n")
+)
 
 
 def do(what: str, **arguments: Any) -> Call:

@@ -36,9 +36,9 @@ def staging_files(root: Path) -> Iterator[str]:
     """What a write leaves beside its target when it is cut off, once nobody writes any more."""
     for path in sorted(root.rglob("*")):
         name, relative = path.name, path.relative_to(root).as_posix()
-        if name.startswith(".staging-"):
-            yield f"left behind: {relative}"
-        elif path.is_file() and relative.startswith((f"{STATE}/staging/", f"{STATE}/report/")):
+        if name.startswith(".staging-") or (
+            path.is_file() and relative.startswith((f"{STATE}/staging/", f"{STATE}/report/"))
+        ):
             yield f"left behind: {relative}"
 
 

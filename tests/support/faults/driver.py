@@ -22,6 +22,7 @@ from typing import Any
 import numpy
 import pandas
 import scipy.stats
+
 from progressive_training.loop import starting
 from progressive_training.loop.errors import LoopError
 from progressive_training.loop.project import Project
@@ -33,7 +34,7 @@ from .arguments import arguments_for
 from .broken import BROKEN
 from .executor import ForkingExecutor
 
-_PATIENCE_SECONDS = 60  # a call that hangs is ended, and so seen
+_PATIENCE_SECONDS = 30  # a call that hangs is ended, and so seen
 PRELOADED = (numpy, pandas, scipy.stats)
 FUNCTIONS: dict[str, Callable[..., Any]] = {step.name: step.function for step in STEPS}
 

@@ -300,4 +300,3 @@ def _variant(root: Path, tool: str, version: int | None, number: int) -> Call:
             return do(tool, version=version, diff=next_diff(root, version, f"0.6{number:02d}"))
         case _:
             return do(tool, **arguments_for(root, tool, version))
-

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
-from .errors import DiffError
-from .patch_format import FilePatch, Hunk, HunkLine, Kind, parse_diff
-from .patch_locator import TOO_MANY, FileLines, Place, nearest, places
+from ..errors import DiffError
+from .format import FilePatch, Hunk, HunkLine, Kind, parse_diff
+from .locator import TOO_MANY, FileLines, Place, nearest, places
 
 __all__ = ["Applied", "FilePatch", "Hunk", "HunkLine", "apply_patch", "parse_diff", "unified_diff"]
 

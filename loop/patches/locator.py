@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from .patch_format import Hunk, HunkLine
-from .patch_indent import in_unit, indent_unit, reindented, with_added
+from .format import Hunk, HunkLine
+from .indent import in_unit, indent_unit, reindented, with_added
 
 TOO_MANY = 40
 _DISPLACED = 4

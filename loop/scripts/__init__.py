@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ..errors import ScriptError
 from .changes import Changes, changed_statements, changed_symbols, symbol_shapes
-from .errors import ScriptError
 from .local_imports import local_imports
 from .source import MAIN, MODULE, Constant, Script, Symbol, SymbolKind, bindings, decode_script, read_script
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from .patch_format import Hunk, HunkLine
+from .format import Hunk, HunkLine
 
 _INDENT = re.compile(r"[ \t]*")
 

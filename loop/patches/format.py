@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .errors import DiffError
+from ..errors import DiffError
 
 Kind = Literal["context", "remove", "add"]
 MAX_DIFF_BYTES = 1_000_000

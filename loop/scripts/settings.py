@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import cast
 
-from .errors import ScriptError
+from ..errors import ScriptError
 from .folding import UNRESOLVED, Unresolved, Value
 from .places import Call, Setting, SettingKind, collect
 from .source import Script

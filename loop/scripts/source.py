@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, cast
 
-from .errors import ProjectError, ScriptError
+from ..errors import ProjectError, ScriptError
 
 Constant = bool | int | float | str | None
 SymbolKind = Literal["constant", "function", "class", "method", "field", "statement"]
