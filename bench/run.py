@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROGRAMS = ("tokens.py", "startup.py", "diffs.py", "null_loops.py", "locked_eval.py")
+PROGRAMS = ("tokens.py", "startup.py", "diffs.py", "null_loops.py", "locked_eval.py", "sandbox.py")
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import csv
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from .files import Tree
@@ -79,7 +80,11 @@ def epochs_trained(tree: Tree, artifacts: str) -> int | None:
 def _read(tree: Tree, source: str) -> Curves | None:
     by_epoch: dict[int, dict[str, float]] = {}
     try:
-        with tree.opened(source) as handle, open(handle, encoding="utf-8", newline="", closefd=False) as file:
+        with (
+            tree.opened(source) as handle,
+            open(handle, encoding="utf-8", errors="replace", newline="", closefd=False) as file,
+            suppress(csv.Error),  # the rest is no table
+        ):
             for row in csv.DictReader(file):
                 _add_row(by_epoch, row)
     except FileNotFoundError:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from .errors import ProjectError
 from .receipts import Record, dump
@@ -16,10 +16,10 @@ from .workspace import Workspace
 
 
 class Intent(Record):
-    """`moved` goes first: what was built aside, to its place. `new` files are created and must not exist with other text;
-    `changed` ones are replaced; `records` come last."""
+    """`moved` goes first: what was built aside, to its place. `new` files must not exist with other text; `changed` ones
+    are replaced; `records` come last."""
 
-    moved: dict[str, str] = {}
+    moved: dict[str, str] = Field(default_factory=dict)
     new: dict[str, str]
     changed: dict[str, str]
     records: dict[str, str]

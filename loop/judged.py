@@ -2,6 +2,7 @@
 
 import hashlib
 
+from .artifacts import sha256
 from .errors import LoopError
 from .evaluation.repeats import seed_noise
 from .noise.samples import SampleScores, load_samples
@@ -108,7 +109,11 @@ def _verdict(
 def _samples(project: Project, cur: int) -> SampleScores | str:
     """The version's per-sample scores, or why there are none."""
     try:
-        return load_samples(project.workspace.tree, project.workspace.sample_scores(cur))
+        tree, where = project.workspace.tree, project.workspace.sample_scores(cur)
+        receipt = eval_receipt(project, cur)
+        if receipt is None or sha256(tree, where) != receipt.samples_sha256:
+            return f"{version_id(cur)}'s per-sample scores were edited since it was scored"
+        return load_samples(tree, where)
     except FileNotFoundError:
         return f"{version_id(cur)} has no per-sample scores"
     except LoopError as error:

@@ -159,6 +159,7 @@ class EvalReceipt(Record):
     attempt: int
     fingerprint: str
     checkpoint_sha256: str
+    samples_sha256: str = Field(description="of the per-sample scores that the noise labels are computed from")
     num_samples: int
     metrics: tuple[Metric, ...]
     latency_ms: float

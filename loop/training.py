@@ -8,7 +8,7 @@ from .artifacts import CHECKPOINTS, missing, sha256, touched, untouchable, used_
 from .attempts import Attempt, attempts, failure_of, new_attempt
 from .confinement import confined, level
 from .curves import epochs_trained, read_curves
-from .errors import RuleViolation
+from .errors import RuleViolation, UnsafePath
 from .failures import Failure, process_failure
 from .filesystems import keep_reserve, prune_trash, require_room
 from .intact import require_intact
@@ -180,7 +180,10 @@ def discard_artifacts(project: Project, attempt: Attempt) -> None:
 
 
 def _settle(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, status: JobStatus) -> TrainStatus:
-    failure = _failure(project, rules, loop, attempt, status)
+    try:
+        failure = _failure(project, rules, loop, attempt, status)
+    except UnsafePath as error:
+        failure = Failure("missing artifacts", f"{error.where}: {error.what}", "")
     wall = status.outcome.wall_seconds if status.outcome else None
     if failure is not None:
         if status.state == "lost" and attempt.submitted:

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ..loop import documents
+from ..loop.evidence import clean
 from ..loop.project import Project
 from ..loop.workspace import version_id
 from .results import StepResult, where_now
@@ -26,7 +27,7 @@ def write_action(
     receipt, already_done = documents.write_action(project, version, action)
     state, following = where_now(project)
     return StepResult(
-        message=f"{version_id(version)}'s one action is selected: {receipt.goal[:300]}",
+        message=f"{version_id(version)}'s one action is selected: {clean(receipt.goal, 300)}",
         phase=state.phase,
         version=version,
         already_done=already_done,

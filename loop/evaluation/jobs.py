@@ -18,9 +18,10 @@ from .acceptance import Trial
 from .repeats import lay_out, repeats
 from .stage import make_stage
 
-OUT, AGAIN, DISORDERED = "out", "out-again", "out-disordered"
+# Names that tell an evaluator nothing about which of its runs is the trial with disordered weights.
+OUT, AGAIN, DISORDERED = "out-1", "out-2", "out-3"
 STAGE, SAID = "stage", "said"
-CHECKPOINTS, RUNS, SPOILT = f"{SAID}/checkpoints.json", f"{SAID}/runs.json", f"{SAID}/disordered.ckpt"
+CHECKPOINTS, RUNS, SPOILT = f"{SAID}/checkpoints.json", f"{SAID}/runs.json", f"{SAID}/best.ckpt"
 SCRATCH = (STAGE, OUT, AGAIN, DISORDERED, SPOILT)
 _CODES = TypeAdapter(tuple[int | None, ...])
 _HERE = Path(__file__).resolve().parent

@@ -1,5 +1,6 @@
 """An evaluation: run apart from the project, checked, then published whole (E1-E4, R2)."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -196,6 +197,7 @@ def _publish(project: Project, attempt: Attempt, plan: EvalPlan, evaluated: Eval
         attempt=attempt.number,
         fingerprint=plan.fingerprint,
         checkpoint_sha256=plan.checkpoint_sha256,
+        samples_sha256=hashlib.sha256(samples).hexdigest(),
         num_samples=score.num_samples,
         metrics=tuple(score.metrics),
         latency_ms=score.latency_ms,

@@ -95,11 +95,10 @@ def made(room: Path, plain: Driver) -> Callable[[str], Folder]:
             folder = make_project(room / f"sound {phase}" / FOLDER_NAME)
             folder.set_rules(execution_config={"sandbox": "off"})
             first = "evaluate" if phase == "evaluating" else phase
-            calls = [do("until", phase=first)]
+            _made(plain, folder, "forking", do("until", phase=first))
             if phase == "evaluating":
-                calls += [do("write_eval", source=EVALUATOR), do("run_eval", version=1), do("wait")]
-            reply = plain.call(folder.root, calls, executor="deferred" if phase == "evaluating" else "forking")
-            assert all(answer["ok"] for answer in reply.answers), reply
+                calls = (do("write_eval", source=EVALUATOR), do("run_eval", version=1), do("wait"))
+                _made(plain, folder, "deferred", *calls)
             found[phase] = folder
         return found[phase]
 
@@ -135,6 +134,11 @@ def test_a_folder_that_became_a_link_out_of_the_project_is_refused(
         for problem in _wrong(sound, room, plain, phase, relative, _folder_link)
     ]
     assert wrong == []
+
+
+def _made(plain: Driver, folder: Folder, executor: str, *calls: Call) -> None:
+    reply = plain.call(folder.root, calls, executor=executor)
+    assert len(reply.answers) == len(calls) and all(answer["ok"] for answer in reply.answers), reply
 
 
 def _wrong(

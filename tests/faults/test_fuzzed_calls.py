@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from support.fuzzed_wire import TracedServer
 from support.fuzzing import Sessions
 from support.hostile_calls import SLOW, TOOLS, Call, calls, drawn
-from support.projects import Shelf
+from support.projects import ACTION, Shelf
 
 SETTINGS = settings(max_examples=400, derandomize=True, database=None, deadline=None, suppress_health_check=SLOW)
 
@@ -25,6 +25,7 @@ def sessions(tmp_path_factory: pytest.TempPathFactory, shelf: Shelf) -> Iterator
 @example(call=Call("started", "write_eval", {"source": "\ud800"}))
 @example(call=Call("started", "run_train", {"version": 1, "x" * 2_000_000: "\u202e\x1b[31m"}))
 @example(call=Call("started", "start_loop", {"dataset_id": "x" * 2_000_000}))
+@example(call=Call("analysed", "write_action", {"version": 1, **ACTION, "goal": "closer\u202e \x98to 0.5"}))
 def test_every_call_at_every_phase_gets_an_answer_that_helps_and_none_harms(sessions: Sessions, call: Call) -> None:
     assert sessions.faults(call) == []
 
