@@ -1,9 +1,8 @@
 """Is anything ever lost? Every write of every Step stopped, servers and runners killed at random, clients that collide.
 
-    python bench/soak.py [--sweep K] [--trials N] [--rounds N] [--clients N] [--jobs N] [--first SEED]
+    python bench/soak.py [--sweep K] [--faults F …] [--trials N] [--rounds N] [--clients N] [--jobs N] [--first SEED]
 
-`--sweep K` stops each mutating Step at every K-th of its writes, by SIGKILL, ENOSPC, EIO and EROFS (1 = every one; 0 =
-leave out). `--trials` are loops over stdio in which a server, a runner, both or the client goes at random moments.
+`--sweep K` stops each mutating Step at every K-th of its writes by each of `--faults` (1 = every one; 0 = leave out). `--trials` are loops over stdio in which a server, a runner, both or the client goes at random moments.
 `--rounds` are loops of which `--clients` processes make every call at once. The exit code is 1 if anything was lost.
 Needs strace. Works in /dev/shm where there is one.
 """
@@ -14,8 +13,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -33,15 +33,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("sweep", 1), ("trials", 1000), ("rounds", 200), ("clients", 16), ("jobs", 2), ("first", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--faults", nargs="+", choices=FAULTS, default=FAULTS)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
         room = Path(folder)
         problems: list[str] = []
         with ProcessPoolExecutor(asked.jobs) as pool:
             if asked.sweep:
-                every = asked.sweep
-                rows = pool.map(partial(swept, room, every), FAULTS, timeout=None)
-                problems += told_sweep(rows)
+                pairs = [(fault, number) for number in range(len(CASES)) for fault in asked.faults]
+                problems += told_sweep(asked.faults, pool.map(partial(swept, room, asked.sweep), pairs))
             if asked.trials:
                 seeds = range(asked.first, asked.first + asked.trials)
                 problems += told_storms(pool.map(partial(stormed, room), seeds))
@@ -52,37 +52,48 @@ def main() -> None:
     sys.exit(1 if problems else 0)
 
 
-def swept(room: Path, every: int, fault: Fault) -> list[tuple[str, int, list[Trial]]]:
-    """Each case: its name, how many writes it has, and what came of stopping it at every `every`-th."""
-    folder = room / fault
+@dataclass(frozen=True)
+class Swept:
+    """One case under one fault: how many writes it has, and what came of stopping it at some of them."""
+
+    writes: int
+    trials: list[Trial]
+
+
+def swept(room: Path, every: int, pair: tuple[Fault, int]) -> Swept:
+    fault, case = pair[0], CASES[pair[1]]
+    folder = room / f"{fault}-{pair[1]}"
     folder.mkdir()
-    rows: list[tuple[str, int, list[Trial]]] = []
     with driver() as plain, driver(fault, folder / "log") as traced:
         bench = Bench(folder, plain, traced, fault)
-        for case in CASES:
-            reference = bench.reference(case)
-            points = reference.points[(every - 1) // 2 :: every]
-            rows.append((case.name, len(reference.points), [bench.trial(case, reference, point) for point in points]))
-            print(f"  {fault}: {case.name}, {len(points)} trials", file=sys.stderr, flush=True)
-    return rows
+        reference = bench.reference(case)
+        points = reference.points[(every - 1) // 2 :: every]
+        trials = [bench.trial(case, reference, point) for point in points]
+    shutil.rmtree(folder)
+    return Swept(len(reference.points), trials)
 
 
-def told_sweep(found: Iterable[list[tuple[str, int, list[Trial]]]]) -> list[str]:
-    print(f"\n{'Step, stopped at its writes':38}{'writes':>8}" + "".join(f"{fault:>16}" for fault in FAULTS))
-    by_fault = list(found)
+def told_sweep(faults: Sequence[Fault], found: Iterable[Swept]) -> list[str]:
+    print(
+        f"\n{'Step, stopped at its writes':38}{'writes':>8}" + "".join(f"{fault:>14}" for fault in faults), flush=True
+    )
     problems: list[str] = []
-    totals = [[0, 0] for _ in FAULTS]
-    for number, case in enumerate(CASES):
+    totals, all_writes = [[0, 0] for _ in faults], 0
+    results = iter(found)
+    for case in CASES:
+        row = [next(results) for _ in faults]
         cells = ""
-        for fault, rows, total in zip(FAULTS, by_fault, totals, strict=True):
-            trials = rows[number][2]
-            bad = [trial for trial in trials if trial.problems or not trial.hit]
+        for fault, one, total in zip(faults, row, totals, strict=True):
+            bad = [trial for trial in one.trials if trial.problems or not trial.hit]
             total[0] += len(bad)
-            total[1] += len(trials)
-            cells += f"{f'{len(bad)} of {len(trials)}':>16}"
+            total[1] += len(one.trials)
+            cells += f"{f'{len(bad)} of {len(one.trials)}':>14}"
             problems += [f"{case.name}, {fault} at {trial.point}: {trial.problems or 'was not hit'}" for trial in bad]
-        print(f"{case.name:38}{by_fault[0][number][1]:>8}{cells}", flush=True)
-    print(f"{'between before and after':46}" + "".join(f"{f'{bad} of {all_}':>16}" for bad, all_ in totals))
+        all_writes += row[0].writes
+        print(f"{case.name:38}{row[0].writes:>8}{cells}", flush=True)
+    print(
+        f"{'neither before nor after':38}{all_writes:>8}" + "".join(f"{f'{bad} of {all_}':>14}" for bad, all_ in totals)
+    )
     return problems
 
 

@@ -9,7 +9,7 @@ from typing import cast
 
 from .curves import log_folder
 from .errors import UnsafePath
-from .files import Tree
+from .files import Tree, kind_of
 from .scripts.fixed import Clash, Fixed, recorded_clashes
 from .workspace import ARTIFACTS, PREPDATA, Workspace
 
@@ -101,16 +101,9 @@ def _stamp(status: os.stat_result) -> str:
 
 
 def _stamps(tree: Tree, relative: str) -> Iterator[tuple[str, str]]:
-    kind = tree.kind(relative)
-    if kind == "folder":
-        yield relative, "folder"
-        for name in tree.names(relative):
-            yield from _stamps(tree, f"{relative}/{name}")
-    elif kind == "file":
-        with tree.opened(relative) as handle:
-            yield relative, _stamp(os.fstat(handle))
-    elif kind is not None:
-        yield relative, kind
+    for name, status in tree.walk(relative):
+        kind = kind_of(status)
+        yield name, _stamp(status) if kind == "file" else kind
 
 
 def touched(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from .errors import ProjectError, UnsafePath
 
@@ -72,14 +73,27 @@ class Tree:
         *folder, name = split(relative)
         try:
             with self.folder(tuple(folder)) as handle:
-                mode = os.stat(name, dir_fd=handle, follow_symlinks=False).st_mode
+                status = os.stat(name, dir_fd=handle, follow_symlinks=False)
         except FileNotFoundError:
             return None
-        if stat.S_ISREG(mode):
-            return "file"
-        if stat.S_ISDIR(mode):
-            return "folder"
-        return "link" if stat.S_ISLNK(mode) else "other"
+        return kind_of(status)
+
+    def walk(self, relative: str) -> Generator[tuple[str, os.stat_result]]:
+        """A file's status, or a folder's and that of all that lies in it; links unfollowed; nothing for nothing."""
+        *folder, name = split(relative)
+        try:
+            with self.folder(tuple(folder)) as handle:
+                status = os.stat(name, dir_fd=handle, follow_symlinks=False)
+                yield relative, status
+                if not stat.S_ISDIR(status.st_mode):
+                    return
+                for here, inner, names, within in os.fwalk(name, dir_fd=handle, follow_symlinks=False):
+                    for each in sorted((*inner, *names)):
+                        if not each.startswith(_STAGING):
+                            place = "/".join((*folder, here, each))
+                            yield place, os.stat(each, dir_fd=within, follow_symlinks=False)
+        except FileNotFoundError:
+            return
 
     def is_file(self, relative: str) -> bool:
         return self.kind(relative) == "file"
@@ -242,6 +256,15 @@ class Tree:
                 os.fsync(handle)
         except FileNotFoundError:
             return
+
+
+def kind_of(status: os.stat_result) -> Literal["file", "folder", "link", "other"]:
+    """What a path without following it is."""
+    if stat.S_ISREG(status.st_mode):
+        return "file"
+    if stat.S_ISDIR(status.st_mode):
+        return "folder"
+    return "link" if stat.S_ISLNK(status.st_mode) else "other"
 
 
 def _stage(folder: int, data: bytes) -> str:

@@ -1,0 +1,69 @@
+"""What a long loop costs: latency of each Step, memory and descriptors of the process that makes the calls.
+
+    python bench/scale.py [--versions 1000] [--window 50]
+
+The loop of tests/support: a stub trainer and evaluator that run as forks. Compares the first `--window` versions with
+the last. Works in /dev/shm where there is one.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+MEMORY = Path("/dev/shm")
+STEPS = ("run_train", "run_eval", "write_analysis", "write_action", "author_next_version")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--versions", type=int, default=1000)
+    parser.add_argument("--window", type=int, default=50)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="scale-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        calls = made(Path(folder) / "project", asked.versions)
+        stored = sum(path.lstat().st_size for path in Path(folder).rglob("*"))
+    first = [call for call in calls if call["version"] and call["version"] <= asked.window]
+    last = [call for call in calls if call["version"] and call["version"] > asked.versions - asked.window]
+    print(f"{asked.versions} versions, {len(calls)} calls")
+    print(f"{'':22}{'p50 ms':>10}{'':>10}{'p99 ms':>10}{'':>10}{'files opened':>14}")
+    print(f"{'':22}" + f"{'first':>10}{'last':>10}" * 2 + f"{'first':>10}{'last':>10}")
+    for step in STEPS:
+        cells = ""
+        for share in (0.5, 0.99):
+            cells += "".join(f"{quantile(some, step, share) * 1000:>10.0f}" for some in (first, last))
+        cells += "".join(f"{statistics.median(call['opened'] for call in of(some, step)):>10.0f}" for some in (first, last))
+        print(f"{step:22}{cells}")
+    settled = calls[len(STEPS) * 2]
+    print(f"resident memory  {settled['resident'] / 1e6:.1f} MB -> {calls[-1]['resident'] / 1e6:.1f} MB")
+    print(f"descriptors      {settled['descriptors']} -> {calls[-1]['descriptors']}")
+    print(f"stored           {stored / 1e6:.0f} MB")
+
+
+def made(root: Path, versions: int) -> list[dict[str, Any]]:
+    command = [sys.executable, "-B", "-m", "support.faults.long_loop", str(root), str(versions)]
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    done = subprocess.run(
+        command, cwd=TESTS, env=environment, stdout=subprocess.PIPE, encoding="utf-8", check=True
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def of(calls: list[dict[str, Any]], step: str) -> list[dict[str, Any]]:
+    return [call for call in calls if call["tool"] == step]
+
+
+def quantile(calls: list[dict[str, Any]], step: str, share: float) -> float:
+    """Seconds; the nearest rank."""
+    seconds = sorted(call["seconds"] for call in of(calls, step))
+    return seconds[min(len(seconds) - 1, int(share * len(seconds)))]
+
+
+if __name__ == "__main__":
+    main()

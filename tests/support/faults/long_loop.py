@@ -1,0 +1,59 @@
+"""A loop of many versions in one process, and what each of its calls costs.
+
+    python -m support.faults.long_loop FOLDER VERSIONS
+
+One JSON line a call: the Step, the version, seconds, files opened and folders listed (the interpreter's audit events),
+descriptors open and resident bytes after it. Jobs are forks; what they do is not counted.
+"""
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas
+import scipy.stats
+from progressive_training.loop.project import Project
+from progressive_training.tools.next_step import next_step
+
+from ..projects import EVALUATOR, make_project
+from .driver import advance
+from .executor import ForkingExecutor
+
+PRELOADED = (pandas, scipy.stats)
+_COUNTED = ("open", "os.listdir", "os.scandir")
+
+
+def main() -> None:
+    root, versions = Path(sys.argv[1]), int(sys.argv[2])
+    folder = make_project(root)
+    folder.set_rules(loop_config={"max_versions": versions}, execution_config={"sandbox": "off"})
+    folder.write("03_eval.py", EVALUATOR)
+    project = Project(root, executor=ForkingExecutor())
+    work: Counter[str] = Counter()
+
+    def count(event: str, _arguments: tuple[Any, ...]) -> None:
+        if event in _COUNTED:
+            work["events"] += 1
+
+    sys.addaudithook(count)
+    while (following := next_step(project, brief=False).next) is not None:
+        version = following.arguments.get("version")
+        work.clear()
+        began = time.perf_counter()
+        advance(project, following.tool, version)
+        seconds = time.perf_counter() - began
+        told = {"tool": following.tool, "version": version, "seconds": seconds, "opened": work["events"]}
+        descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - counted, not walked
+        print(json.dumps({**told, "descriptors": descriptors, "resident": _resident()}), flush=True)
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    main()
