@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check bench picture clean
+.PHONY: help demo test check bench picture soak clean
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -39,6 +39,9 @@ bench: .venv/.dev ## measure what the docs claim
 
 picture: .venv/.dev demo ## draw docs/demo.png anew from the demo's result
 	@$(BIN)/python bench/picture.py demo docs/demo.png
+
+soak: .venv/.dev ## hours of kills and full disks (needs strace): is anything ever lost?
+	@$(BIN)/python bench/soak.py
 
 clean: ## remove what make made: .venv, ./demo, caches
 	rm -rf .venv demo .pytest_cache .ruff_cache .hypothesis *.egg-info

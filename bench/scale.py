@@ -38,7 +38,8 @@ def main() -> None:
         cells = ""
         for share in (0.5, 0.99):
             cells += "".join(f"{quantile(some, step, share) * 1000:>10.0f}" for some in (first, last))
-        cells += "".join(f"{statistics.median(call['opened'] for call in of(some, step)):>10.0f}" for some in (first, last))
+        for some in (first, last):
+            cells += f"{statistics.median(call['opened'] for call in of(some, step)):>10.0f}"
         print(f"{step:22}{cells}")
     settled = calls[len(STEPS) * 2]
     print(f"resident memory  {settled['resident'] / 1e6:.1f} MB -> {calls[-1]['resident'] / 1e6:.1f} MB")
@@ -49,9 +50,7 @@ def main() -> None:
 def made(root: Path, versions: int) -> list[dict[str, Any]]:
     command = [sys.executable, "-B", "-m", "support.faults.long_loop", str(root), str(versions)]
     environment = {**os.environ, "PYTHONPATH": str(TESTS)}
-    done = subprocess.run(
-        command, cwd=TESTS, env=environment, stdout=subprocess.PIPE, encoding="utf-8", check=True
-    )
+    done = subprocess.run(command, cwd=TESTS, env=environment, stdout=subprocess.PIPE, encoding="utf-8", check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

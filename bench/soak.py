@@ -2,7 +2,8 @@
 
     python bench/soak.py [--sweep K] [--faults F …] [--trials N] [--rounds N] [--clients N] [--jobs N] [--first SEED]
 
-`--sweep K` stops each mutating Step at every K-th of its writes by each of `--faults` (1 = every one; 0 = leave out). `--trials` are loops over stdio in which a server, a runner, both or the client goes at random moments.
+`--sweep K` stops each mutating Step at every K-th of its writes by each of `--faults` (1: every one, 0: leave out).
+`--trials` are loops over stdio in which a server, a runner, both or the client goes at random moments.
 `--rounds` are loops of which `--clients` processes make every call at once. The exit code is 1 if anything was lost.
 Needs strace. Works in /dev/shm where there is one.
 """

@@ -3,7 +3,7 @@
 Ground          errors · files · workspace · filesystems · journal · receipts · intents
 The user's word json_places · rules · dataset
 A project       project · state · status · intact · integrity
-A script        scripts/ (symbols, constants, calls, local imports, what the rules fix) · patches/ (a model's diff -> text)
+A script        scripts/ (symbols, constants, calls, local imports, what the rules fix) · patches/ (a diff -> text)
 Step 0          baseline · starting
 Step 1          confinement · running/ (detached runner, executors) · attempts · snapshots · artifacts · curves ·
                 failures · resume · training · retries · cancelling

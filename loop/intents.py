@@ -16,8 +16,10 @@ from .workspace import Workspace
 
 
 class Intent(Record):
-    """`moved` goes first: what was built aside, to its place. `new` files must not exist with other text; `changed` ones
-    are replaced; `records` come last."""
+    """`moved` goes first: what was built aside, to its place. `new` files must not exist with other text.
+
+    `changed` ones are replaced; `records` come last.
+    """
 
     moved: dict[str, str] = Field(default_factory=dict)
     new: dict[str, str]

@@ -1,4 +1,4 @@
-"""Each mutating Step, stopped at its writes: afterwards the state is the one before or the one after, and the loop ends.
+"""Each mutating Step, stopped at its writes: then the state is the one before or the one after, and the loop ends.
 
 Here a sample of the writes, the same one each time; `make soak` goes through every one of them.
 """

@@ -12,7 +12,13 @@ import pytest
 _VERSIONS = 60
 _TESTS = Path(__file__).resolve().parents[1]
 # Files that a call opens for each version that is there: to see that its score and its weights are untouched.
-_MOST_A_VERSION = {"run_train": 120, "run_eval": 60, "write_analysis": 60, "write_action": 40, "author_next_version": 50}
+_MOST_A_VERSION = {
+    "run_train": 120,
+    "run_eval": 60,
+    "write_analysis": 60,
+    "write_action": 40,
+    "author_next_version": 50,
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +45,7 @@ def test_a_long_loop_keeps_no_descriptor_and_little_memory(calls: list[dict[str,
 
 
 @pytest.mark.parametrize("tool", list(_MOST_A_VERSION))
-def test_what_a_step_opens_grows_in_proportion_to_the_versions_at_most(
-    calls: list[dict[str, Any]], tool: str
-) -> None:
+def test_what_a_step_opens_grows_in_proportion_to_the_versions_at_most(calls: list[dict[str, Any]], tool: str) -> None:
     opened = {call["version"]: call["opened"] for call in calls if call["tool"] == tool}
     early, middle, late = opened[5], opened[30], opened[55]
     assert late - early <= 50 * _MOST_A_VERSION[tool]

@@ -6,6 +6,7 @@ A sample: `make soak` does it a thousand times.
 from pathlib import Path
 
 import pytest
+
 from support.faults.injection import Driver
 from support.faults.storm import clients_at_once, storm
 from support.projects import FOLDER_NAME

@@ -2,9 +2,9 @@
 
     python -m support.faults.driver FD
 
-Each line that it reads from the socket FD is a JSON list of orders, which it obeys at once; it answers with a list. Everything heavy is imported before
-the first fork, so that what a fork does is the Step and little else; strace counts system calls per process, so that
-every fork begins at none. A fork answers by a socket: `sendto` is none of the calls that are counted.
+Each line that it reads from the socket FD is a JSON list of orders, which it obeys at once; it answers with a list.
+Everything heavy is imported before the first fork, so that what a fork does is the Step and little else. strace counts
+system calls for each process, so that every fork begins at none; it answers by a socket: `sendto` is not counted.
 """
 
 import gc
@@ -46,14 +46,14 @@ _NOTHING: dict[str, Callable[[], object]] = {
     "fsync": lambda: os.fsync(_NONE),
     "ftruncate": lambda: os.ftruncate(_NONE, 0),
     "openat": lambda: os.open("", os.O_RDONLY),
-    "rename": lambda: os.rename("", ""),
+    "rename": lambda: os.rename("", ""),  # noqa: PTH104 - for its system call
     "renameat": lambda: os.rename("", "", src_dir_fd=_NONE, dst_dir_fd=_NONE),
     "link": lambda: os.link("", ""),
     "linkat": lambda: os.link("", "", src_dir_fd=_NONE, dst_dir_fd=_NONE, follow_symlinks=False),
-    "unlink": lambda: os.unlink(""),
+    "unlink": lambda: os.unlink(""),  # noqa: PTH108 - for its system call
     "unlinkat": lambda: os.unlink("", dir_fd=_NONE),
-    "rmdir": lambda: os.rmdir(""),
-    "mkdir": lambda: os.mkdir(""),
+    "rmdir": lambda: os.rmdir(""),  # noqa: PTH106 - for its system call
+    "mkdir": lambda: os.mkdir(""),  # noqa: PTH102 - for its system call
     "mkdirat": lambda: os.mkdir("", dir_fd=_NONE),
     "sendfile": lambda: os.sendfile(_NONE, _NONE, 0, 1),
     "symlinkat": lambda: os.symlink("", "", dir_fd=_NONE),

@@ -5,6 +5,7 @@ import os
 import runpy
 import sys
 import time
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -108,8 +109,8 @@ def _code_of(script: str) -> int:
         runpy.run_path(script, run_name="__main__")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
+    except BaseException as error:
+        traceback.print_exception(error)
         raise
     return 0
 

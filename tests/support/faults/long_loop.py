@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas
 import scipy.stats
+
 from progressive_training.loop.project import Project
 from progressive_training.tools.next_step import next_step
 

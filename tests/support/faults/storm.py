@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -284,7 +284,7 @@ def _commits(tool: str) -> bool:
     return tool not in ("run_train", "run_eval", "final_report")
 
 
-def _is_bad(answer: dict[str, Any]) -> bool:
+def _is_bad(answer: Mapping[str, Any]) -> bool:
     return "crash" in answer or (not answer["ok"] and "Next: " not in answer["error"])
 
 

@@ -2,10 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from ..e2e import job_processes
 from ..projects import FOLDER_NAME, TRAINER, Folder, make_project
@@ -102,7 +103,8 @@ class Bench:
         if not look["ok"] or look["phase"] not in allowed:
             yield f"after the fault: {look}, and not {reference.before} or {reference.after}"
             return
-        for _ in range(_TRIES if case.again else 1):
+        again: Mapping[str, Any] = {}
+        for _ in range(_TRIES):
             again = self._plain.call(folder.root, [step], executor=case.executor, broken=broken).answers[0]
             if again.get("phase") == reference.after or not case.again:
                 break
