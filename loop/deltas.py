@@ -139,6 +139,16 @@ def best_table(comparison: Comparison) -> str:
     return delta_table(comparison.to_best, comparison.best_before, comparison)
 
 
+def since_first(comparison: Comparison) -> str:
+    """The primary metric beside the loop's first scored version, in a sentence; empty where another table says it."""
+    shown = (comparison.previous, comparison.best_before)
+    primary = next((delta.name for delta in comparison.to_previous if delta.primary), None)
+    found = next((one for one in comparison.noise if one.metric == primary and one.against not in shown), None)
+    if found is None or found.delta is None:
+        return ""
+    return f"Against {found.against}: {found.metric} gained {found.delta:+.4g} ({interval(found)}), {label(found)}."
+
+
 def delta_table(rows: tuple[Delta, ...], reference: str | None, comparison: Comparison) -> str:
     """A Markdown table of the deltas, each with its 95 % interval and label where they could be computed."""
     version = comparison.version

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from . import journal
-from .deltas import Comparison, best_table, compare, previous_table
+from .deltas import Comparison, best_table, compare, previous_table, since_first
 from .errors import DocumentError, RuleViolation
 from .intact import require_intact
 from .one_action import require_one_action
@@ -176,6 +176,8 @@ def _analysis_text(analysis: Analysis, comparison: Comparison) -> str:
     ]
     if comparison.best_before and comparison.best_before != before:
         parts += ["Against the best so far:", best_table(comparison)]
+    if first := since_first(comparison):
+        parts.append(first)
     if comparison.flags:
         parts.append("\n".join(f"- {flag}" for flag in comparison.flags))
     parts += ["## Evidence", analysis.evidence.strip()]

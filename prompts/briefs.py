@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from ..loop import evidence
-from ..loop.deltas import best_table, best_version, compare, previous_table
+from ..loop.deltas import best_table, best_version, compare, previous_table, since_first
 from ..loop.evaluation.evaluator import has_evaluator, task_family
 from ..loop.project import Project
 from ..loop.rules import Rules
@@ -62,6 +62,7 @@ def _analysis(project: Project, rules: Rules, state: LoopState) -> Context:
         "comparison": comparison,
         "table": previous_table(comparison),
         "best_table": best_table(comparison),
+        "since_first": since_first(comparison),
         "curves": evidence.curve_table(curves),
         "curve_note": evidence.overfitting_note(curves),
         "worst": evidence.worst_table(evidence.worst_samples(project, state.cur)),

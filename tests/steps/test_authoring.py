@@ -1,8 +1,10 @@
 """Step 6: the next version is the current one and the selected action's diff, and nothing else."""
 
+import json
+
 import pytest
 
-from support.projects import ACTION, At, Folder, connected, diff, edited
+from support.projects import ACTION, EVALUATOR, At, Folder, connected, diff, edited
 
 pytestmark = pytest.mark.anyio
 V001, V002 = "02_train_v001.py", "02_train_v002.py"
@@ -168,3 +170,27 @@ async def test_a_version_script_that_is_a_link_is_refused(at: At) -> None:
         assert "plain file" in await agent.refused("run_train", version=2)
         folder.path(V002).unlink()
         await agent.author()
+
+
+async def test_an_action_that_was_tried_before_is_pointed_out_with_its_result(folder: Folder) -> None:
+    rules = json.loads(folder.read("user_defined_rules.json"))
+    rules["loop_config"]["max_versions"] = 5
+    folder.path("user_defined_rules.json").write_text(json.dumps(rules), encoding="utf-8")
+    back = (CHANGE[1], CHANGE[0])
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        assert (await agent.train())["state"] == "done"
+        await agent.call("write_eval", source=EVALUATOR)
+        for version, change in ((1, CHANGE), (2, back)):
+            if version > 1:
+                assert (await agent.train(version))["state"] == "done"
+            assert (await agent.score(version))["state"] == "done"
+            await agent.analyse(version)
+            await agent.act(version, change="The rate moves.")
+            assert not (await agent.author(version, change))["notes"]
+        assert (await agent.train(3))["state"] == "done"
+        assert (await agent.score(3))["state"] == "done"
+        await agent.analyse(3)
+        await agent.act(3, change="The rate moves.")
+        (note,) = (await agent.author(3, CHANGE))["notes"]
+    assert note.startswith("v002 had tried the same (") and "accuracy" in note
