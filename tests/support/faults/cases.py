@@ -24,6 +24,7 @@ GATED = edited(
     ("rows = fit()\n", f"rows = fit()\n    while {_UNLESS}:\n        __import__('time').sleep(0.01)\n"),
 )
 _ROOTED = f'not (Path(arguments.project) / "{_SECOND}").exists()'
+GATED_EVALUATOR = edited(EVALUATOR, ("def main():\n", f"def main():\n    while {_ROOTED}:\n        time.sleep(0.01)\n"))
 FAILING_EVALUATOR = edited(
     EVALUATOR, ("def main():\n", f"def main():\n    if {_ROOTED}:\n        raise SystemExit(3)\n")
 )
@@ -65,12 +66,22 @@ class Case:
         return {**self.call, "arguments": {**self.call["arguments"], **found}}
 
 
+_OPENED = (do("write", path=_SECOND, text=""),)
 _TRAINED = (do("start_loop"), do("run_train", version=1), do("wait"))
 _CHANGED_RULES = {**RULES, "loop_config": {"max_versions": 2, "max_attempts": 6}}
 
 CASES: tuple[Case, ...] = (
     Case("start_loop", None, do("start_loop")),
-    Case("run_train, start", "train", do("run_train", version=1), executor="local", again=True),
+    Case(
+        "run_train, start",
+        None,
+        do("run_train", version=1),
+        before=(do("start_loop"),),
+        trainer=GATED,
+        executor="local",
+        after=_OPENED,
+        again=True,
+    ),
     Case("run_train, settle a success", None, do("run_train", version=1), before=_TRAINED),
     Case("run_train, settle a failure", None, do("run_train", version=1), before=_TRAINED, trainer=FAILING),
     Case(
@@ -79,7 +90,7 @@ CASES: tuple[Case, ...] = (
         do("run_train", version=1),
         before=_TRAINED,
         trainer=KILLED,
-        after=(do("write", path=_SECOND, text=""),),
+        after=_OPENED,
         again=True,
     ),
     Case(
@@ -97,7 +108,7 @@ CASES: tuple[Case, ...] = (
         before=(do("start_loop"), do("run_train", version=1)),
         trainer=GATED,
         executor="local",
-        after=(do("write", path=_SECOND, text=""),),
+        after=_OPENED,
     ),
     Case(
         "repair_version",
@@ -112,8 +123,9 @@ CASES: tuple[Case, ...] = (
         "run_eval, start",
         "evaluate",
         do("run_eval", version=1),
-        before=(do("write_eval", source=EVALUATOR),),
+        before=(do("write_eval", source=GATED_EVALUATOR),),
         executor="local",
+        after=_OPENED,
         again=True,
     ),
     Case(
@@ -127,7 +139,7 @@ CASES: tuple[Case, ...] = (
         "evaluate",
         do("run_eval", version=1),
         before=(do("write_eval", source=FAILING_EVALUATOR), do("run_eval", version=1), do("wait")),
-        after=(do("write", path=_SECOND, text=""),),
+        after=_OPENED,
         again=True,
     ),
     Case("write_analysis", "analysis", do("write_analysis", version=1, **ANALYSIS)),
