@@ -1,6 +1,7 @@
 """Is anything ever lost? Every write of every Step stopped, servers and runners killed at random, clients that collide.
 
-    python bench/soak.py [--sweep K] [--faults F …] [--trials N] [--rounds N] [--clients N] [--jobs N] [--first SEED]
+    python bench/soak.py [--sweep K] [--faults F …] [--only STEP] [--trials N] [--rounds N] [--clients N] [--jobs N]
+        [--first SEED]
 
 `--sweep K` stops each mutating Step at every K-th of its writes by each of `--faults` (1: every one, 0: leave out).
 `--trials` are loops over stdio in which a server, a runner, both or the client goes at random moments.
@@ -22,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from support.faults.cases import CASES
+from support.faults.cases import CASES, Case
 from support.faults.injection import FAULTS, Fault, driver
 from support.faults.storm import VICTIMS, Storm, clients_at_once, storm
 from support.faults.sweep import Bench, Trial
@@ -35,14 +36,16 @@ def main() -> None:
     for name, default in (("sweep", 1), ("trials", 1000), ("rounds", 200), ("clients", 16), ("jobs", 2), ("first", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--faults", nargs="+", choices=FAULTS, default=FAULTS)
+    parser.add_argument("--only", default="", help="the sweep's Steps whose name has this in it")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-", dir=MEMORY if MEMORY.is_dir() else None) as folder:
         room = Path(folder)
         problems: list[str] = []
         with ProcessPoolExecutor(asked.jobs) as pool:
             if asked.sweep:
-                pairs = [(fault, number) for number in range(len(CASES)) for fault in asked.faults]
-                problems += told_sweep(asked.faults, pool.map(partial(swept, room, asked.sweep), pairs))
+                cases = [case for case in CASES if asked.only in case.name]
+                pairs = [(fault, case.name) for case in cases for fault in asked.faults]
+                problems += told_sweep(cases, asked.faults, pool.map(partial(swept, room, asked.sweep), pairs))
             if asked.trials:
                 seeds = range(asked.first, asked.first + asked.trials)
                 problems += told_storms(pool.map(partial(stormed, room), seeds))
@@ -61,9 +64,9 @@ class Swept:
     trials: list[Trial]
 
 
-def swept(room: Path, every: int, pair: tuple[Fault, int]) -> Swept:
-    fault, case = pair[0], CASES[pair[1]]
-    folder = room / f"{fault}-{pair[1]}"
+def swept(room: Path, every: int, pair: tuple[Fault, str]) -> Swept:
+    fault, case = pair[0], next(case for case in CASES if case.name == pair[1])
+    folder = room / f"{fault}-{CASES.index(case)}"
     folder.mkdir()
     with driver() as plain, driver(fault, folder / "log") as traced:
         bench = Bench(folder, plain, traced, fault)
@@ -74,14 +77,14 @@ def swept(room: Path, every: int, pair: tuple[Fault, int]) -> Swept:
     return Swept(len(reference.points), trials)
 
 
-def told_sweep(faults: Sequence[Fault], found: Iterable[Swept]) -> list[str]:
+def told_sweep(cases: Sequence[Case], faults: Sequence[Fault], found: Iterable[Swept]) -> list[str]:
     print(
         f"\n{'Step, stopped at its writes':38}{'writes':>8}" + "".join(f"{fault:>14}" for fault in faults), flush=True
     )
     problems: list[str] = []
     totals, all_writes = [[0, 0] for _ in faults], 0
     results = iter(found)
-    for case in CASES:
+    for case in cases:
         row = [next(results) for _ in faults]
         cells = ""
         for fault, one, total in zip(faults, row, totals, strict=True):

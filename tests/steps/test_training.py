@@ -355,10 +355,13 @@ async def test_cancelled_runs_do_not_count_as_failed_attempts(folder: Folder) ->
         assert await agent.where() == ("repair", 1)
 
 
-async def test_a_run_that_ended_before_the_cancellation_is_collected_not_lost(at: At) -> None:
-    folder = at("started")
+async def test_a_run_that_ended_before_the_cancellation_is_collected_not_lost(folder: Folder) -> None:
+    folder.edit(BASELINE, GATED)
     async with connected(folder) as agent:
-        await agent.call("run_train", version=1)
+        await agent.call("start_loop")
+        # Behind the gate it can't end before this call returns, in which case the call itself would collect it.
+        assert (await agent.call("run_train", version=1))["state"] == "running"
+        folder.write("gate", "")
         with anyio.fail_after(30):
             while not list(folder.root.glob(".progressive-training/attempts/v001/train-001/result.json")):
                 await anyio.lowlevel.checkpoint()
