@@ -2,8 +2,9 @@
 
     python bench/scale.py [--versions 1000] [--window 50]
 
-The loop of tests/support: a stub trainer and evaluator that run as forks. Compares the first `--window` versions with
-the last. Works in /dev/shm where there is one.
+The loop of tests/support: a stub trainer and evaluator, run as real jobs in the sandbox. What is timed is each call,
+and not the job between the call that starts it and the one that collects it. Compares the first `--window` versions
+with the last. Works in /dev/shm where there is one.
 """
 
 import argparse
@@ -18,7 +19,15 @@ from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 MEMORY = Path("/dev/shm")
-STEPS = ("run_train", "run_eval", "write_analysis", "write_action", "author_next_version")
+STEPS = (
+    "run_train",
+    "run_train, collected",
+    "run_eval",
+    "run_eval, collected",
+    "write_analysis",
+    "write_action",
+    "author_next_version",
+)
 
 
 def main() -> None:
@@ -48,7 +57,7 @@ def main() -> None:
 
 
 def made(root: Path, versions: int) -> list[dict[str, Any]]:
-    command = [sys.executable, "-B", "-m", "support.faults.long_loop", str(root), str(versions)]
+    command = [sys.executable, "-B", "-m", "support.faults.long_loop", str(root), str(versions), "local"]
     environment = {**os.environ, "PYTHONPATH": str(TESTS)}
     done = subprocess.run(command, cwd=TESTS, env=environment, stdout=subprocess.PIPE, encoding="utf-8", check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -11,7 +11,7 @@ from .curves import log_folder
 from .errors import UnsafePath
 from .files import Tree, kind_of
 from .scripts.fixed import Clash, Fixed, recorded_clashes
-from .workspace import ARTIFACTS, PREPDATA, Workspace
+from .workspace import ARTIFACTS, PREPDATA, Workspace, version_id
 
 CHECKPOINTS = ("best.ckpt", "last.ckpt")
 NOT_REQUIRED = "not_required"
@@ -65,20 +65,25 @@ def _string_keys(content: object) -> Mapping[str, object] | None:
     return {str(key): value for key, value in cast(dict[object, object], content).items()}
 
 
-def evaluation_outputs(tree: Tree) -> dict[str, str]:
-    """Every eval_score.json and infer_samples file of every version -> its size and change time."""
+def _evaluation_outputs(tree: Tree, versions: Sequence[str]) -> dict[str, str]:
+    """Every eval_score.json and infer_samples file of these versions -> its size and change time."""
     return {
         relative: stamp
-        for version in tree.names(ARTIFACTS)
+        for version in versions
         for name in ("eval_score.json", "infer_samples")
         for relative, stamp in _stamps(tree, f"{ARTIFACTS}/{version}/{name}")
     }
 
 
-def untouchable(workspace: Workspace, cur: int, dataset_id: str) -> dict[str, str]:
-    """What the training of `cur` must leave alone: scores, other versions' weights and receipts, the data; stamped."""
+def untouchable(workspace: Workspace, cur: int, dataset_id: str, *, confined: bool) -> dict[str, str]:
+    """What the training of `cur` must leave alone: scores, other versions' weights and receipts, the data; stamped.
+
+    A confined training can write in its own folders only, so that no other place need be looked at.
+    """
     tree = workspace.tree
-    found = evaluation_outputs(tree)
+    if confined:
+        return _evaluation_outputs(tree, [version_id(cur)])
+    found = _evaluation_outputs(tree, tree.names(ARTIFACTS))
     for other in workspace.versions():
         if other != cur:
             for name in CHECKPOINTS:

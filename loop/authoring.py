@@ -1,6 +1,7 @@
 """The current script + one action + a diff -> the next version's script, and a failed version's repair (N1, T4)."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
@@ -73,6 +74,7 @@ def _next_script(project: Project, rules: Rules, cur: int, action: ActionReceipt
         script_sha256=_sha256(text),
         diff=applied.diff,
         symbols=changes.symbols,
+        code_sha256=_code_sha256(new, changes),
         notes=(*applied.notes, *unrelated_settings(old, new, changes), *repeated(project, rules, cur, new, changes)),
         at=journal.now(),
     )
@@ -81,16 +83,19 @@ def _next_script(project: Project, rules: Rules, cur: int, action: ActionReceipt
 
 def repeated(project: Project, rules: Rules, cur: int, new: Script, changes: Changes) -> Iterator[str]:
     """Says which earlier version had changed the same symbols to the same code, and what came of it."""
+    code = _code_sha256(new, changes)
     for number in project.workspace.versions():
         earlier = next_receipt(project, number)
-        if earlier is None or number >= cur or set(earlier.symbols) != set(changes.symbols):
-            continue
-        name = project.workspace.script(number + 1)
-        if symbol_shapes(_read(project, name), changes.symbols) != symbol_shapes(new, changes.symbols):
+        if earlier is None or number >= cur or earlier.code_sha256 != code:
             continue
         comparison = compare(project, rules, number + 1)
         moves = [f"{one.name} {one.reference} -> {one.value}" for one in comparison.to_previous] if comparison else []
         yield f"{version_id(number + 1)} had tried the same ({', '.join(moves) or 'it has no score'})"
+
+
+def _code_sha256(script: Script, changes: Changes) -> str:
+    names = sorted(changes.symbols)
+    return _sha256(json.dumps([names, symbol_shapes(script, names)], sort_keys=True))
 
 
 def _only_patch(diff: str, name: str, following: str) -> FilePatch:

@@ -70,15 +70,16 @@ def compare(project: Project, rules: Rules, cur: int) -> Comparison | None:
     receipt = eval_receipt(project, cur)
     if receipt is None:
         return None
-    earlier = [number for number in project.workspace.versions() if number < cur and eval_receipt(project, number)]
-    previous = eval_receipt(project, earlier[-1]) if earlier else None
+    earlier = [number for number in project.workspace.versions() if number < cur]
+    last = next((number for number in reversed(earlier) if eval_receipt(project, number)), None)
+    previous = eval_receipt(project, last) if last else None
     best = best_version(project, rules, earlier)
     best_receipt = eval_receipt(project, best) if best else None
     to_previous = deltas(receipt, previous, rules)
     to_best = deltas(receipt, best_receipt, rules)
     return Comparison(
         version=version_id(cur),
-        previous=version_id(earlier[-1]) if earlier else None,
+        previous=version_id(last) if last else None,
         best_before=version_id(best) if best else None,
         to_previous=to_previous,
         to_best=to_best,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from .errors import ProjectError, UnsafePath
+from .known import Known
 
 MAX_TEXT_BYTES = 16 * 1024 * 1024
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -35,6 +36,7 @@ class Tree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.known = Known(root)
 
     def path(self, relative: str) -> Path:
         """The absolute path, for messages and for programs that we start; never for our own opening."""

@@ -26,6 +26,7 @@ def require_intact(project: Project, rules: Rules, loop: LoopFile) -> None:
 def restore_scores(project: Project, loop: LoopFile) -> tuple[str, ...]:
     """Writes each eval_score.json that is not what its receipt says again; the versions that needed it."""
     restored: list[str] = []
+    tree = project.workspace.tree
     for cur in project.workspace.versions():
         receipt = eval_receipt(project, cur)
         where = f"{project.workspace.artifacts(cur)}/eval_score.json"
@@ -33,13 +34,17 @@ def restore_scores(project: Project, loop: LoopFile) -> tuple[str, ...]:
             if cur >= loop.first_version:
                 _discard_unearned(project, cur, where)
             continue
+        stamp = tree.known.stamp(where)
+        if tree.known.recall(where, EvalReceipt, stamp) is receipt:
+            continue  # seen to agree, and neither has changed since
         expected = score_bytes(receipt, loop.dataset_id)
-        present = project.workspace.tree.read(where) if project.workspace.tree.is_file(where) else b""
+        present = tree.read(where) if tree.is_file(where) else b""
         if present == expected:
+            tree.known.keep(where, receipt, stamp)
             continue
-        if project.workspace.tree.kind(where) not in ("file", None):
-            project.workspace.tree.remove(where)
-        project.workspace.tree.write(where, expected)
+        if tree.kind(where) not in ("file", None):
+            tree.remove(where)
+        tree.write(where, expected)
         journal.record(project.workspace, "score_restored", version_id(cur), found=hashlib.sha256(present).hexdigest())
         restored.append(version_id(cur))
     return tuple(restored)

@@ -26,15 +26,14 @@ def judgements(project: Project, rules: Rules, cur: int, best_before: int | None
 
     Empty for the first scored version. Read from the version's record where one is there, else computed.
     """
-    new = eval_receipt(project, cur)
-    earlier = [number for number in project.workspace.versions() if number < cur and eval_receipt(project, number)]
-    if new is None or not earlier:
+    new, compared = eval_receipt(project, cur), _compared(project, cur, best_before)
+    if new is None or not compared:
         return ()
-    key = _key(project, rules, [cur, *earlier], best_before)
+    key = _key(project, rules, cur, compared, best_before)
     known = load(project.workspace.tree, _where(cur), Judgements)
     if known is not None and known.key == key:
         return known.verdicts
-    return _judged(project, rules, cur, new, earlier, best_before)
+    return _judged(project, rules, cur, new, compared, best_before)
 
 
 def recorded(project: Project, cur: int) -> tuple[NoiseVerdict, ...]:
@@ -47,20 +46,27 @@ def record_judgements(project: Project, rules: Rules, cur: int, best_before: int
     """Computes the version's judgements once and keeps them; outside the lock, since they take a moment."""
     verdicts = judgements(project, rules, cur, best_before)
     if verdicts:
-        earlier = [number for number in project.workspace.versions() if number < cur and eval_receipt(project, number)]
-        key = _key(project, rules, [cur, *earlier], best_before)
+        key = _key(project, rules, cur, _compared(project, cur, best_before), best_before)
         with project.mutation():
             save(project.workspace.tree, _where(cur), Judgements(key=key, verdicts=verdicts))
 
 
+def _compared(project: Project, cur: int, best_before: int | None) -> tuple[int, ...]:
+    """The scored versions that one is compared with, each once: the previous one, the best before, the first."""
+    earlier = [number for number in project.workspace.versions() if number < cur]
+    previous = next((number for number in reversed(earlier) if eval_receipt(project, number)), None)
+    first = next((number for number in earlier if eval_receipt(project, number)), None)
+    return tuple(dict.fromkeys(number for number in (previous, best_before, first) if number is not None))
+
+
 def _judged(
-    project: Project, rules: Rules, cur: int, new: EvalReceipt, earlier: list[int], best_before: int | None
+    project: Project, rules: Rules, cur: int, new: EvalReceipt, compared: tuple[int, ...], best_before: int | None
 ) -> tuple[NoiseVerdict, ...]:
     primary = rules.file.eval_config.primary_metric
-    previous, first = earlier[-1], earlier[0]
+    previous = compared[0]
     samples = _samples(project, cur)
     verdicts: list[NoiseVerdict] = []
-    for number in dict.fromkeys(number for number in (previous, best_before, first) if number is not None):
+    for number in compared:
         receipt = eval_receipt(project, number)
         if receipt is None or receipt.fingerprint != new.fingerprint:
             continue
@@ -120,11 +126,11 @@ def _samples(project: Project, cur: int) -> SampleScores | str:
         return f"{version_id(cur)}: {error.what}"
 
 
-def _key(project: Project, rules: Rules, versions: list[int], best_before: int | None) -> str:
+def _key(project: Project, rules: Rules, cur: int, compared: tuple[int, ...], best_before: int | None) -> str:
     parts = [str(best_before), str(rules.file.loop_config.max_versions), rules.file.eval_config.primary_metric]
     parts.append(str(seed_noise(project.workspace.tree, rules.file.eval_config.primary_metric)))
-    for number in (versions[0], versions[-1], versions[1], best_before):
-        receipt = eval_receipt(project, number) if number else None
+    for number in (cur, *compared):
+        receipt = eval_receipt(project, number)
         parts.append(f"{number} {receipt.model_dump_json() if receipt else ''}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

@@ -91,14 +91,15 @@ class Project:
         """
         named = rules.file.execution_config.python
         if named is not None:
-            path = self.workspace.root / Path(named).expanduser()
+            # Without "..", which would lead through folders that the sandbox doesn't hold.
+            path = Path(os.path.normpath(self.workspace.root / Path(named).expanduser()))
             if not os.access(path, os.X_OK):
                 raise ProjectError(
                     "execution_config.python can't be run", where=str(path), hint="name a Python interpreter"
                 )
             return str(path)
         own = self.workspace.root / ".venv" / "bin" / "python"
-        return str(own) if os.access(own, os.X_OK) else sys.executable
+        return str(own) if os.access(own, os.X_OK) else os.path.normpath(sys.executable)
 
     def environment(self, rules: Rules) -> dict[str, str]:
         """The whole environment of user code, by an allow-list."""

@@ -73,6 +73,7 @@ class Plan(Record):
     snapshot: dict[str, str] = Field(description="relative path -> sha256 of the script and its local modules")
     untouchable: dict[str, str] = Field(description="relative path -> size, times and inode, to see training touch it")
     sandbox: str = ""
+    confined: bool = False
     resumed_from: int | None = None
 
 
@@ -191,6 +192,7 @@ class NextReceipt(Record):
     script_sha256: str
     diff: str
     symbols: tuple[str, ...]
+    code_sha256: str = Field(description="of what the changed symbols are now, to see the same tried again")
     notes: tuple[str, ...]
     at: str
 
@@ -209,6 +211,9 @@ R = TypeVar("R", bound=Record)
 
 def load(tree: Tree, relative: str, model: type[R]) -> R | None:
     """The record, or None where there is none. Raises `ProjectError` for one that is damaged."""
+    stamp = tree.known.stamp(relative)
+    if (known := tree.known.recall(relative, model, stamp)) is not None:
+        return known
     try:
         data = tree.read(relative)
     except FileNotFoundError:
@@ -225,6 +230,7 @@ def load(tree: Tree, relative: str, model: type[R]) -> R | None:
         raise damaged from error
     if _seal(record) != sealed.seal:
         raise damaged
+    tree.known.keep(relative, record, stamp)
     return record
 
 

@@ -124,8 +124,9 @@ def _start(project: Project, rules: Rules, state: LoopState, *, resumed: bool) -
             Plan(
                 script_sha256=snapshot[workspace.script(cur)],
                 snapshot=snapshot,
-                untouchable=untouchable(workspace, cur, state.loop.dataset_id),
+                untouchable=untouchable(workspace, cur, state.loop.dataset_id, confined=sandbox.confined),
                 sandbox=sandbox.name,
+                confined=sandbox.confined,
                 resumed_from=kept.attempt if kept else None,
             )
         )
@@ -244,7 +245,8 @@ def _failure(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, s
     if plan is None:
         return Failure("lost", "it was never started: the server ended in between", "")
     log = tail(attempt.log, LOG_TAIL_BYTES)
-    if changed := touched(plan.untouchable, untouchable(project.workspace, attempt.cur, loop.dataset_id)):
+    now = untouchable(project.workspace, attempt.cur, loop.dataset_id, confined=plan.confined)
+    if changed := touched(plan.untouchable, now):
         return Failure("evaluation output", f"training created or changed {', '.join(changed[:5])}", "")
     limit = rules.file.loop_config.max_train_minutes
     if failure := process_failure(

@@ -61,7 +61,7 @@ class LocalExecutor:
     name = "local"
 
     def __init__(self, python: str | None = None, *, margin_seconds: float = 5.0) -> None:
-        self._python = python or sys.executable
+        self._python = os.path.normpath(python or sys.executable)
         self._margin = margin_seconds
 
     def submit(self, attempt: Path, job: Job) -> None:

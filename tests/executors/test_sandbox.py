@@ -427,6 +427,18 @@ for name in ("Models/Artifacts/v001/eval_score.json", ".progressive-training/rec
 
 
 @pytest.mark.anyio
+async def test_an_interpreter_that_is_named_by_way_of_another_folder_is_found_inside(
+    folder: Folder, tmp_path: Path
+) -> None:
+    (tmp_path / "beside").mkdir()
+    roundabout = f"{tmp_path}/beside/{'../' * len((tmp_path / 'beside').parts[1:])}{sys.executable[1:]}"
+    folder.set_rules(execution_config=REQUIRED | {"python": roundabout})
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        assert (await agent.train())["state"] == "done"
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("name", "kind", "words"),
     [

@@ -1,4 +1,4 @@
-"""What a call costs in a long loop, counted in files opened: it may grow with the versions, and only in proportion."""
+"""What a call costs in a long loop, counted in files opened: no more than in a short one."""
 
 import json
 import os
@@ -9,24 +9,25 @@ from typing import Any
 
 import pytest
 
-_VERSIONS = 60
+_VERSIONS = 40
 _TESTS = Path(__file__).resolve().parents[1]
-# Files that a call opens for each version that is there: to see that its score and its weights are untouched.
-_MOST_A_VERSION = {
-    "run_train": 120,
-    "run_eval": 60,
-    "write_analysis": 60,
-    "write_action": 40,
-    "author_next_version": 50,
-}
+_STEPS = (
+    "run_train",
+    "run_train, collected",
+    "run_eval",
+    "run_eval, collected",
+    "write_analysis",
+    "write_action",
+    "author_next_version",
+)
 
 
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """Every call of a loop of 60 versions, and what it cost."""
+    """Every call of a loop of 40 versions with real jobs in the sandbox, and what it cost."""
     command = [sys.executable, "-B", "-m", "support.faults.long_loop", str(tmp_path_factory.mktemp("long") / "p")]
     done = subprocess.run(
-        [*command, str(_VERSIONS)],
+        [*command, str(_VERSIONS), "local"],
         cwd=_TESTS,
         env={**os.environ, "PYTHONPATH": str(_TESTS)},
         stdout=subprocess.PIPE,
@@ -44,9 +45,8 @@ def test_a_long_loop_keeps_no_descriptor_and_little_memory(calls: list[dict[str,
     assert settled[-1]["resident"] - settled[0]["resident"] < 10_000_000
 
 
-@pytest.mark.parametrize("tool", list(_MOST_A_VERSION))
-def test_what_a_step_opens_grows_in_proportion_to_the_versions_at_most(calls: list[dict[str, Any]], tool: str) -> None:
+@pytest.mark.parametrize("tool", _STEPS)
+def test_what_a_step_opens_does_not_grow_with_the_versions(calls: list[dict[str, Any]], tool: str) -> None:
     opened = {call["version"]: call["opened"] for call in calls if call["tool"] == tool}
-    early, middle, late = opened[5], opened[30], opened[55]
-    assert late - early <= 50 * _MOST_A_VERSION[tool]
-    assert late - middle <= 1.2 * (middle - early), "no faster than the number of versions"
+    # The youngest records are read each time, so that the number goes up and down with the machine's pace.
+    assert min(opened[number] for number in range(34, 40)) <= 1.5 * max(opened[number] for number in range(4, 10))

@@ -137,7 +137,7 @@ def _done(project: Project, call: dict[str, Any]) -> dict[str, Any]:
     arguments = call.get("arguments", {})
     match call["do"]:
         case "wait":
-            _wait(project)
+            wait_for_jobs(project)
             return {}
         case "write":
             (project.root / arguments["path"]).write_text(arguments["text"], encoding="utf-8")
@@ -160,11 +160,13 @@ def _done(project: Project, call: dict[str, Any]) -> dict[str, Any]:
             return dict(said)
 
 
-def _wait(project: Project) -> None:
+def wait_for_jobs(project: Project, version: int | None = None) -> None:
+    """Until no job runs: of this version, or of any."""
     if isinstance(project.executor, ForkingExecutor):
         project.executor.begin()
     deadline = time.monotonic() + 60
-    for job in project.root.glob(".progressive-training/attempts/*/*/job.json"):
+    folder = f"v{version:03d}" if version else "*"
+    for job in project.root.glob(f".progressive-training/attempts/{folder}/*/job.json"):
         while project.executor.poll(job.parent).state == "running":
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{job.parent} runs on")
@@ -185,7 +187,7 @@ def finish(project: Project, most: int) -> list[str]:
         made.append(following.tool)
         result = advance(project, following.tool, following.arguments.get("version"))
         if result.state == "running":
-            _wait(project)
+            wait_for_jobs(project)
     raise AssertionError(f"the loop doesn't end: {made}")
 
 

@@ -1,9 +1,10 @@
 """A loop of many versions in one process, and what each of its calls costs.
 
-    python -m support.faults.long_loop FOLDER VERSIONS
+    python -m support.faults.long_loop FOLDER VERSIONS [forking | local]
 
 One JSON line a call: the Step, the version, seconds, files opened and folders listed (the interpreter's audit events),
-descriptors open and resident bytes after it. Jobs are forks; what they do is not counted.
+descriptors open and resident bytes after it. Jobs are forks, or real ones in the sandbox if there is one: those are
+waited for between the call that starts and the one that collects. What a job does is not counted.
 """
 
 import json
@@ -18,10 +19,11 @@ import pandas
 import scipy.stats
 
 from progressive_training.loop.project import Project
+from progressive_training.loop.running.local import LocalExecutor
 from progressive_training.tools.next_step import next_step
 
 from ..projects import EVALUATOR, make_project
-from .driver import advance
+from .driver import advance, wait_for_jobs
 from .executor import ForkingExecutor
 
 PRELOADED = (pandas, scipy.stats)
@@ -30,10 +32,12 @@ _COUNTED = ("open", "os.listdir", "os.scandir")
 
 def main() -> None:
     root, versions = Path(sys.argv[1]), int(sys.argv[2])
+    forking = sys.argv[3:] != ["local"]
     folder = make_project(root)
-    folder.set_rules(loop_config={"max_versions": versions}, execution_config={"sandbox": "off"})
+    sandbox = "off" if forking else "auto"
+    folder.set_rules(loop_config={"max_versions": versions}, execution_config={"sandbox": sandbox})
     folder.write("03_eval.py", EVALUATOR)
-    project = Project(root, executor=ForkingExecutor())
+    project = Project(root, executor=ForkingExecutor() if forking else LocalExecutor())
     work: Counter[str] = Counter()
 
     def count(event: str, _arguments: tuple[Any, ...]) -> None:
@@ -41,15 +45,20 @@ def main() -> None:
             work["events"] += 1
 
     sys.addaudithook(count)
-    while (following := next_step(project, brief=False).next) is not None:
+    while (now := next_step(project, brief=False)).next is not None:
+        following = now.next
         version = following.arguments.get("version")
+        collecting = now.phase in ("training", "evaluating")
         work.clear()
         began = time.perf_counter()
-        advance(project, following.tool, version)
+        result = advance(project, following.tool, version)
         seconds = time.perf_counter() - began
-        told = {"tool": following.tool, "version": version, "seconds": seconds, "opened": work["events"]}
+        step = following.tool + (", collected" if collecting else "")
+        told = {"tool": step, "version": version, "seconds": seconds, "opened": work["events"]}
         descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - counted, not walked
         print(json.dumps({**told, "descriptors": descriptors, "resident": _resident()}), flush=True)
+        if result.state == "running":
+            wait_for_jobs(project, version)
 
 
 def _resident() -> int:
