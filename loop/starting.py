@@ -10,6 +10,8 @@ from .dataset import DatasetStats, choose_dataset, read_stats
 from .errors import OutOfOrder
 from .evaluation.acceptance import RECEIPT as ACCEPTANCE
 from .evaluation.acceptance import protocol_change
+from .handover import handed_over
+from .language import words
 from .project import Project
 from .receipts import LoopFile, StartReceipt, load
 from .state import derive
@@ -28,20 +30,28 @@ class Started:
     baseline_spec: bool
 
 
-def start_loop(project: Project, dataset_id: str | None = None, patch: str | None = None) -> Started:
+def start_loop(
+    project: Project, dataset_id: str | None = None, patch: str | None = None, *, from_baseline: bool = False
+) -> Started:
     """Decides the data set, audits the baseline, makes v001; with version scripts already there, adopts them (I2).
+
+    `from_baseline`: build-baseline hands over, so its outputs must be there and name the data set.
 
     Raises `ProjectError`, `OutOfOrder` (another data set, or a patch after the start), and what `prepare` raises.
     """
     rules = project.rules()
     workspace = project.workspace
     with project.mutation():
+        if from_baseline:
+            dataset_id = handed_over(workspace, dataset_id, started=project.loop() is not None)
         state = derive(project, rules)
         frozen = state.loop.dataset_id if state.loop else None
         if state.loop is not None and dataset_id is None:
             choice_id, source = state.loop.dataset_id, state.loop.dataset_source
         else:
-            choice = choose_dataset(workspace, dataset_id, rules.file.dataset_config.dataset_id, frozen)
+            in_rules = rules.file.dataset_config.dataset_id
+            given_by = "build-baseline" if from_baseline else "argument"
+            choice = choose_dataset(workspace, dataset_id, in_rules, frozen, given_by=given_by)
             choice_id, source = choice.dataset_id, choice.source
         stats = read_stats(workspace, choice_id)
         has_spec = read_object(workspace.tree, f"{BASELINE_FOLDER}/spec.json") is not None
@@ -83,7 +93,7 @@ def start_loop(project: Project, dataset_id: str | None = None, patch: str | Non
             new={script: prepared.v001},
             changed={
                 **prepared.baseline,
-                PATCH_REPORT: prepared.report,
+                PATCH_REPORT: prepared.report(words(rules.file.report_language)),
                 f"{workspace.authored}/{script}": prepared.v001,
             },
             records={workspace.receipt(1, "start"): receipt, workspace.loop_file: loop},

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..loop import starting
 from ..loop.project import Project
 from ..loop.workspace import version_id
 from .results import StepResult, where_now
@@ -21,9 +20,13 @@ def start_loop(
     project: Project,
     dataset_id: str | None = None,
     patch: Annotated[str | None, Field(description="diff that makes the baseline consistent, never better")] = None,
+    *,
+    from_baseline: bool = False,
 ) -> StartResult:
     """Start (or adopt) the loop when the user asks for it: freezes the data set, audits the baseline, makes v001."""
-    started = starting.start_loop(project, dataset_id, patch)
+    from ..loop import starting
+
+    started = starting.start_loop(project, dataset_id, patch, from_baseline=from_baseline)
     state, following = where_now(project)
     findings = [*started.findings]
     findings += [f"stats.json doesn't say: {name}" for name in started.stats.unknown]
