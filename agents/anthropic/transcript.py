@@ -1,0 +1,62 @@
+"""What was asked and answered, kept for the user: append-only JSON lines that only the owner can read."""
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, JsonValue
+
+from ...loop.files import Tree
+from ...loop.workspace import STATE
+
+FOLDER = f"{STATE}/transcripts"
+
+
+class Transcript:
+    """One file a run. `secrets` are blanked wherever they turn up.
+
+    Each line is durable when `add` returns.
+    """
+
+    def __init__(self, tree: Tree, *, secrets: Sequence[str] = ()) -> None:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+        self.path = f"{FOLDER}/anthropic-{stamp}-{os.getpid()}.jsonl"
+        self._tree = tree
+        self._secrets = tuple(secret for secret in secrets if secret)
+
+    def add(self, event: str, **detail: JsonValue) -> None:
+        """Appends one line."""
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({"at": at, "event": event, **detail}, ensure_ascii=False)
+        for secret in self._secrets:
+            line = line.replace(secret, "[secret]")
+        *folder, name = self.path.split("/")
+        with self._tree.folder(tuple(folder), create=True) as handle:
+            # Not Tree.append: a transcript holds the user's code and data, and is for the owner's eyes.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            file = os.open(name, flags, 0o600, dir_fd=handle)
+        with os.fdopen(file, "ab") as stream:
+            # Half a surrogate pair, which a model's JSON can hold, is kept as its escape.
+            stream.write(line.encode("utf-8", "backslashreplace") + b"\n")
+            stream.flush()
+            os.fsync(file)
+
+
+def plain(value: object) -> JsonValue:
+    """The SDK's parameters as plain JSON, as they go over the wire."""
+    return json.loads(json.dumps(value, default=_dumped))
+
+
+def encodable(value: object) -> bool:
+    """Whether it can go over the wire: half a surrogate pair can't."""
+    try:
+        json.dumps(value, ensure_ascii=False, default=_dumped).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _dumped(model: BaseModel) -> object:
+    # No warnings: arguments that are no object are told to the model, not to the user's terminal.
+    return model.model_dump(exclude_unset=True, warnings=False)
