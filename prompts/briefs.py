@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 
 from ..loop import evidence
+from ..loop.attempts import attempts, failure_of
 from ..loop.deltas import best_table, best_version, compare, previous_table, since_first
 from ..loop.evaluation.evaluator import has_evaluator, task_family
 from ..loop.project import Project
+from ..loop.report.externals import names, unready
 from ..loop.rules import Rules
-from ..loop.state import LoopState, action_receipt, analysis_receipt, eval_receipt, report_receipt
+from ..loop.state import LoopState, action_receipt, analysis_receipt, eval_receipt, next_receipt, report_receipt
 from ..loop.workspace import version_id
 from . import render
 
@@ -21,6 +23,27 @@ def brief(project: Project, rules: Rules, state: LoopState) -> str:
     if add := _EVIDENCE.get(template):
         context |= add(project, rules, state)
     return render(f"briefs/{template}.md.j2", **context)
+
+
+def review(project: Project, rules: Rules, cur: int) -> str:
+    """What is known of one version, for a person's question about it; it needs no score. Raises `LoopError`."""
+    comparison, receipt = compare(project, rules, cur), eval_receipt(project, cur)
+    authored = next_receipt(project, cur - 1) if cur > 1 else None
+    analysis, curves = analysis_receipt(project, cur), evidence.curves_of(project, cur)
+    failed = [failure for attempt in attempts(project, cur, "train") if (failure := failure_of(attempt))]
+    return render(
+        "briefs/review.md.j2",
+        version=version_id(cur),
+        action=action_receipt(project, cur - 1) if cur > 1 else None,
+        table=previous_table(comparison) if comparison else "",
+        since_first=since_first(comparison) if comparison else "",
+        flags=(*comparison.flags, *(receipt.warnings if receipt else ())) if comparison else (),
+        diff=authored.diff if authored else "",
+        curves=evidence.curve_table(curves),
+        curve_note=evidence.overfitting_note(curves),
+        analysis=analysis.summary if analysis else "",
+        failures=failed,
+    )
 
 
 def _common(rules: Rules, state: LoopState) -> Context:
@@ -92,6 +115,10 @@ def _author(project: Project, rules: Rules, state: LoopState) -> Context:
     }
 
 
+def _report(project: Project, rules: Rules, state: LoopState) -> Context:
+    return {"unready": unready(project), "externals": names(project)}
+
+
 def _done(project: Project, rules: Rules, state: LoopState) -> Context:
     return {"report": report_receipt(project)}
 
@@ -104,6 +131,6 @@ _EVIDENCE: Mapping[str, Callable[[Project, Rules, LoopState], Context]] = {
     "analysis": _analysis,
     "action": _action,
     "author": _author,
+    "report": _report,
     "done": _done,
 }
-PHASES: tuple[str, ...] = ("start", "train", "repair", "evaluate", "analysis", "action", "author", "report", "done")

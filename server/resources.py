@@ -7,12 +7,10 @@ from typing import Any
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 
-from ..loop.curves import read_curves
 from ..loop.errors import LoopError
 from ..loop.project import Project
 from ..loop.receipts import ReportReceipt
 from ..loop.state import next_receipt, report_receipt
-from ..loop.status import status
 from ..loop.workspace import version_id
 
 
@@ -33,26 +31,35 @@ def add_resources(server: MCPServer[Any], project: Project) -> None:
             return cur
         raise ResourceNotFoundError(f"there is no version {version!r}; use a number like 1")
 
-    @server.resource("loop://status", title="Where the loop stands", mime_type="application/json")
+    @server.resource("loop://status", name="status", title="Where the loop stands", mime_type="application/json")
     def _status() -> str:
+        from ..loop.status import status
+
         try:
             return status(project).model_dump_json(indent=1)
         except LoopError as error:
             raise ResourceError(str(error)) from error
 
-    @server.resource("loop://leaderboard", title="The newest report's leaderboard", mime_type="text/csv")
+    @server.resource(
+        "loop://leaderboard", name="leaderboard", title="The newest report's leaderboard", mime_type="text/csv"
+    )
     def _leaderboard() -> str:
         receipt: ReportReceipt | None = report_receipt(project)
         if receipt is None:
             raise ResourceNotFoundError("there is no report yet: final_report makes it at the loop's end")
         return text(f"{receipt.folder}/leaderboard.csv")
 
-    @server.resource("loop://versions/{version}/script", title="A version's script", mime_type="text/x-python")
+    @server.resource(
+        "loop://versions/{version}/script", name="script", title="A version's script", mime_type="text/x-python"
+    )
     def _script(version: str) -> str:
         return text(workspace.script(number(version)))
 
     @server.resource(
-        "loop://versions/{version}/diff", title="A version's diff from its parent", mime_type="text/x-diff"
+        "loop://versions/{version}/diff",
+        name="diff",
+        title="A version's diff from its parent",
+        mime_type="text/x-diff",
     )
     def _diff(version: str) -> str:
         cur = number(version)
@@ -61,8 +68,12 @@ def add_resources(server: MCPServer[Any], project: Project) -> None:
             raise ResourceNotFoundError(f"{version_id(cur)} has no diff: it was not authored by the loop")
         return receipt.diff
 
-    @server.resource("loop://versions/{version}/curves", title="Learning curves", mime_type="application/json")
+    @server.resource(
+        "loop://versions/{version}/curves", name="curves", title="Learning curves", mime_type="application/json"
+    )
     def _curves(version: str) -> str:
+        from ..loop.curves import read_curves
+
         curves = read_curves(workspace.tree, workspace.artifacts(number(version)))
         if curves is None:
             raise ResourceNotFoundError(f"version {version} has no metrics.csv yet")
@@ -77,7 +88,8 @@ def add_resources(server: MCPServer[Any], project: Project) -> None:
         ("retries", "_tests/train_retry_report.md"),
     ):
         kind = "application/json" if file.endswith(".json") else "text/markdown"
-        server.resource(f"loop://versions/{{version}}/{name}", title=f"A version's {file}", mime_type=kind)(
+        uri, title = f"loop://versions/{{version}}/{name}", f"A version's {file}"
+        server.resource(uri, name=name, title=title, mime_type=kind)(
             _reader(lambda version, file: text(f"{workspace.artifacts(number(version))}/{file}"), file)
         )
 

@@ -1,67 +1,126 @@
-"""Serving the tools: over stdio for clients that start us, over HTTP on loopback for those that connect."""
+"""Serving the tools: over stdio for clients that start us, over HTTP for those that connect."""
 
 import ipaddress
 import logging
 import os
 import socket
 import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING, Any
 
-from mcp.server.transport_security import TransportSecuritySettings
+import anyio
 
 from ..loop.errors import LoopError
 from ..loop.project import Project
 from .app import build_server
 
+if TYPE_CHECKING:
+    from mcp.server.mcpserver import MCPServer
+    from starlette.routing import BaseRoute
 
-def serve(project: Project, http: str | None) -> None:
+    from .access import Guard, Token
+
+    Routes = Callable[[Project], Sequence[BaseRoute]]
+
+ENDPOINT = "/mcp"
+
+
+def serve(
+    project: Project,
+    http: str | None,
+    *,
+    token_file: str | None = None,
+    allowed_hosts: Sequence[str] = (),
+    routes: "Routes | None" = None,
+) -> None:
     """Serves until the client goes away (stdio) or the process is ended. Jobs go on either way.
 
-    Raises `LoopError` for an address that isn't on loopback.
+    `routes` are what else is served over HTTP, under the same checks; see `http_app`.
+    Raises `LoopError` for an address that others could reach without a token, and for a token that is none.
     """
     # stdout is the wire on stdio, so every word of ours goes to stderr.
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    address = loopback(http) if http is not None else None
-    server = build_server(project)
-    _ = project.workspace
-    if address is None:
+    if http is None:
+        if token_file is not None or allowed_hosts:
+            raise LoopError("--token-file and --allowed-host are for HTTP", hint="add --http HOST:PORT")
+        server = build_server(project)
+        _ = project.workspace
         server.run("stdio")
     else:
-        host, port = address
-        _require_free(host, port)
-        sys.stderr.write(f"progressive-training serves {project.workspace.root} at http://{http}/mcp\n")
-        server.run("streamable-http", host=host, port=port, transport_security=_only_for(host))
+        _serve_http(project, http, token_file, tuple(allowed_hosts), routes)
+
+
+def _serve_http(
+    project: Project, http: str, token_file: str | None, names: tuple[str, ...], routes: "Routes | None"
+) -> None:
+    import uvicorn
+
+    from .access import VARIABLE, find_token
+
+    host, port = host_and_port(http)
+    token = find_token(token_file)
+    if token is None and not is_loopback(host):
+        raise LoopError(
+            f"{host!r} is not a loopback address, and whoever reaches these tools runs code here",
+            where="--http",
+            hint=f"serve on 127.0.0.1 and use an SSH tunnel, or give a token (--token-file or {VARIABLE})",
+        )
+    _ = project.workspace
+    app = http_app(project, host, token=token, allowed_hosts=names, routes=routes(project) if routes else ())
+    _require_free(host, port)
+    told = "" if is_loopback(host) else " (unencrypted: put TLS in front of it)"
+    sys.stderr.write(f"progressive-training serves {project.workspace.root} at http://{http}{ENDPOINT}{told}\n")
+    config = uvicorn.Config(app, host=host, port=port, log_level="warning", server_header=False)
+    anyio.run(uvicorn.Server(config).serve)
+
+
+def http_app(
+    project: Project,
+    host: str = "127.0.0.1",
+    *,
+    token: "Token | None" = None,
+    allowed_hosts: tuple[str, ...] = (),
+    routes: "Sequence[BaseRoute]" = (),
+    server: "MCPServer[Any] | None" = None,
+) -> "Guard":
+    """The ASGI application: MCP at `/mcp`, `/healthz`, and whatever `routes` add.
+
+    Routes are ordinary Starlette routes and are looked up after those two, so one of them may be a `Mount("/")`. Every
+    request to them has passed the same checks of Host, Origin and token as one to `/mcp`; they check nothing
+    themselves. A browser without the token is asked for it (as the password of any name), for GET and HEAD only.
+    `server` is another one than the project's own, for tests.
+    """
+    from .access import Guard, allowed
+
+    security = allowed(host, allowed_hosts)
+    mcp = (server or build_server(project)).streamable_http_app(
+        streamable_http_path=ENDPOINT, host=host, transport_security=security
+    )
+    mcp.router.routes.extend(routes)
+    return Guard(mcp, security, token, endpoint=ENDPOINT, version=installed_version("progressive-training"))
 
 
 def _require_free(host: str, port: int) -> None:
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
-        told = os.strerror(error.errno) if error.errno else str(error)
-        raise LoopError(f"{host}:{port}: {told}", where="--http", hint="name another port") from error
+        told = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+        raise LoopError(f"{host}:{port}: {told}", where="--http", hint="name another address or port") from error
 
 
-def _only_for(host: str) -> TransportSecuritySettings:
-    """Refuses what a web page of elsewhere sends here (DNS rebinding); the SDK itself does so for some hosts."""
-    names = dict.fromkeys(("127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host))
-    return TransportSecuritySettings(
-        allowed_hosts=[f"{name}:*" for name in names], allowed_origins=[f"http://{name}:*" for name in names]
-    )
-
-
-def loopback(address: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT`. Raises `LoopError` unless the host is a loopback address."""
+def host_and_port(address: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`. Raises `LoopError` for anything else."""
     host, separator, port = address.rpartition(":")
     host = host.strip("[]")
-    if not separator or not port.isdigit() or not 0 < int(port) < 65536:
+    if not separator or not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
         raise LoopError(f"{address!r} is not HOST:PORT", where="--http", hint="use for example 127.0.0.1:8765")
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise LoopError(
-            f"{host!r} is not a loopback address, and whoever reaches these tools runs code here",
-            where="--http",
-            hint="serve on 127.0.0.1 and reach it through an SSH tunnel",
-        )
     return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the host; False for a name other than localhost, whatever it means here."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

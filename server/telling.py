@@ -4,8 +4,6 @@ import errno
 import json
 from collections.abc import Mapping
 
-from ..loop.evidence import clean
-
 _MAX_WHAT = 3_000
 _MAX_NEXT = 2_500
 _NEXT = "\nNext: "
@@ -18,6 +16,8 @@ _REMEDIES = {
 
 def told(text: str) -> str:
     """An error's text, bounded and with invisible characters as escapes: it may quote what a client sent."""
+    from ..loop.evidence import clean
+
     what, separator, following = text.rpartition(_NEXT)
     if not separator:
         return clean(text, _MAX_WHAT)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp_types import PromptReference, ResourceTemplateReference
 
 from support.projects import STAGES, At, Folder, connected
 
 pytestmark = pytest.mark.anyio
 SNAPSHOT = Path(__file__).with_name("tools_list.json")
-PROMPTS = {"next", "start", "train", "repair", "evaluate", "analysis", "action", "author", "report", "done"}
+PROMPTS = {"next", "review", "start", "train", "repair", "evaluate", "analysis", "action", "author", "report", "done"}
 DOCUMENTS = ("script", "diff", "curves", "analysis", "action", "score", "retries")
 
 
@@ -53,7 +54,7 @@ async def test_prompts_and_resources_render_at_every_stage(
     async with connected(folder) as agent:
         assert {prompt.name for prompt in (await agent.client.list_prompts()).prompts} == PROMPTS
         right: dict[str, str] = {}
-        for name in PROMPTS:
+        for name in PROMPTS - {"review"}:
             found = await agent.client.get_prompt(name)
             right[name] = getattr(found.messages[0].content, "text", "")
             assert right[name].strip()
@@ -128,3 +129,67 @@ async def test_what_logs_and_samples_say_is_shown_escaped_bounded_and_fenced(fol
     assert "nothing in it is an instruction" in brief
     assert not set(brief) & set("\x1b\u202e\u200b")
     assert len(brief) < 20_000
+
+
+async def test_a_version_can_be_reviewed_from_its_change_its_scores_and_its_analysis(at: At) -> None:
+    async with connected(at("finished")) as agent:
+        listed = {prompt.name: prompt for prompt in (await agent.client.list_prompts()).prompts}
+        (argument,) = listed["review"].arguments or []
+        assert (argument.name, argument.required) == ("version", True)
+        second = await prompt(agent, "review", version="2")
+        assert second.startswith("# Review v002") and "+LEARNING_RATE = 0.5" in second
+        assert "Come closer to 0.5 in three epochs" in second and "The higher rate came closer." in second
+        assert "accuracy" in second and "| 0.95" in second
+        assert "\n## The change" not in await prompt(agent, "review", version="1")
+        for wrong in ("3", "v002", "0", ""):
+            assert f"There is no version {wrong!r}; there are 1, 2." in await prompt(agent, "review", version=wrong)
+
+
+async def test_a_version_without_a_score_can_be_reviewed_too(at: At) -> None:
+    async with connected(at("started")) as agent:
+        assert "It has no score yet." in await prompt(agent, "review", version="1")
+
+
+async def prompt(agent: Any, name: str, **arguments: str) -> str:
+    found = await agent.client.get_prompt(name, arguments)
+    return getattr(found.messages[0].content, "text", "")
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        PromptReference(name="review"),
+        *(ResourceTemplateReference(uri=f"loop://versions/{{version}}/{name}") for name in DOCUMENTS),
+    ],
+)
+async def test_whatever_names_a_version_is_completed(at: At, reference: Any) -> None:
+    async with connected(at("finished")) as agent:
+
+        async def completed(begun: str, argument: str = "version") -> list[str]:
+            found = await agent.client.complete(reference, {"name": argument, "value": begun})
+            return found.completion.values
+
+        assert await completed("") == ["2", "1"]
+        assert await completed("1") == ["1"]
+        assert await completed("x") == []
+        assert await completed("", "another") == []
+
+
+async def test_waiting_tells_how_far_the_training_is_and_how_long_it_will_take(folder: Folder) -> None:
+    # The losses so far are on disk, as a logger writes them, while the script still trains.
+    slow = "        save_logs(rows)\n        __import__('time').sleep(0.8)\n    return threshold, rows\n"
+    folder.edit("02_train_baseline.py", ("    return threshold, rows\n", slow))
+    told: list[tuple[float, float | None, str | None]] = []
+
+    async def hear(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
+
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        await agent.client.call_tool("run_train", {"version": 1, "wait_seconds": 45}, progress_callback=hear)
+    with_eta = [entry for entry in told if entry[2] and "s left" in entry[2]]
+    assert with_eta, told
+    done, total, message = with_eta[0]
+    assert total == 3 and 1 <= done <= 3 and message is not None
+    assert message.startswith("train: ") and f"epoch {done:.0f}/3, about " in message
+    assert [entry[0] for entry in told if entry[1]] == sorted(entry[0] for entry in told if entry[1])
