@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from .errors import GuardError, ProjectError, ScriptError
 from .header import with_header
+from .language import Say
 from .patches import apply_patch, unified_diff
 from .project import Project
 from .rules import Rules
@@ -48,19 +49,21 @@ class Prepared:
     applied: tuple[str, ...]
     diff: str
 
-    @property
-    def report(self) -> str:
+    def report(self, say: Say) -> str:
+        """baseline_patch_report.md (I4)."""
         issues = [str(finding) for finding in self.findings]
         parts = [
-            "# Baseline patch report",
+            say("# Baseline patch report"),
             "## issues_found",
-            _list(issues),
+            _list(issues, say),
             "## patch_summary",
-            f"```diff\n{self.diff.rstrip()}\n```" if self.diff else "No patch was needed.",
+            f"```diff\n{self.diff.rstrip()}\n```" if self.diff else say("No patch was needed."),
             "## files_changed",
-            _list(sorted(self.baseline)),
+            _list(sorted(self.baseline), say),
             "## compatibility_notes",
-            _list([f"v001: {line}" for line in self.applied] or ["v001 is the baseline with its version set."]),
+            _list(
+                [f"v001: {line}" for line in self.applied] or [say("v001 is the baseline with its version set.")], say
+            ),
         ]
         return "\n\n".join(parts) + "\n"
 
@@ -216,5 +219,5 @@ def _unstated(fixed: Fixed) -> Finding:
     return Finding(f"{fixed.rule} = {fixed.value!r} is stated nowhere in the script; it is checked after each run")
 
 
-def _list(items: Sequence[str]) -> str:
-    return "\n".join(f"- {item}" for item in items) if items else "- none"
+def _list(items: Sequence[str], say: Say) -> str:
+    return "\n".join(f"- {item}" for item in items) if items else f"- {say('none')}"

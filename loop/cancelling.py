@@ -1,4 +1,4 @@
-"""Ending a running training or evaluation with its whole process tree."""
+"""Ending a running training or evaluation, also of an external model, with its whole process tree."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,6 +8,7 @@ from .attempts import attempts
 from .errors import OutOfOrder
 from .failures import Failure
 from .project import Project
+from .report.externals import open_attempts
 from .state import derive, next_call
 from .workspace import version_id
 
@@ -28,7 +29,7 @@ def cancel(project: Project, cur: int) -> Cancelled:
         if not 1 <= cur <= state.cur:
             raise OutOfOrder(f"there is no version {cur}", hint=next_call(state))
         tried = [*attempts(project, cur, "train"), *attempts(project, cur, "eval")]
-        running = [attempt for attempt in tried if attempt.verdict is None]
+        running = [attempt for attempt in tried if attempt.verdict is None] or open_attempts(project)
         if not running:
             return Cancelled("nothing")
         attempt = running[-1]

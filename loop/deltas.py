@@ -1,9 +1,11 @@
 """The facts of an analysis: how each metric moved, from the published scores and nobody's word."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from .judged import judgements
+from .language import Say, english
 from .noise.verdict import NoiseVerdict
 from .project import Project
 from .receipts import EvalReceipt, Metric
@@ -27,6 +29,19 @@ class Delta:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """A plateau, a regression or a trade-off: a fixed text and what fills its places."""
+
+    text: str
+    values: Mapping[str, object]
+
+    def told(self, say: Say = english) -> str:
+        return say(self.text).format(**self.values)
+
+    __str__ = told
+
+
+@dataclass(frozen=True)
 class Comparison:
     """One version's score beside its predecessor's and the best so far."""
 
@@ -37,7 +52,7 @@ class Comparison:
     to_best: tuple[Delta, ...]
     latency_ms: float
     previous_latency_ms: float | None
-    flags: tuple[str, ...]
+    flags: tuple[Flag, ...]
     noise: tuple[NoiseVerdict, ...] = ()
 
     def verdict(self, metric: str, against: str | None) -> NoiseVerdict | None:
@@ -106,55 +121,60 @@ def _delta(metric: Metric, reference: Metric | None, rules: Rules) -> Delta:
     return Delta(metric.name, metric.value, reference.value, metric.value - reference.value, direction, primary)
 
 
-def _protocol_flag(receipt: EvalReceipt, previous: EvalReceipt | None) -> tuple[str, ...]:
+def _protocol_flag(receipt: EvalReceipt, previous: EvalReceipt | None) -> tuple[Flag, ...]:
     if previous is None or previous.fingerprint == receipt.fingerprint:
         return ()
-    return ("the previous version was scored under another protocol; the report scores all alike",)
+    return (Flag("the previous version was scored under another protocol; the report scores all alike", {}),)
 
 
-def _flags(to_previous: tuple[Delta, ...], to_best: tuple[Delta, ...]) -> tuple[str, ...]:
+def _flags(to_previous: tuple[Delta, ...], to_best: tuple[Delta, ...]) -> tuple[Flag, ...]:
     """Plateau, regression and trade-off, each named with its numbers (A1)."""
-    flags: list[str] = []
+    flags: list[Flag] = []
     primary = next((delta for delta in to_previous if delta.primary), None)
     against_best = next((delta for delta in to_best if delta.primary), None)
     if primary is not None and primary.direction == "worse":
-        flags.append(f"regression: {primary.name} {primary.reference:.6g} -> {primary.value:.6g}")
+        flags.append(Flag("regression: {name} {reference:.6g} -> {value:.6g}", asdict(primary)))
     if primary is not None and primary.direction == "same":
-        flags.append(f"plateau: {primary.name} stayed at {primary.value:.6g}")
+        flags.append(Flag("plateau: {name} stayed at {value:.6g}", asdict(primary)))
     if against_best is not None and against_best.direction == "worse":
-        told = f"{against_best.name} {against_best.value:.6g}, best {against_best.reference:.6g}"
-        flags.append(f"below the best so far: {told}")
-    for wanted, other in (("better", "worse"), ("worse", "better")):
+        flags.append(Flag("below the best so far: {name} {value:.6g}, best {reference:.6g}", asdict(against_best)))
+    for wanted, other, text in (
+        ("better", "worse", "trade-off: {name} got better, {others} got worse"),
+        ("worse", "better", "trade-off: {name} got worse, {others} got better"),
+    ):
         if primary is not None and primary.direction == wanted:
             names = [delta.name for delta in to_previous if delta.direction == other]
             if names:
-                flags.append(f"trade-off: {primary.name} got {wanted}, {', '.join(names)} got {other}")
+                flags.append(Flag(text, {"name": primary.name, "others": ", ".join(names)}))
     return tuple(flags)
 
 
-def previous_table(comparison: Comparison) -> str:
-    return delta_table(comparison.to_previous, comparison.previous, comparison)
+def previous_table(comparison: Comparison, say: Say = english) -> str:
+    return delta_table(comparison.to_previous, comparison.previous, comparison, say)
 
 
-def best_table(comparison: Comparison) -> str:
-    return delta_table(comparison.to_best, comparison.best_before, comparison)
+def best_table(comparison: Comparison, say: Say = english) -> str:
+    return delta_table(comparison.to_best, comparison.best_before, comparison, say)
 
 
-def since_first(comparison: Comparison) -> str:
+def since_first(comparison: Comparison, say: Say = english) -> str:
     """The primary metric beside the loop's first scored version, in a sentence; empty where another table says it."""
     shown = (comparison.previous, comparison.best_before)
     primary = next((delta.name for delta in comparison.to_previous if delta.primary), None)
     found = next((one for one in comparison.noise if one.metric == primary and one.against not in shown), None)
     if found is None or found.delta is None:
         return ""
-    return f"Against {found.against}: {found.metric} gained {found.delta:+.4g} ({interval(found)}), {label(found)}."
+    told = say("Against {against}: {metric} gained {delta:+.4g} ({interval}), {label}.")
+    return told.format(
+        against=found.against, metric=found.metric, delta=found.delta, interval=interval(found), label=label(found)
+    )
 
 
-def delta_table(rows: tuple[Delta, ...], reference: str | None, comparison: Comparison) -> str:
+def delta_table(rows: tuple[Delta, ...], reference: str | None, comparison: Comparison, say: Say = english) -> str:
     """A Markdown table of the deltas, each with its 95 % interval and label where they could be computed."""
-    version = comparison.version
+    names = (say("metric"), reference or say("(none)"), comparison.version, say("change"))
     lines = [
-        f"| metric | {reference or '(none)'} | {version} | change | | 95 % interval of the gain | label |",
+        f"| {' | '.join(names)} | | {say('95 % interval of the gain')} | {say('label')} |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
@@ -163,7 +183,8 @@ def delta_table(rows: tuple[Delta, ...], reference: str | None, comparison: Comp
         change = "" if row.change is None else f"{row.change:+.6g}"
         name = f"**{row.name}**" if row.primary else row.name
         lines.append(
-            f"| {name} | {before} | {row.value:.6g} | {change} | {row.direction} | {interval(noise)} | {label(noise)} |"
+            f"| {name} | {before} | {row.value:.6g} | {change} | {say(row.direction)} | {interval(noise)} "
+            f"| {label(noise)} |"
         )
     return "\n".join(lines)
 

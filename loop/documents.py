@@ -9,6 +9,7 @@ from . import journal
 from .deltas import Comparison, best_table, compare, previous_table, since_first
 from .errors import DocumentError, RuleViolation
 from .intact import require_intact
+from .language import Say, words
 from .one_action import require_one_action
 from .project import Project
 from .receipts import ActionReceipt, AnalysisReceipt, save
@@ -59,7 +60,7 @@ def write_analysis(project: Project, cur: int, analysis: Analysis) -> tuple[Anal
         _require_list(hypotheses=analysis.hypotheses, next_focus_candidates=analysis.next_focus_candidates)
         comparison = compare(project, rules, cur)
         assert comparison is not None, "the phase says that it is scored"
-        document = _analysis_text(analysis, comparison).encode()
+        document = _analysis_text(analysis, comparison, words(rules.file.report_language)).encode()
         project.workspace.tree.write(f"{project.workspace.artifacts(cur)}/{ANALYSIS_FILE}", document)
         receipt = AnalysisReceipt(
             document_sha256=hashlib.sha256(document).hexdigest(), summary=analysis.summary, at=journal.now()
@@ -97,7 +98,7 @@ def write_action(project: Project, cur: int, action: Action) -> tuple[ActionRece
         require_symbols(script, action.where)
         require_rule_free(script, rules, action)
         require_one_action(script, action.goal, action.change, action.where)
-        document = _action_text(action, cur).encode()
+        document = _action_text(action, cur, words(rules.file.report_language)).encode()
         project.workspace.tree.write(f"{project.workspace.artifacts(cur)}/{ACTION_FILE}", document)
         receipt = ActionReceipt(
             document_sha256=hashlib.sha256(document).hexdigest(),
@@ -161,33 +162,34 @@ def _require_list(**parts: tuple[str, ...]) -> None:
             _require_text(**{name: item})
 
 
-def _analysis_text(analysis: Analysis, comparison: Comparison) -> str:
+def _analysis_text(analysis: Analysis, comparison: Comparison, say: Say) -> str:
     before = comparison.previous
-    latency = f"Latency: {comparison.latency_ms:.4g} ms"
+    latency = say("Latency: {latency:.4g} ms").format(latency=comparison.latency_ms)
     if comparison.previous_latency_ms is not None:
         latency += f" ({before}: {comparison.previous_latency_ms:.4g} ms)"
     parts = [
-        f"# Result analysis of {comparison.version}",
+        say("# Result analysis of {version}").format(version=comparison.version),
         "## Summary",
         analysis.summary.strip(),
-        f"## Metric deltas\n\n{f'{before} → {comparison.version}' if before else 'This is the first version.'}",
-        previous_table(comparison),
+        "## Metric deltas",
+        f"{before} → {comparison.version}" if before else say("This is the first version."),
+        previous_table(comparison, say),
         latency,
     ]
     if comparison.best_before and comparison.best_before != before:
-        parts += ["Against the best so far:", best_table(comparison)]
-    if first := since_first(comparison):
+        parts += [say("Against the best so far:"), best_table(comparison, say)]
+    if first := since_first(comparison, say):
         parts.append(first)
     if comparison.flags:
-        parts.append("\n".join(f"- {flag}" for flag in comparison.flags))
+        parts.append("\n".join(f"- {flag.told(say)}" for flag in comparison.flags))
     parts += ["## Evidence", analysis.evidence.strip()]
     parts += ["## Hypotheses", bullets(analysis.hypotheses)]
     parts += ["## Next focus candidates", bullets(analysis.next_focus_candidates)]
     return "\n\n".join(parts) + "\n"
 
 
-def _action_text(action: Action, cur: int) -> str:
-    parts = [f"# Action extract of {version_id(cur)}", "## Selected Action"]
+def _action_text(action: Action, cur: int, say: Say) -> str:
+    parts = [say("# Action extract of {version}").format(version=version_id(cur)), "## Selected Action"]
     for title, text in (
         ("Goal", action.goal),
         ("Change", action.change),

@@ -1,6 +1,8 @@
 """What each finished Step leaves: the receipts, from which phase and next step are derived, and never the reverse."""
 
 import hashlib
+import json
+from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -32,7 +34,8 @@ RESUMABLE: frozenset[FailureKind] = frozenset({*INFRASTRUCTURE, "timeout"})
 class Record(BaseModel):
     """Strict, frozen, and closed: a hand-edited record with another shape is named, not half understood."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    # defer_build, here and in other models: what a server at its start doesn't use yet isn't compiled yet.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null", defer_build=True)
 
 
 class LoopFile(Record):
@@ -147,8 +150,11 @@ class TrainReceipt(Record):
     epochs: int | None
     wall_seconds: float
     peak_memory_bytes: int | None
+    gpu_peak_memory_bytes: int | None = None
+    gpu_utilisation: float | None = Field(default=None, description="mean of the GPUs that it took, 0 to 1")
     monitors: tuple[str, ...] = Field(default=(), description="what checkpointing or early stopping looks at")
     sandbox: str = Field(default="", description='what it ran in: "bubblewrap", or "none" and why')
+    start: str = Field(default="", description='"warm", or "cold" and why, where it could have been warm')
     resumed_from: int | None = Field(
         default=None, description="the interrupted attempt whose last.ckpt it went on from"
     )
@@ -166,6 +172,7 @@ class EvalReceipt(Record):
     latency_ms: float
     created_at: str
     sandbox: str = ""
+    start: str = ""
     warnings: tuple[str, ...] = ()
 
 
@@ -228,7 +235,7 @@ def load(tree: Tree, relative: str, model: type[R]) -> R | None:
         record = model.model_validate(sealed.record)
     except ValidationError as error:
         raise damaged from error
-    if _seal(record) != sealed.seal:
+    if _seal(sealed.record) != sealed.seal:
         raise damaged
     tree.known.keep(relative, record, stamp)
     return record
@@ -243,7 +250,8 @@ def dump(record: Record) -> str:
 
     The seal shows edits and damage. It is no secret: a process that means to forge a record can.
     """
-    sealed = _Sealed(record=record.model_dump(mode="json"), seal=_seal(record))
+    content = record.model_dump(mode="json")
+    sealed = _Sealed(record=content, seal=_seal(content))
     return sealed.model_dump_json(indent=2) + "\n"
 
 
@@ -252,5 +260,6 @@ class _Sealed(Record):
     seal: str
 
 
-def _seal(record: Record) -> str:
-    return hashlib.sha256(record.model_dump_json().encode()).hexdigest()
+def _seal(content: Mapping[str, JsonValue]) -> str:
+    # Of what stands in the file: a field that a later version adds, with a default, breaks no older record.
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()

@@ -10,13 +10,14 @@ from .judged import recorded
 from .project import Project
 from .receipts import Metric
 from .state import action_receipt, derive, eval_receipt, next_receipt, report_receipt, train_receipt
+from .tracking import TrackerView, tracker_views
 from .workspace import version_id
 
 VersionState = Literal["authored", "training", "failed", "trained", "scored", "analysed"]
 
 
 class _View(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class ActionView(_View):
@@ -72,6 +73,7 @@ class Status(_View):
     versions: tuple[VersionView, ...]
     next: NextView | None
     report: str | None
+    trackers: tuple[TrackerView, ...] = ()
 
 
 def status(project: Project) -> Status:
@@ -90,16 +92,18 @@ def status(project: Project) -> Status:
         fixed=tuple(FixedView(rule=one.rule, name=one.name, value=one.value) for one in rules.fixed),
         rules_changed=project.rules_change(rules, state.loop) if state.loop else None,
         versions=tuple(
-            _version(project, rules.file.eval_config.primary_metric, cur) for cur in project.workspace.versions()
+            version_view(project, rules.file.eval_config.primary_metric, cur) for cur in project.workspace.versions()
         ),
         next=NextView(tool=step.tool, arguments={} if step.version is None else {"version": step.version}, why=step.why)
         if step
         else None,
         report=report.folder if report else None,
+        trackers=tracker_views(project, rules),
     )
 
 
-def _version(project: Project, primary: str, cur: int) -> VersionView:
+def version_view(project: Project, primary: str, cur: int) -> VersionView:
+    """One version's line. Raises `ProjectError` for a damaged receipt."""
     scored, action = eval_receipt(project, cur), action_receipt(project, cur)
     authored = next_receipt(project, cur - 1) if cur > 1 else None
     tried = attempts(project, cur, "train")

@@ -1,22 +1,44 @@
-"""final-analysis.md from what the report knows (R6)."""
+"""The report's documents from what the report knows: final-analysis.md (R6), report.html and its pictures."""
 
+import base64
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..loop.deltas import interval, label
-from ..loop.report.final import ANALYSIS_CLOSE, ANALYSIS_OPEN, Ranked, ReportData
-from . import render
+from ..loop.language import Language, Say
+from ..loop.project import Project
+from ..loop.report.documents import ANALYSIS, DOCUMENT, PAGE, PICTURES, PICTURES_FOLDER
+from ..loop.report.final import Ranked, ReportData
+from ..loop.report.shown import Shown, shown
+from . import FOLDER, render
+from .charts.curves import Curve, curves_chart
+from .charts.latency import latency_chart
+from .charts.lineage import LineageInput, lineage_chart
+from .charts.painting import INSTALL, can_paint, paint
+from .charts.samples import Tile, samples_chart
+from .charts.scale import number
+from .charts.shapes import Chart
+from .diffs import DiffLine, diff_lines
+from .language import EXTERNAL, FIRST, NOISE_TOLD, words
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+_WIDTH = 960
 
 
 class _Row(NamedTuple):
     rank: int
     version_id: str
+    origin: str
     values: dict[str, str]
     latency: str
     goal: str
     change: str
     symbols: str
     diff: str
+    lines: tuple[DiffLine, ...]
     analysis: str
     interval: str
     label: str
@@ -31,43 +53,211 @@ class _View:
     warnings: tuple[str, ...]
     looks: int
     rows: tuple[_Row, ...]
+    above: str
 
     @property
     def top(self) -> tuple[_Row, ...]:
         return self.rows[:3]
 
 
-def final_analysis(data: ReportData) -> str:
+@dataclass(frozen=True)
+class _Sample:
+    name: str
+    uri: str
+    alt: str
+    output: str
+    truth: str
+
+
+def report_files(project: Project, data: ReportData) -> Mapping[str, bytes]:
+    """Every file of a report that is made from a template or painted: path in its folder -> content.
+
+    Pictures are left out where matplotlib is missing; the analysis then says how to get them. Raises `LoopError`.
+    """
+    found = shown(project)
+    painted = pictures(found)
+    language = project.rules().file.report_language
+    return {
+        DOCUMENT: final_analysis(data, embedded(found, painted, words(language)), words(language)).encode(),
+        PAGE: report_page(project.workspace.root.name, data, found, language).encode(),
+        **painted,
+    }
+
+
+def late_pictures(project: Project) -> tuple[Mapping[str, bytes], str]:
+    """The pictures of a report that was made without, and the Markdown that embeds them; none if that fails again."""
+    found = shown(project)
+    painted = pictures(found)
+    return painted, embedded(found, painted, words(project.rules().file.report_language))
+
+
+def pictures(found: Shown) -> Mapping[str, bytes]:
+    """The report's pictures as PNG; none where they can't be painted."""
+    return paint(_pictures(found))
+
+
+def embedded(found: Shown, painted: Mapping[str, bytes], say: Say) -> str:
+    """The pictures as Markdown, or how to get them."""
+    if painted:
+        charts = _pictures(found)
+        return "\n\n".join(f"![{_unbracketed(charts[name].told)}]({name})" for name in painted)
+    command, install = "`progressive-training report`", f"`{INSTALL}`"
+    again = say("{command} tries again").format(command=command)
+    how = again if can_paint() else say("{install}, then {command}").format(install=install, command=command)
+    told = say("No pictures were painted: {how}. The same charts are in {page}.")
+    return told.format(how=how, page=f"[{PAGE}]({PAGE})")
+
+
+def _unbracketed(text: str) -> str:
+    """As what describes a picture in Markdown, which a bracket would end."""
+    return text.replace("[", "(").replace("]", ")")
+
+
+def final_analysis(data: ReportData, pictures: str, say: Say) -> str:
     """The whole document, with the place where the agent's analysis goes."""
-    names = list(dict.fromkeys(name for row in data.rows for name, _, _ in row.metrics))
-    view = _View(
+    names = _names(data)
+    return render(
+        "final_analysis.md.j2",
+        data=_view(data, names, _cell),
+        names=names,
+        pictures=pictures,
+        _=say,
+        noise_told=NOISE_TOLD,
+        at=PICTURES,
+        place=ANALYSIS,
+    )
+
+
+def report_page(name: str, data: ReportData, found: Shown, language: Language) -> str:
+    """One page that needs nothing beside itself, and runs nothing."""
+    from markupsafe import Markup
+
+    from .html import render_page
+
+    names, say = _names(data), words(language)
+    best = next((point.value for point in found.points if point.version == found.best), None)
+    style = "".join((FOLDER / name).read_text(encoding="utf-8") for name in ("pages/base.css", "charts/charts.css"))
+    return render_page(
+        "report.html.j2",
+        language=language,
+        _=say,
+        noise_told=NOISE_TOLD,
+        name=name,
+        data=_view(data, names, _line),
+        names=names,
+        best="" if best is None else number(best),
+        lineage=_lineage(found, _WIDTH),
+        narrow=_lineage(found, 380),
+        charts=_more_charts(found, 560),
+        samples=_samples(found, say),
+        # Ours, and not of a project.
+        style=Markup(style),
+        opened=Markup(ANALYSIS.opened),
+        closed=Markup(ANALYSIS.closed),
+    )
+
+
+def analysis_html(analysis: str) -> "Markup":
+    """The agent's analysis for the page."""
+    from .html import markdown
+
+    return markdown(analysis, below=2)
+
+
+def _names(data: ReportData) -> list[str]:
+    return list(dict.fromkeys(name for row in data.rows for name, _, _ in row.metrics))
+
+
+def _view(data: ReportData, names: list[str], shown_as: Callable[[str | None], str]) -> _View:
+    rows = tuple(_row(row, names, shown_as) for row in data.rows)
+    return _View(
         data.dataset_id,
         data.reason,
         data.primary,
         data.best,
         data.warnings,
         data.looks,
-        tuple(_row(row, names) for row in data.rows),
+        rows,
+        ", ".join(map(shown_as, data.above)),
     )
-    return render("final_analysis.md.j2", data=view, names=names, opened=ANALYSIS_OPEN, closed=ANALYSIS_CLOSE)
 
 
-def _row(row: Ranked, names: list[str]) -> _Row:
+def _row(row: Ranked, names: list[str], shown_as: Callable[[str | None], str]) -> _Row:
     values = {name: f"{value:.6g}" for name, value, _ in row.metrics}
     return _Row(
         rank=row.rank,
-        version_id=row.version_id,
+        version_id=shown_as(row.version_id),
+        origin=EXTERNAL if row.external else FIRST,
         values={name: values.get(name, "") for name in names},
         latency="" if row.latency_ms is None else f"{row.latency_ms:.4g}",
-        goal=_cell(row.action),
-        change=_cell(row.change),
+        goal=shown_as(row.action),
+        change=shown_as(row.change),
         symbols=", ".join(row.symbols),
         diff=row.diff,
-        analysis=" ".join((row.analysis or "").split()),
+        lines=diff_lines(row.diff),
+        analysis=_line(row.analysis),
         interval=interval(row.noise),
-        label=_cell(label(row.noise)),
+        label=shown_as(label(row.noise)),
     )
 
 
+def _line(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
 def _cell(text: str | None) -> str:
-    return " ".join((text or "").split()).replace("|", "\\|")
+    return _line(text).replace("|", "\\|")
+
+
+def _lineage(found: Shown, width: int) -> Chart:
+    newest = found.points if width == _WIDTH else found.points[-8:]
+    height = 400 if width == _WIDTH and len(newest) <= 6 else 320
+    return lineage_chart(LineageInput(newest, found.best_so_far, found.best, found.primary), width, height)
+
+
+def _more_charts(found: Shown, width: int) -> list[Chart]:
+    charts: list[Chart] = []
+    if found.curves:
+        curves = [
+            Curve(one.version_id, one.curves.epochs, one.curves.train_loss, one.curves.val_loss, strong=one.best)
+            for one in found.curves
+        ]
+        charts.append(curves_chart(curves, width, 360))
+    if any(point.value is not None for point in found.points):
+        charts.append(
+            latency_chart(found.points, found.primary, higher_is_better=found.higher_is_better, width=width, height=360)
+        )
+    return charts
+
+
+def _pictures(found: Shown) -> Mapping[str, Chart]:
+    """Path in the report -> the chart with its title."""
+    charts: dict[str, Chart] = {}
+    if any(point.value is not None for point in found.points):
+        told = "each version is one action away from the one before; bar: 95 % interval of the gain over the parent"
+        charts["metric"] = _lineage(found, _WIDTH).titled(told)
+    for chart in _more_charts(found, 760):
+        if chart.name.startswith("Validation loss"):
+            charts["curves"] = chart.titled("dashed: training loss of the best version")
+        else:
+            charts["latency"] = chart.titled("filled: no other version is both quicker and better")
+    if found.samples and found.best is not None:
+        tiles = [
+            Tile(one.sample.name, one.png, _line(one.sample.said("output")), _line(one.sample.said("gt")))
+            for one in found.samples
+        ]
+        charts["samples"] = samples_chart(tiles, f"v{found.best:03d}", 820).titled()
+    return {f"{PICTURES_FOLDER}/{name}.png": chart for name, chart in charts.items()}
+
+
+def _samples(found: Shown, say: Say) -> list[_Sample]:
+    return [
+        _Sample(
+            name=one.sample.name,
+            uri=f"data:image/png;base64,{base64.b64encode(one.png).decode()}",
+            alt=say("Sample {name}").format(name=one.sample.name),
+            output=one.sample.said("output") or "",
+            truth=one.sample.said("gt") or "",
+        )
+        for one in found.samples
+    ]

@@ -1,16 +1,19 @@
 """Step 7: the final report."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from ..loop.attempts import attempts
+from ..loop.errors import StillReading
 from ..loop.project import Project
 from ..loop.receipts import ReportReceipt
-from ..loop.report import final
 from ..loop.workspace import version_id
-from ..prompts.reports import final_analysis
 from .results import StepResult, job_of, where_now
+
+if TYPE_CHECKING:
+    from ..loop.report.externals import Scoring
+    from ..loop.report.final import Rescoring
 
 
 class ReportResult(StepResult):
@@ -25,16 +28,30 @@ def final_report(
     stop_reason: Annotated[str | None, Field(description="ends the loop before max_versions")] = None,
 ) -> ReportResult:
     """End the loop: score every version alike, rank, bundle the best. Call again until done, then with analysis."""
-    reached = final.advance(project, stop_reason)
+    from ..loop.report import documents, final
+    from ..loop.report.externals import Scoring
+    from ..prompts.charts.painting import can_paint
+    from ..prompts.reports import analysis_html, late_pictures, report_files
+
+    try:
+        reached = final.advance(project, stop_reason)
+    except StillReading as reading:
+        state, following = where_now(project)
+        message = f"{reading.what}. Call again."
+        return ReportResult(state="running", message=message, phase=state.phase, version=state.cur, next=following)
     if isinstance(reached, final.Rescoring):
         return _rescoring(project, reached)
+    if isinstance(reached, Scoring):
+        return _scoring(project, reached)
     already_done = isinstance(reached, ReportReceipt)
     receipt = reached if isinstance(reached, ReportReceipt) else None
     if isinstance(reached, final.ReportData):
-        receipt = final.publish(project, reached, final_analysis(reached))
+        receipt = final.publish(project, reached, report_files(project, reached))
     assert receipt is not None, "advance() returns one of three"
+    if already_done and can_paint() and documents.lacks_pictures(project, receipt):
+        documents.add_pictures(project, receipt, *late_pictures(project))
     if analysis and analysis.strip():
-        receipt = final.complete_analysis(project, analysis)
+        receipt = documents.complete_analysis(project, analysis, analysis_html(analysis))
     state, following = where_now(project)
     where = f"{receipt.folder}/leaderboard.csv"
     todo = "" if receipt.with_analysis else " Complete final-analysis.md: call final_report with analysis."
@@ -50,7 +67,20 @@ def final_report(
     )
 
 
-def _rescoring(project: Project, reached: final.Rescoring) -> ReportResult:
+def _scoring(project: Project, reached: "Scoring") -> ReportResult:
+    state, _ = where_now(project)
+    attempt = reached.attempt
+    return ReportResult(
+        state="running",
+        message=f"The external model {attempt.name} is scored; {reached.left} left.",
+        phase="reporting",
+        version=state.cur,
+        job=job_of("eval", attempt.number, attempt.relative, reached.elapsed_seconds),
+        next=None,
+    )
+
+
+def _rescoring(project: Project, reached: "Rescoring") -> ReportResult:
     state, _ = where_now(project)
     attempt = attempts(project, reached.version, "eval")[-1]
     job = job_of("eval", attempt.number, attempt.relative, reached.elapsed_seconds)

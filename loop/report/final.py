@@ -1,10 +1,11 @@
-"""The end of a loop: every version under one protocol, the leaderboard, the best bundle (R1-R3, R5)."""
+"""The end of a loop: every version and external model under one protocol, the leaderboard, the best bundle (R1-R5)."""
 
-import hashlib
 import inspect
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 
 from .. import intents, journal
@@ -13,6 +14,7 @@ from ..deltas import compare, primary_metric
 from ..errors import EvaluationError, OutOfOrder
 from ..evaluation.protocol import fingerprint
 from ..evaluation.runs import evaluate, require_weights
+from ..evidence import cell
 from ..intact import require_intact
 from ..noise.verdict import NoiseVerdict
 from ..project import Project
@@ -31,11 +33,7 @@ from ..state import (
     train_receipt,
 )
 from ..workspace import REPORT_SCRIPT, REPORTS, STATE, version_id
-from . import leaderboard
-
-ANALYSIS_OPEN = "<!-- analysis -->"
-ANALYSIS_CLOSE = "<!-- /analysis -->"
-MAX_ANALYSIS = 40_000
+from . import externals, leaderboard
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,7 @@ class Ranked:
     diff: str
     analysis: str | None
     noise: NoiseVerdict | None
+    external: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,14 @@ class ReportData:
     looks: int
     warnings: tuple[str, ...]
 
+    @property
+    def above(self) -> tuple[str, ...]:
+        """External models that rank above the best version; all there are with the metric, where no version has it."""
+        before = takewhile(lambda row: row.version_id != self.best, self.rows)
+        return tuple(
+            row.version_id for row in before if row.external and any(self.primary == m[0] for m in row.metrics)
+        )
+
 
 @dataclass(frozen=True)
 class Rescoring:
@@ -76,8 +83,8 @@ class Rescoring:
     left: int
 
 
-def advance(project: Project, stop_reason: str | None) -> Rescoring | ReportData | ReportReceipt:
-    """One step towards the report: a re-scoring that runs, or all that the report says, or the finished report.
+def advance(project: Project, stop_reason: str | None) -> Rescoring | externals.Scoring | ReportData | ReportReceipt:
+    """One step towards the report: a scoring that runs, or all that the report says, or the finished report.
 
     Returns at once. Raises `OutOfOrder` while the loop isn't over and no `stop_reason` ends it, `EvaluationError` if a
     version can't be scored under the present protocol.
@@ -104,7 +111,7 @@ def advance(project: Project, stop_reason: str | None) -> Rescoring | ReportData
                 hint="correct what it names, then call final_report again",
             )
         return Rescoring(stale[0], status.elapsed_seconds, len(stale))
-    return _data(project, rules, state, reason)
+    return externals.advance(project, rules, state.loop) or _data(project, rules, state, reason)
 
 
 def _reason(state: LoopState, stop_reason: str) -> str:
@@ -133,11 +140,20 @@ def _stale(project: Project, rules: Rules, state: LoopState) -> list[int]:
 def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> ReportData:
     assert state.loop is not None, "a loop that can end was started"
     primary = rules.file.eval_config.primary_metric
+    with project.mutation():
+        models = externals.standing(project, rules, state.loop)
+        externals.publish(project, models, state.loop.dataset_id)
+    others = {model.name: model for model in models}
     ranked = leaderboard.rank(leaderboard.read_rows(project.workspace.root), primary)
     best = leaderboard.best_version(ranked, primary)
     if best is not None and (trained := train_receipt(project, int(best[1:]))):
         require_weights(project, int(best[1:]), trained)
-    rows = tuple(_ranked(project, rules, place, str(row["version_id"])) for place, row in enumerate(ranked, 1))
+    rows = tuple(
+        _external(place, others[name])
+        if (name := str(row["version_id"])) in others
+        else _ranked(project, rules, place, name)
+        for place, row in enumerate(ranked, 1)
+    )
     return ReportData(
         reason=reason,
         dataset_id=state.loop.dataset_id,
@@ -145,8 +161,38 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
         rows=rows,
         best=best,
         looks=rules.file.loop_config.max_versions,
-        warnings=tuple(_warnings(project, rules, rows)),
+        warnings=(*_warnings(project, rules, rows), *_of_externals(models, primary)),
     )
+
+
+def _external(place: int, model: externals.External) -> Ranked:
+    receipt = model.receipt
+    return Ranked(
+        rank=place,
+        version_id=model.name,
+        metrics=tuple((m.name, m.value, m.higher_is_better) for m in receipt.metrics) if receipt else (),
+        latency_ms=receipt.latency_ms if receipt else None,
+        action=None,
+        change=None,
+        symbols=(),
+        diff="",
+        analysis=None,
+        noise=None,
+        external=True,
+    )
+
+
+def _of_externals(models: Sequence[externals.External], primary: str) -> Iterator[str]:
+    """Warnings; what a model's script says of itself is shown as one plain line."""
+    for model in models:
+        name = cell(model.name, 100)
+        if model.problem is not None:
+            place = "is left out" if leaderboard.VERSION.fullmatch(model.name) else "ranks last"
+            yield f"external model {name} {place}: it is not scored: {cell(model.problem, 700)}"
+        elif model.receipt is not None:
+            if all(metric.name != primary for metric in model.receipt.metrics):
+                yield f"external model {name} ranks last: {primary!r} can't be computed from what it answers"
+            yield from (f"external model {name}: {cell(warning, 300)}" for warning in model.receipt.warnings)
 
 
 def _ranked(project: Project, rules: Rules, place: int, name: str) -> Ranked:
@@ -172,6 +218,8 @@ def _ranked(project: Project, rules: Rules, place: int, name: str) -> Ranked:
 def _warnings(project: Project, rules: Rules, rows: tuple[Ranked, ...]) -> list[str]:
     primary, warnings = rules.file.eval_config.primary_metric, list[str]()
     for row in rows:
+        if row.external:
+            continue
         cur = int(row.version_id[1:])
         scored = eval_receipt(project, cur)
         if scored is None:
@@ -183,8 +231,11 @@ def _warnings(project: Project, rules: Rules, rows: tuple[Ranked, ...]) -> list[
     return warnings
 
 
-def publish(project: Project, data: ReportData, final_analysis: str) -> ReportReceipt:
-    """Builds the report folder aside; it, 04_final_report.py and the receipt appear together."""
+def publish(project: Project, data: ReportData, pages: Mapping[str, bytes]) -> ReportReceipt:
+    """Builds the report folder aside; it, 04_final_report.py and the receipt appear together.
+
+    `pages` are the documents and pictures that others made of `data`: path in the folder -> content.
+    """
     rules = project.rules()
     with project.mutation():
         state = derive(project, rules)
@@ -195,7 +246,7 @@ def publish(project: Project, data: ReportData, final_analysis: str) -> ReportRe
         workspace.tree.remove(building)
         workspace.tree.make_folder(building)
         folder = _free_folder(project)
-        _fill(project, data, workspace.tree.path(building), workspace.root / folder, final_analysis)
+        _fill(project, data, workspace.tree.path(building), workspace.root / folder, pages)
         receipt = ReportReceipt(
             folder=folder,
             last_version=state.cur,
@@ -232,9 +283,11 @@ def _free_folder(project: Project) -> str:
         moment += timedelta(minutes=1)
 
 
-def _fill(project: Project, data: ReportData, building: Path, folder: Path, final_analysis: str) -> None:
+def _fill(project: Project, data: ReportData, building: Path, folder: Path, pages: Mapping[str, bytes]) -> None:
     leaderboard.write_leaderboard(project.workspace.root, folder, building / "leaderboard.csv", data.primary)
-    (building / "final-analysis.md").write_text(final_analysis, encoding="utf-8")
+    for name, content in pages.items():
+        (building / name).parent.mkdir(exist_ok=True)
+        (building / name).write_bytes(content)
     if data.best is None:
         return
     source = project.workspace.tree.path(f"Models/Artifacts/{data.best}")
@@ -249,25 +302,3 @@ def _fill(project: Project, data: ReportData, building: Path, folder: Path, fina
         shutil.copytree(assets, bundle / "additional_assets", symlinks=True)
     else:
         (bundle / "additional_assets").mkdir()
-
-
-def complete_analysis(project: Project, analysis: str) -> ReportReceipt:
-    """Puts the agent's text into the finished report's final-analysis.md, in place of an earlier one (R6).
-
-    Raises `OutOfOrder` before the report.
-    """
-    with project.mutation():
-        receipt = report_receipt(project)
-        if receipt is None:
-            raise OutOfOrder("there is no report yet", hint="call final_report without analysis first")
-        tree, where = project.workspace.tree, f"{receipt.folder}/final-analysis.md"
-        before, opened, rest = tree.read(where).decode().partition(ANALYSIS_OPEN)
-        _, closed, after = rest.partition(ANALYSIS_CLOSE)
-        if not opened or not closed:
-            raise OutOfOrder("the place for the analysis is gone", where=where, hint="add the text by hand")
-        text = f"{before}{ANALYSIS_OPEN}\n\n{analysis.strip()[:MAX_ANALYSIS]}\n\n{ANALYSIS_CLOSE}{after}"
-        done = receipt.model_copy(update={"with_analysis": True})
-        intents.commit(project.workspace, new={}, changed={where: text}, records={REPORT_RECEIPT: done})
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        journal.record(project.workspace, "report_completed", sha256=digest)
-        return done

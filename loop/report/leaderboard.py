@@ -1,4 +1,4 @@
-"""Makes Models/Report/<time>/leaderboard.csv anew from the eval_score.json of every version.
+"""Makes Models/Report/<time>/leaderboard.csv anew from the eval_score.json of every version and external model.
 
 Run it in the project's root: `python 04_final_report.py` rewrites the newest report's leaderboard, `--out FILE` writes
 another one. It needs pandas and nothing else; this file is a copy of what the progressive-training server itself uses.
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 COLUMNS = ["version_id", "dataset_id", "created_at", "latency_ms", "artifact_relpath"]
+EXTERNAL = Path("Models", "external")
+VERSION = re.compile(r"v[0-9]{3,}")
 SCRIPT = re.compile(r"02_train_(v(?!000)(?:[0-9]{3}|[1-9][0-9]{3,}))\.py")
 # What the loop ranked by; it holds where the project has no user_defined_rules.json of its own.
 PRIMARY_METRIC = "loss"
@@ -31,10 +33,23 @@ def primary_metric(project: Path) -> str:
 
 
 def read_rows(project: Path) -> list[dict[str, Any]]:
-    """One row for each 02_train_vNNN.py, in version order: its columns, and "metrics" as eval_score.json has them."""
+    """One row for each 02_train_vNNN.py, in version order, then one for each folder of Models/external/, by name.
+
+    A row has its columns, and "metrics" as eval_score.json has them.
+    """
     names = [match[1] for path in project.iterdir() if (match := SCRIPT.fullmatch(path.name))]
     artifacts = project / "Models" / "Artifacts"
-    return [read_row(artifacts / name) for name in sorted(names, key=lambda name: int(name[1:]))]
+    versions = [read_row(artifacts / name) for name in sorted(names, key=lambda name: int(name[1:]))]
+    models = [read_row(artifacts / "external" / folder.name) for folder in external_folders(project)]
+    return [*versions, *({**row, "external": project / EXTERNAL / row["version_id"]} for row in models)]
+
+
+def external_folders(project: Path) -> list[Path]:
+    """The external models; a folder that is named like a version would be taken for one, and is left out."""
+    place = project / EXTERNAL
+    found = sorted(place.iterdir()) if place.is_dir() else []
+    named = [folder for folder in found if folder.is_dir() and not folder.name.startswith((".", "__"))]
+    return [folder for folder in named if not VERSION.fullmatch(folder.name)]
 
 
 def read_row(folder: Path) -> dict[str, Any]:
@@ -79,9 +94,10 @@ def rank(rows: list[dict[str, Any]], primary: str) -> list[dict[str, Any]]:
 
 
 def best_version(ranked: list[dict[str, Any]], primary: str) -> str | None:
-    """The first row's version, if it has the primary metric."""
-    if ranked and any(metric["name"] == primary for metric in ranked[0]["metrics"]):
-        return str(ranked[0]["version_id"])
+    """The version that ranks first with the primary metric; external models may stand above it."""
+    versions = [row for row in ranked if "external" not in row]
+    if versions and any(metric["name"] == primary for metric in versions[0]["metrics"]):
+        return str(versions[0]["version_id"])
     return None
 
 
@@ -103,7 +119,9 @@ def write_leaderboard(project: Path, report: Path, out: Path, primary: str) -> l
 
 
 def relative_checkpoint(row: dict[str, Any], report: Path, best: str | None) -> str | None:
-    """The best version's copy in the report, else the version's own best.ckpt; empty where it has none."""
+    """The best version's copy in the report, else its own best.ckpt, or none; the folder of an external model."""
+    if "external" in row:
+        return Path(os.path.relpath(row["external"], report)).as_posix()
     if not (row["folder"] / "best.ckpt").is_file():
         return None
     if row["version_id"] == best:
@@ -119,7 +137,7 @@ def newest_report(project: Path) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Regenerate leaderboard.csv from every version's eval_score.json.")
+    parser = argparse.ArgumentParser(description="Regenerate leaderboard.csv from every eval_score.json.")
     parser.add_argument("--project", type=Path, default=Path(__file__).resolve().parent)
     parser.add_argument("--out", type=Path, help="default: leaderboard.csv of the newest report")
     arguments = parser.parse_args()

@@ -1,0 +1,195 @@
+"""External models: each folder of Models/external/ is scored by the same 03_eval.py on the same samples (R4).
+
+A model is scored as one job, in the sandbox, against the validation set of the loop's first scored version. What it
+gives lies in Models/Artifacts/external/<name>/; the user's folder is only read. One that fails is a warning.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .. import journal
+from ..attempts import failure_of
+from ..confinement import level
+from ..errors import EvaluationError, LoopError, UnsafePath
+from ..evaluation import externals as jobs
+from ..evaluation.external_runner import script_of
+from ..evaluation.protocol import external_digest, fingerprint
+from ..failures import Failure, process_failure
+from ..filesystems import keep_reserve, require_room
+from ..intact import score_bytes
+from ..project import Project
+from ..receipts import INFRASTRUCTURE, EvalReceipt, LoopFile, Verdict, load
+from ..rules import Rules
+from ..running.job import JobStatus
+from ..running.logs import tail
+from ..state import eval_receipt, train_receipt
+from ..workspace import ARTIFACTS, EXTERNAL
+from .leaderboard import VERSION
+
+_LOG_TAIL_BYTES = 16_384
+_AGAIN, _TRIES = INFRASTRUCTURE - {"cancelled"}, 2  # where the machine was at fault
+
+
+@dataclass(frozen=True)
+class External:
+    """How an external model stands: `receipt` if it is scored as it is now, `problem` if it can't be; else it waits."""
+
+    name: str
+    receipt: EvalReceipt | None = None
+    problem: str | None = None
+    attempt: jobs.ExternalAttempt | None = None  # the open one
+    plan: jobs.ExternalPlan | None = None  # of the one to start
+
+    @property
+    def waits(self) -> bool:
+        return self.receipt is None and self.problem is None
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """The report waits for this external model's evaluation."""
+
+    attempt: jobs.ExternalAttempt
+    elapsed_seconds: float
+    left: int
+
+
+def names(project: Project) -> list[str]:
+    """The folders of Models/external/, which may be links to elsewhere."""
+    found = project.workspace.tree.names_following(EXTERNAL)
+    return [name for name in found if not name.startswith((".", "__"))]
+
+
+def unready(project: Project) -> tuple[tuple[str, str], ...]:
+    """The external models that offer no `load` and `predict`, and why: each needs an adapter.py."""
+    found: list[tuple[str, str]] = []
+    for name in names(project):
+        try:
+            script_of(project.workspace.root / EXTERNAL / name)
+        except (LookupError, SyntaxError, ValueError, OSError) as error:
+            found.append((name, str(error)))
+    return tuple(found)
+
+
+def standing(project: Project, rules: Rules, loop: LoopFile) -> list[External]:
+    """Every external model as it stands; call it with the lock held."""
+    cur = _reference(project)
+    return [_standing(project, rules, loop, name, cur) for name in names(project)]
+
+
+def advance(project: Project, rules: Rules, loop: LoopFile) -> Scoring | None:
+    """One step of scoring what waits: starts, attaches or publishes, and returns what runs; None when nothing waits."""
+    with project.mutation():
+        while waiting := [one for one in standing(project, rules, loop) if one.waits]:
+            attempt = waiting[0].attempt or _start(project, rules, loop, waiting[0])
+            status = attempt.status()
+            if status.state == "running":
+                return Scoring(attempt, status.elapsed_seconds or 0.0, len(waiting))
+            _settle(project, rules, loop, attempt, status)
+        return None
+
+
+def open_attempts(project: Project) -> list[jobs.ExternalAttempt]:
+    """The evaluation of an external model that runs or waits to be collected; at most one."""
+    cur = _reference(project) or 1
+    newest = [tried[-1] for name in names(project) if (tried := _tried(project, name, cur))]
+    return [attempt for attempt in newest if attempt.verdict is None]
+
+
+def publish(project: Project, externals: Sequence[External], dataset_id: str) -> None:
+    """Makes Models/Artifacts/external/ what the receipts say; call it with the lock held."""
+    tree = project.workspace.tree
+    scored = {one.name: one.receipt for one in externals if one.receipt}
+    for name in tree.names(f"{ARTIFACTS}/external"):
+        if name not in scored:
+            tree.remove(jobs.artifacts(name))
+    for name, receipt in scored.items():
+        where, expected = f"{jobs.artifacts(name)}/eval_score.json", score_bytes(receipt, dataset_id)
+        if tree.kind(where) not in ("file", None):
+            tree.remove(where)
+        if not tree.is_file(where) or tree.read(where) != expected:
+            tree.write(where, expected)
+
+
+def _reference(project: Project) -> int | None:
+    """The loop's first scored version: its data is what every version has started from."""
+    versions = project.workspace.versions()
+    return next((cur for cur in versions if eval_receipt(project, cur) and train_receipt(project, cur)), None)
+
+
+def _standing(project: Project, rules: Rules, loop: LoopFile, name: str, cur: int | None) -> External:
+    if VERSION.fullmatch(name):
+        return External(name, problem="its folder is named like a version, which it would be taken for; rename it")
+    if cur is None:
+        return External(name, problem="no version is scored, so there is nothing to compare it with")
+    try:
+        digest = external_digest(project, name)
+    except OSError as error:
+        return External(name, problem=f"its folder can't be read: {error.filename}: {error.strerror}")
+    protocol = fingerprint(project, rules, loop)
+    receipt = load(project.workspace.tree, jobs.receipt_file(name), EvalReceipt)
+    if receipt and (receipt.checkpoint_sha256, receipt.fingerprint) == (digest, protocol):
+        return External(name, receipt=receipt)
+    tried = _tried(project, name, cur)
+    if tried and tried[-1].verdict is None:
+        return External(name, attempt=tried[-1])
+    plan = jobs.ExternalPlan(
+        fingerprint=protocol,
+        checkpoint_sha256=digest,
+        accepting=False,
+        sandbox=level(rules.file.execution_config).name,
+        last_version=max(project.workspace.versions()),
+    )
+    failures = [failure for one in tried if one.external_plan == plan and (failure := failure_of(one))]
+    if failures and (failures[-1].kind not in _AGAIN or len(failures) >= _TRIES):
+        return External(name, problem=failures[-1].summary)
+    return External(name, plan=plan)
+
+
+def _tried(project: Project, name: str, cur: int) -> list[jobs.ExternalAttempt]:
+    numbers = [
+        int(entry[5:]) for entry in project.workspace.tree.names(jobs.attempts_folder(name)) if entry[5:].isdigit()
+    ]
+    return [jobs.ExternalAttempt(project, cur, "eval", number, name) for number in sorted(numbers)]
+
+
+def _start(project: Project, rules: Rules, loop: LoopFile, external: External) -> jobs.ExternalAttempt:
+    cur = _reference(project)
+    assert cur is not None and external.plan is not None, "it waits to be started"
+    config, tree = rules.file.execution_config, project.workspace.tree
+    require_room(project.workspace, config)
+    tried = _tried(project, external.name, cur)
+    number = tried[-1].number + 1 if tried else 1
+    attempt = jobs.ExternalAttempt(project, cur, "eval", number, external.name)
+    tree.make_folder(attempt.relative)
+    try:
+        attempt.save_plan(external.plan)
+        attempt.submit(jobs.prepare(project, rules, loop, attempt))
+    except (LoopError, OSError):
+        tree.remove(attempt.relative)
+        raise
+    keep_reserve(project.workspace)
+    journal.record(project.workspace, "external_started", name=external.name, attempt=number)
+    return attempt
+
+
+def _settle(project: Project, rules: Rules, loop: LoopFile, attempt: jobs.ExternalAttempt, status: JobStatus) -> None:
+    if status.state == "lost" and attempt.submitted:
+        project.executor.cancel(attempt.path)
+    plan, wall = attempt.external_plan, status.outcome.wall_seconds if status.outcome else None
+    log = tail(attempt.log, _LOG_TAIL_BYTES)
+    failure = process_failure(
+        status.outcome, log, limit_minutes=jobs.minutes(rules), requested=attempt.cancel_requested, detail=status.detail
+    )
+    if plan is None:
+        failure = failure or Failure("lost", "it was never started: the server ended in between", "")
+    if failure is None and plan is not None:
+        try:
+            jobs.publish(project, rules, loop, attempt, plan)
+        except (EvaluationError, UnsafePath) as error:
+            failure = Failure("invalid score", f"{error.where}: {error.what}", "")
+    passed = Verdict(status="PASS", summary="scored", wall_seconds=wall, at=journal.now())
+    attempt.save_verdict(failure.verdict(wall) if failure else passed)
+    event = "external_failed" if failure else "external_scored"
+    journal.record(project.workspace, event, name=attempt.name, attempt=attempt.number)
+    jobs.clean_up(attempt)

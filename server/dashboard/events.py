@@ -1,0 +1,76 @@
+"""What has changed in a project, looked up cheaply: by the times and sizes of a few files."""
+
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import anyio
+import anyio.to_thread
+
+from ...loop.curves import log_folder
+from ...loop.errors import LoopError
+from ...loop.project import Project
+from ...loop.state import REPORT_RECEIPT, derive
+
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Seen:
+    """`state` changes with every Step, `curves` with every epoch that the running training writes."""
+
+    state: str
+    curves: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.state}.{self.curves}"
+
+
+def look(project: Project) -> Seen:
+    """Reads a few receipts and the status of about ten files; nothing is written, and no lock taken."""
+    workspace = project.workspace
+    fixed = (workspace.journal, workspace.loop_file, REPORT_RECEIPT)
+    state = [_stamp(project, name) for name in fixed]
+    curves: list[str] = []
+    try:
+        rules = project.rules()
+        state.append(f"{rules.rules_sha256} {rules.instruction_sha256}")
+        attempt = derive(project, rules).running
+    except LoopError as error:
+        state.append(str(error))
+        attempt = None
+    if attempt is not None:
+        state += [_stamp(project, f"{attempt.relative}/{name}") for name in ("job.json", "result.json", "cancel.json")]
+        folder = log_folder(workspace.tree, workspace.artifacts(attempt.cur))
+        curves = [_stamp(project, f"{folder}/metrics.csv")] if folder else []
+    return Seen(_short(state), _short(curves))
+
+
+async def changes(project: Project, ended: anyio.Event) -> AsyncIterator[Seen]:
+    """What is there now, and then each change, until the reader goes away or the server ends."""
+    before: Seen | None = None
+    while not ended.is_set():
+        now = await anyio.to_thread.run_sync(look, project)
+        if now != before:
+            before = now
+            yield now
+        with anyio.move_on_after(POLL_SECONDS):
+            await ended.wait()
+
+
+def _stamp(project: Project, relative: str) -> str:
+    status = next(_status(project, relative), "")
+    return f"{relative} {status}"
+
+
+def _status(project: Project, relative: str) -> Iterator[str]:
+    try:
+        for _, status in project.workspace.tree.walk(relative):
+            yield f"{status.st_mtime_ns} {status.st_size} {status.st_ino}"
+    except LoopError:
+        return
+
+
+def _short(parts: list[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

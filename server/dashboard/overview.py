@@ -1,0 +1,244 @@
+"""What the first page shows: where the loop stands, its versions as a line, and what went wrong on the way."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from ...loop import journal
+from ...loop.attempts import Attempt, attempts
+from ...loop.evidence import clean
+from ...loop.lineage import Point, best_of, best_so_far, points, primary_metrics
+from ...loop.project import Project
+from ...loop.receipts import Metric
+from ...loop.rules import Rules
+from ...loop.state import LoopState, derive, report_receipt
+from ...loop.status import VersionView, version_view
+from ...loop.training import Progress, train_progress
+from ...prompts.charts.lineage import LineageInput, lineage_chart
+from ...prompts.charts.shapes import Chart
+from ...prompts.charts.strip import strip_chart
+from .curves import curves_of, plots
+
+VERSIONS_A_PAGE = 40
+_NARROW = 8  # as many as a phone's width has room for
+EVENTS = 12
+
+
+@dataclass(frozen=True)
+class Head:
+    """What stands on top of every page."""
+
+    name: str
+    folder: str
+    phase: str
+    version: int
+    max_versions: int
+    dataset_id: str | None
+    primary: str
+    rules_changed: str | None
+    following: str | None
+    report: str | None
+
+
+@dataclass(frozen=True)
+class Running:
+    """The job that runs now, or has ended and waits to be collected."""
+
+    kind: str
+    version: int
+    attempt: int
+    state: str
+    progress: Progress
+
+    @property
+    def share(self) -> float | None:
+        """From 0 to 1; None where the number of epochs is not known."""
+        done, total = self.progress.epoch, self.progress.epochs
+        return min(1.0, done / total) if done is not None and total else None
+
+
+@dataclass(frozen=True)
+class Row:
+    """`change` is the one action that led to the version."""
+
+    view: VersionView
+    change: str
+    best: bool
+
+    def value(self, name: str) -> float | None:
+        return next((metric.value for metric in self.view.metrics if metric.name == name), None)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    version: int
+    kind: str
+    attempt: int
+    failure: str
+    summary: str
+    cause: str
+    repair: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    name: str
+    value: JsonValue
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The best version and how far it is from the first."""
+
+    version: int
+    value: float
+    first: float | None
+    higher_is_better: bool
+
+
+@dataclass(frozen=True)
+class Overview:
+    head: Head
+    running: Running | None
+    losses: str
+    best: Standing | None
+    wide: Chart
+    narrow: Chart
+    all: Chart | None
+    rows: tuple[Row, ...]
+    metrics: tuple[str, ...]
+    page: int
+    pages: int
+    troubles: tuple[Trouble, ...]
+    fixed: tuple[Setting, ...]
+    defaults: tuple[str, ...]
+    instruction: str | None
+    events: tuple[journal.Event, ...]
+
+
+def head_of(project: Project, rules: Rules, state: LoopState) -> Head:
+    report = report_receipt(project)
+    following = state.next
+    return Head(
+        name=project.workspace.root.name,
+        folder=_short(project.workspace.root),
+        phase=state.phase,
+        version=state.cur,
+        max_versions=rules.file.loop_config.max_versions,
+        dataset_id=state.loop.dataset_id if state.loop else None,
+        primary=rules.file.eval_config.primary_metric,
+        rules_changed=project.rules_change(rules, state.loop) if state.loop else None,
+        following=f"{following.tool}: {following.why}" if following else None,
+        report=report.folder if report else None,
+    )
+
+
+def _short(folder: Path) -> str:
+    """With ~ for the home folder."""
+    home = Path.home().resolve()
+    return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
+
+
+def overview(project: Project, page: int | None) -> Overview:
+    """The versions of one page, oldest first; `page` counts from 1, the last one by default. Raises `LoopError`."""
+    rules = project.rules()
+    state = derive(project, rules)
+    primary = rules.file.eval_config.primary_metric
+    versions = project.workspace.versions()
+    metrics = primary_metrics(project, primary)
+    best = best_of(metrics)
+    pages = max(1, -(-len(versions) // VERSIONS_A_PAGE))
+    page = min(max(1, page or pages), pages)
+    chosen = versions[(page - 1) * VERSIONS_A_PAGE : page * VERSIONS_A_PAGE]
+    shown = points(project, primary, metrics, chosen)
+    rows = tuple(_row(project, primary, point, best) for point in shown)
+    wide, narrow = charts(shown, metrics, best, primary)
+    job = running(project, state)
+    losses, _ = plots(curves_of(project, job.version)) if job and job.kind == "train" else ("", "")
+    return Overview(
+        head=head_of(project, rules, state),
+        running=job,
+        losses=losses,
+        best=_standing(metrics, best),
+        wide=wide,
+        narrow=narrow,
+        all=strip_chart(metrics, chosen, primary, 1000, 64) if pages > 1 and metrics else None,
+        rows=rows,
+        metrics=_metric_names(rows, primary),
+        page=page,
+        pages=pages,
+        troubles=tuple(trouble for cur in reversed(chosen) for trouble in troubles(project, cur)),
+        fixed=tuple(Setting(one.rule, one.value) for one in rules.fixed),
+        defaults=rules.defaults,
+        instruction=rules.instruction,
+        events=tuple(reversed(journal.events(project.workspace, most=EVENTS))),
+    )
+
+
+def charts(
+    shown: Sequence[Point], metrics: Mapping[int, Metric], best: int | None, primary: str
+) -> tuple[Chart, Chart]:
+    """The lineage for a wide window, and for a phone: there only the newest of these versions fit."""
+    reached = best_so_far(metrics)
+    height = 400 if 0 < len(shown) <= 6 else 320
+    wide = lineage_chart(LineageInput(shown, reached, best, primary, linked=True), 1000, height)
+    narrow = lineage_chart(LineageInput(shown[-_NARROW:], reached, best, primary, linked=True), 380, 300)
+    return wide, narrow
+
+
+def _row(project: Project, primary: str, point: Point, best: int | None) -> Row:
+    return Row(version_view(project, primary, point.version), point.change, point.version == best)
+
+
+def _metric_names(rows: Sequence[Row], primary: str) -> tuple[str, ...]:
+    """The primary one first, and two more."""
+    names = list(dict.fromkeys(metric.name for row in rows for metric in row.view.metrics))
+    return tuple(sorted(names, key=lambda name: name != primary))[:3]
+
+
+def _standing(metrics: Mapping[int, Metric], best: int | None) -> Standing | None:
+    if best is None:
+        return None
+    first = next(iter(metrics))
+    return Standing(
+        best, metrics[best].value, metrics[first].value if first != best else None, metrics[best].higher_is_better
+    )
+
+
+def running(project: Project, state: LoopState) -> Running | None:
+    """The running job with its progress. Raises `LoopError` for a script that can't be read."""
+    attempt = state.running
+    if attempt is None:
+        return None
+    status = attempt.status()
+    if attempt.kind == "train":
+        progress = train_progress(project, attempt, status)
+    else:
+        progress = Progress(status.elapsed_seconds or 0.0)
+    return Running(attempt.kind, attempt.cur, attempt.number, status.state, progress)
+
+
+def troubles(project: Project, cur: int) -> Iterator[Trouble]:
+    """The failed attempts of a version, newest first, and what was done about each."""
+    for kind in ("eval", "train"):
+        for attempt in reversed(attempts(project, cur, kind)):
+            if (trouble := _trouble(attempt)) is not None:
+                yield trouble
+
+
+def _trouble(attempt: Attempt) -> Trouble | None:
+    verdict = attempt.verdict
+    if verdict is None or verdict.status == "PASS":
+        return None
+    repair = attempt.repair
+    return Trouble(
+        version=attempt.cur,
+        kind=attempt.kind,
+        attempt=attempt.number,
+        failure=verdict.kind or "failed",
+        summary=clean(verdict.summary, 600),
+        cause=clean(repair.root_cause_hypothesis, 600) if repair else "",
+        repair=clean(repair.code_change_summary, 600) if repair else "",
+    )

@@ -1,0 +1,43 @@
+"""`progressive-training dashboard`: the pages on loopback, under a token that is made at each start."""
+
+import secrets
+import socket
+import sys
+from contextlib import suppress
+
+from ...loop.errors import LoopError
+from ...loop.project import Project
+from ..access import Token
+from .access import Access
+from .routes import routes
+
+HOST = "127.0.0.1"
+
+
+def show(project: Project, port: int) -> int:
+    """Serves until it is interrupted; `port` 0 takes a free one. Raises `LoopError` for a port that is taken."""
+    import uvicorn
+    from starlette.applications import Starlette
+
+    _ = project.workspace  # a folder that is not there is told before anything is served
+    try:
+        listening = socket.create_server((HOST, port))
+    except OSError as error:
+        told = f"port {port} can't be listened on ({error.strerror})"
+        raise LoopError(told, where="--port", hint="name another port, or 0 for a free one") from error
+    token = secrets.token_urlsafe(32)
+    address = f"http://{HOST}:{listening.getsockname()[1]}/?token={token}"
+    sys.stdout.write(f"The dashboard of {project.workspace.root}, read-only; Ctrl-C ends it:\n\n  {address}\n\n")
+    sys.stdout.flush()
+    config = uvicorn.Config(
+        Access(Starlette(routes=routes(project)), Token.of(token, "the dashboard's token"), HOST),
+        log_level="warning",
+        server_header=False,
+        access_log=False,
+        # An open page holds a stream of events, which ends when we do.
+        timeout_graceful_shutdown=3,
+    )
+    # Ctrl-C is how it is meant to end; uvicorn hands the signal on once it has closed.
+    with listening, suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
+    return 0
