@@ -8,8 +8,8 @@ from . import render
 
 
 def eval_script(rules: Rules, loop: LoopFile, family: str) -> str:
-    """03_eval.py for a task family that a template serves ("classification", "regression")."""
-    stage = resources.files("progressive_training.loop.evaluation").joinpath("stage.py").read_text(encoding="utf-8")
+    """03_eval.py for a task family that a template serves ("classification", "regression", "sequence")."""
+    carried = resources.files("progressive_training.loop.evaluation")
     return render(
         "scripts/03_eval.py.j2",
         task_type=family,
@@ -18,5 +18,6 @@ def eval_script(rules: Rules, loop: LoopFile, family: str) -> str:
         samples=rules.file.eval_config.infer_samples,
         seed=rules.file.seed,
         dataset_id=loop.dataset_id,
-        stage_source=stage,
+        stage_source=carried.joinpath("stage.py").read_text(encoding="utf-8"),
+        runner_source=carried.joinpath("external_runner.py").read_text(encoding="utf-8"),
     )

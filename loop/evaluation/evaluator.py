@@ -10,7 +10,8 @@ from ..scripts import Script
 from ..state import derive, eval_receipt
 from ..workspace import EVAL_SCRIPT, version_id
 
-TEMPLATE_TASKS = ("classification", "regression")
+TEMPLATE_TASKS = ("classification", "regression", "sequence")
+_ALSO = {"ocr": "sequence", "htr": "sequence", "asr": "sequence", "ctc": "sequence"}
 MAX_SOURCE_BYTES = 1 << 20
 
 
@@ -19,8 +20,8 @@ def has_evaluator(project: Project) -> bool:
 
 
 def task_family(task_type: str | None) -> str | None:
-    """ "classification" or "regression" for the usual spellings of either; None for what no template serves."""
-    words = re.findall(r"[^\W_]+", task_type or "")
+    """ "classification", "regression" or "sequence" by the words of the task; None for what no template serves."""
+    words = [_ALSO.get(word, word) for word in re.findall(r"[^\W_]+", task_type or "")]
     return next((family for family in TEMPLATE_TASKS if family in words), None)
 
 

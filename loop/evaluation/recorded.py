@@ -9,6 +9,7 @@ from ..attempts import Attempt
 from ..errors import EvaluationError
 from ..rules import Rules
 from ..scripts.fixed import Clash, recorded_clashes, synonyms
+from ..state import train_receipt
 from .jobs import CHECKPOINTS
 
 
@@ -24,9 +25,20 @@ def checkpoint_clashes(attempt: Attempt, rules: Rules) -> tuple[Clash, ...]:
         found += recorded_clashes(parameters, rules.fixed, source=name, extra=rules.file.synonyms)
     epoch = said.get("last.ckpt", {}).get("epoch")
     wanted = next((rule for rule in rules.fixed if rule.name.lower() in synonyms("epochs")), None)
-    if wanted is not None and type(wanted.value) is int and type(epoch) is int and epoch + 1 != wanted.value:
+    if wanted is None or type(wanted.value) is not int or type(epoch) is not int:
+        return tuple(dict.fromkeys(found))
+    if not _fits(attempt, epoch + 1, wanted.value):
         found.append(Clash(wanted.rule, wanted.value, f"{epoch + 1} epochs", "last.ckpt"))
     return tuple(dict.fromkeys(found))
+
+
+def _fits(attempt: Attempt, epochs: int, wanted: int) -> bool:
+    """Whether last.ckpt may be of this epoch: of the last one, or of an earlier one where the logs have them all.
+
+    Lightning's `save_last` writes it only when another checkpoint is written too: not where the last epochs were worse.
+    """
+    trained = train_receipt(attempt.project, attempt.cur)
+    return epochs == wanted or (epochs < wanted and trained is not None and trained.epochs == wanted)
 
 
 def unreadable(attempt: Attempt) -> tuple[str, ...]:

@@ -1,10 +1,12 @@
 """What an evaluation left, checked before anything of it is published (E3, E4)."""
 
+import hashlib
 import json
 import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -16,6 +18,7 @@ from ..rules import describe
 
 _HINT = "correct 03_eval.py through write_eval (docs/contract.md says what it must leave)"
 _MAX_SAMPLE_BYTES = 4 << 30
+_MOST_TARGETS = 100_000
 # A metric that was summed in single precision is its samples' mean to about this.
 _ROUNDING = 1e-4
 
@@ -23,7 +26,7 @@ _ROUNDING = 1e-4
 class Score(BaseModel):
     """eval_score.json as an evaluator writes it and as it is published."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
     dataset_id: str
     created_at: str
@@ -116,23 +119,30 @@ def _read(tree: Tree, where: str) -> bytes:
 
 
 def _with_means(score: Score, means: Mapping[str, float], where: str) -> tuple[Score, list[str]]:
-    """The score with each metric that its samples can vouch for replaced by their mean.
+    """The score with each metric that its samples can vouch for replaced by their mean, or by their error rate.
 
-    A metric that is not that mean is refused. Only a loss may differ, since some average by weight: that is a warning.
+    A metric that is not that value is refused. Only a loss may differ, since some average by weight: that is a warning.
     """
     metrics: list[Metric] = []
     warnings: list[str] = []
     for metric in score.metrics:
-        mean = means.get(metric.name)
+        mean = means.get(metric.name, _rate(metric.name, means))
         if mean is not None and math.isclose(mean, metric.value, rel_tol=_ROUNDING, abs_tol=_ROUNDING):
             metrics.append(metric.model_copy(update={"value": mean}))
             continue
         if mean is not None and metric.name != "loss":
-            _refuse(where, f"the mean of its {metric.name!r} is {mean:.6g}, eval_score.json says {metric.value:.6g}")
+            told = f"the mean of its {metric.name!r}" if metric.name in means else f"{metric.name!r} of its errors"
+            _refuse(where, f"{told} is {mean:.6g}, eval_score.json says {metric.value:.6g}")
         if mean is not None:
             warnings.append(f"loss is {metric.value:.6g}, and the mean of its samples {mean:.6g}")
         metrics.append(metric)
     return score.model_copy(update={"metrics": metrics}), warnings
+
+
+def _rate(name: str, means: Mapping[str, float]) -> float | None:
+    """Σ errors / Σ length, which means give as well as sums; None unless every sample has both."""
+    errors, length = means.get(f"{name}_errors"), means.get(f"{name}_length")
+    return errors / length if errors is not None and length else None
 
 
 def _sample_means(tree: Tree, where: str, samples: int) -> dict[str, float]:
@@ -155,6 +165,28 @@ def _sample_means(tree: Tree, where: str, samples: int) -> dict[str, float]:
     if len(ids) != samples:
         _refuse(where, f"it has {len(ids)} lines, and eval_score.json says num_samples {samples}")
     return {name: math.fsum(values) / samples for name, values in sums.items() if len(values) == samples}
+
+
+def other_targets(tree: Tree, new: str, old: str) -> tuple[int, int]:
+    """How many samples of two samples.jsonl with one id have different targets, and how many ids both have."""
+    found, before = _targets(tree, new), _targets(tree, old)
+    shared = found.keys() & before.keys()
+    return sum(found[name] != before[name] for name in shared), len(shared)
+
+
+def _targets(tree: Tree, where: str) -> dict[str, bytes]:
+    """A digest of each sample's target, of as many samples as are read in a moment; nothing for a missing file."""
+    found: dict[str, bytes] = {}
+    try:
+        with tree.opened(where) as handle, os.fdopen(os.dup(handle), "rb") as file:
+            for line in islice(file, _MOST_TARGETS):
+                content = parse_strict(line, where)
+                if isinstance(content, dict) and "target" in content:
+                    text = json.dumps(content["target"], sort_keys=True)
+                    found[str(content.get("id"))] = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    except FileNotFoundError:
+        return {}
+    return found
 
 
 def _sample(line: bytes, where: str) -> tuple[str, dict[str, float]]:

@@ -31,7 +31,13 @@ REGRESSION = ["mae", "mse", "rmse", "r2", "mape", "smape", "spearman", "pearson"
 
 def render(task_type: str = "classification", metrics: list[str] | None = None, primary: str | None = "loss") -> str:
     templates = jinja2.FileSystemLoader(ROOT / "prompts" / "scripts")
-    environment = jinja2.Environment(loader=templates, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment = jinja2.Environment(
+        loader=templates,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["repr"] = repr
     return environment.get_template("03_eval.py.j2").render(
         task_type=task_type,
@@ -41,6 +47,7 @@ def render(task_type: str = "classification", metrics: list[str] | None = None, 
         seed=42,
         dataset_id="v1",
         stage_source=(ROOT / "loop" / "evaluation" / "stage.py").read_text(encoding="utf-8"),
+        runner_source=(ROOT / "loop" / "evaluation" / "external_runner.py").read_text(encoding="utf-8"),
     )
 
 

@@ -388,7 +388,7 @@ def test_a_task_that_it_does_not_know_is_refused(plain: Project) -> None:
 
 
 def test_the_rendered_file_is_clean_for_ruff_and_for_old_pythons(tmp_path: Path) -> None:
-    for task in ("classification", "regression"):
+    for task in ("classification", "regression", "sequence"):
         file = tmp_path / f"{task}.py"
         file.write_text(render(task, ['it\'s "quoted" \\'], primary=None), encoding="utf-8")
         compile(file.read_text(encoding="utf-8"), str(file), "exec")

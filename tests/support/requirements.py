@@ -34,6 +34,3 @@ REQUIREMENTS: dict[str, str] = {
     "R5": "Rows are ranked by the primary metric in its direction, those without it last and warned of.",
     "R6": "The final analysis says why the first three rank where they do.",
 }
-
-NOT_YET = {"R4"}
-"""What no test shows, because it is not built."""
