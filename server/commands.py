@@ -5,10 +5,8 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
 
 from rich.console import Console
-from rich.status import Status as Spinner
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +15,8 @@ from ..loop.errors import OutOfOrder
 from ..loop.project import Project
 from ..loop.state import derive
 from ..tools import StepResult, attached, read_rules
+from .progress import lines, live
+from .tracking import problem_lines
 
 _POLL_SECONDS = 0.2
 _COMMANDS = {"start_loop": "start", "run_train": "train", "run_eval": "eval", "final_report": "report"}
@@ -39,13 +39,9 @@ def finish(project: Project, step: Callable[..., StepResult], arguments: argpars
     """Calls the Step until its job has ended, unless detached; prints its message or, asked for, its JSON."""
     result = step()
     step = attached(step, result)
-    detach: bool = getattr(arguments, "detach", False)
-    with _spinner(result, quiet=arguments.json or detach) as spinner:
-        while result.state == "running" and not detach:
-            time.sleep(_POLL_SECONDS)
-            if spinner is not None and result.job is not None:
-                spinner.update(result.job.line)
-            result = step()
+    quiet = arguments.json or getattr(arguments, "quiet", False)
+    if result.state == "running" and not getattr(arguments, "detach", False):
+        result = _waited(project, step, quiet=quiet)
     if arguments.json:
         sys.stdout.write(result.model_dump_json(indent=1, exclude_none=True) + "\n")
     else:
@@ -53,11 +49,16 @@ def finish(project: Project, step: Callable[..., StepResult], arguments: argpars
     return 3 if result.state == "failed" else 0
 
 
-def _spinner(result: StepResult, *, quiet: bool) -> AbstractContextManager[Spinner | None]:
-    error = Console(stderr=True, highlight=False)
-    if quiet or result.state != "running" or not error.is_terminal:
-        return nullcontext()
-    return error.status("starting")
+def _waited(project: Project, step: Callable[..., StepResult], *, quiet: bool) -> StepResult:
+    error = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    tell = lines(error, quiet=quiet)
+    with live(project, error, quiet=quiet):
+        while (result := step()).state == "running":
+            if result.job is not None:
+                tell(result.job)
+                step = attached(step, result)
+            time.sleep(_POLL_SECONDS)
+    return result
 
 
 def show(result: StepResult) -> None:
@@ -97,6 +98,8 @@ def status(project: Project, *, as_json: bool) -> int:
         out.print(_table(view))
     if view.report:
         out.print(f"Report: {view.report}/", markup=False)
+    for line in problem_lines(view.trackers):
+        out.print(line, style="yellow", markup=False)
     if view.next:
         out.print(_next(view.next.tool, view.next.why), markup=False)
     return 0

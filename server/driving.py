@@ -1,9 +1,11 @@
 """A whole loop from the command line: the demo, and `run` with a built-in agent."""
 
 import json
+import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,27 +13,37 @@ from pathlib import Path
 import anyio
 from mcp import Client
 from rich.console import Console
-from rich.live import Live
-from rich.spinner import Spinner
 from rich.table import Table
 
 from ..agents.offline.driver import Event, drive
 from ..loop.errors import LoopError, ProjectError
 from ..loop.evidence import clean
 from ..loop.project import Project
+from ..loop.receipts import ReportReceipt
+from ..loop.report.documents import PAGE
 from ..loop.state import report_receipt
 from ..loop.status import status
 from ..loop.workspace import RULES_FILE
 from ..tools import final_report, next_step
+from ..tools.final_report import ReportResult
 from .app import build_server
 from .commands import console
+from .progress import live
+
+Tell = Callable[[Event], None]
+Agent = Callable[[Client, Tell, int | None], Awaitable[object]]
+"""Who thinks: drives a connected loop, tells of each Step, and stops after a version if one is named."""
 
 _DEMO_NEEDS = ("torch", "lightning", "torchmetrics")
-_REFRESH_SECONDS = 0.5
+EXAMPLES: Mapping[str, str] = {
+    "digits": "Handwritten digits, 1,797 real images",
+    "ocr": "Rows of handwritten digits, read by CTC, and a nearest-neighbours model to compare with",
+    "diabetes": "A year of diabetes from ten measurements of 442 patients",
+}
 
 
-def demo(folder: Path, versions: int | None) -> int:
-    """Copies the digits example to `folder` and runs its loop; a demo that was interrupted there goes on.
+def demo(folder: Path, versions: int | None, example: str = "digits", *, quiet: bool = False) -> int:
+    """Copies an example to `folder` and runs its loop; a demo that was interrupted there goes on.
 
     Raises `LoopError` if the packages that the example trains with are missing, or the folder holds something else.
     """
@@ -45,22 +57,23 @@ def demo(folder: Path, versions: int | None) -> int:
     if folder.exists() and any(folder.iterdir()) and not marker.is_dir():
         raise ProjectError("is not empty", where=str(folder), hint="name a new folder: progressive-training demo DIR")
     if not marker.is_dir():
-        _copy_example(folder, versions)
+        _copy_example(folder, versions, example)
     out = console()
-    out.print(f"Handwritten digits, 1,797 real images; project: {folder}", markup=False)
-    code = run(Project(folder), None)
+    out.print(f"{EXAMPLES[example]}; project: {folder}", markup=False)
+    code = run(Project(folder).kept_warm(), None, quiet=quiet)
     if code == 0:
-        out.print(f"\nLook at it: {folder}/02_train_v002.py, {folder}/Models/Artifacts/v002/", markup=False)
+        report = report_receipt(Project(folder))
+        page = f"{folder}/{report.folder}/{PAGE}" if report else f"{folder}/Models/Artifacts/v001/"
+        out.print(f"\nLook at it: {page}", markup=False)
+        out.print(f"            progressive-training dashboard --project {shlex.quote(str(folder))}", markup=False)
     return code
 
 
-def _copy_example(folder: Path, versions: int | None) -> None:
-    source = resources.files("progressive_training.examples").joinpath("digits")
-    with resources.as_file(source) as example:
+def _copy_example(folder: Path, versions: int | None, example: str) -> None:
+    source = resources.files("progressive_training.examples").joinpath(example)
+    with resources.as_file(source) as files:
         # The example's rules file is a link to the one that the README shows; a project gets a file of its own.
-        shutil.copytree(
-            example, folder, symlinks=False, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
-        )
+        shutil.copytree(files, folder, symlinks=False, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     if versions is not None:
         path = folder / RULES_FILE
         rules = json.loads(path.read_text(encoding="utf-8"))
@@ -68,8 +81,18 @@ def _copy_example(folder: Path, versions: int | None) -> None:
         path.write_text(json.dumps(rules, indent=2) + "\n", encoding="utf-8")
 
 
-def run(project: Project, versions: int | None) -> int:
-    """Drives the loop to its report, going on where it stands; `versions` ends it earlier than the rules do."""
+async def offline(client: Client, tell: Tell, versions: int | None) -> object:
+    """The agent that needs no key."""
+    return await drive(client, on_event=tell, last_version=versions)
+
+
+def run(
+    project: Project, versions: int | None, agent: Agent = offline, *, quiet: bool = False, as_json: bool = False
+) -> int:
+    """Drives the loop to its report, going on where it stands; `versions` ends it earlier than the rules do.
+
+    `quiet` tells nothing until the end, and `as_json` ends with the report's result as one JSON object.
+    """
     most = project.rules().file.loop_config.max_versions
     if versions is not None and versions > most:
         raise LoopError(
@@ -77,55 +100,35 @@ def run(project: Project, versions: int | None) -> int:
             where=RULES_FILE,
             hint="raise loop_config.max_versions there, or ask for fewer",
         )
-    anyio.run(_drive, project, versions)
+    anyio.run(partial(_drive, project, versions, agent, quiet=quiet or as_json))
     receipt = report_receipt(project)
-    if receipt is None:
-        return 0
+    result = final_report(project) if receipt else next_step(project, brief=False)
+    if as_json:
+        sys.stdout.write(result.model_dump_json(indent=1, exclude_none=True) + "\n")
+    elif receipt is not None and isinstance(result, ReportResult):
+        _show_report(project, receipt, result)
+    return 0
+
+
+def _show_report(project: Project, receipt: ReportReceipt, result: ReportResult) -> None:
     out = console()
-    result = final_report(project)
     if result.leaderboard:
         labels = {one.version_id: one.gain.label or "" for one in status(project).versions if one.gain}
         out.print(leaderboard_table(result.leaderboard, labels))
     out.print(f"Best: {receipt.best or 'none'}. Report: {project.workspace.root / receipt.folder}/", markup=False)
-    return 0
 
 
-async def _drive(project: Project, versions: int | None) -> None:
+async def _drive(project: Project, versions: int | None, agent: Agent, *, quiet: bool) -> None:
     error = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
     stopped: LoopError | None = None
-    spinner = Spinner("dots", "starting")
-    with Live(spinner, console=error, transient=True, refresh_per_second=8) if error.is_terminal else _Quiet():
-        async with Client(build_server(project)) as client, anyio.create_task_group() as tasks:
-            if error.is_terminal:
-                tasks.start_soon(_follow, project, spinner)
+    with live(project, error, quiet=quiet):
+        async with Client(build_server(project)) as client:
             try:
-                await drive(client, on_event=lambda event: _tell(error, event), last_version=versions)
+                await agent(client, lambda event: None if quiet else _tell(error, event), versions)
             except LoopError as found:
-                stopped = found  # raised below: from here, the task groups would wrap it
-            tasks.cancel_scope.cancel()
+                stopped = found  # raised below: from here, the client's task group would wrap it
     if stopped is not None:
         raise stopped
-
-
-class _Quiet:
-    """No live display, where stderr is no terminal."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *exception: object) -> None:
-        return None
-
-
-async def _follow(project: Project, spinner: Spinner) -> None:
-    while True:
-        try:
-            result = await anyio.to_thread.run_sync(lambda: next_step(project, brief=False))
-            version = f"v{result.version:03d} " if result.version else ""
-            spinner.update(text=version + (result.job.line if result.job else result.phase))
-        except LoopError as error:
-            spinner.update(text=error.what)
-        await anyio.sleep(_REFRESH_SECONDS)
 
 
 def _tell(out: Console, event: Event) -> None:
