@@ -2,6 +2,8 @@
 
 A Step takes the project and its arguments, acts at once, and returns a `StepResult`; a Step that `waits` may find its
 job still running and is simply called again. MCP tools, the command line and agents all call these functions.
+
+A Step imports the part of the loop that does it when it is called: listing the tools must not load the whole loop.
 """
 
 from collections.abc import Callable
@@ -19,9 +21,16 @@ from .results import StepResult
 from .run_eval import run_eval
 from .run_train import run_train
 from .start_loop import start_loop
+from .trackers.trigger import mirrored
 from .write_action import write_action
 from .write_analysis import write_analysis
 from .write_eval import write_eval
+
+# After each Step that may change something, whoever calls it: the user's trackers, if the rules name any, hear of it.
+start_loop, run_train, repair_version = mirrored(start_loop), mirrored(run_train), mirrored(repair_version)
+run_eval, write_eval, cancel_run = mirrored(run_eval), mirrored(write_eval), mirrored(cancel_run)
+write_analysis, write_action = mirrored(write_analysis), mirrored(write_action)
+author_next_version, final_report = mirrored(author_next_version), mirrored(final_report, grows=True)
 
 
 @dataclass(frozen=True)
