@@ -6,6 +6,7 @@ from typing import Literal
 from . import journal, training
 from .attempts import attempts
 from .errors import OutOfOrder
+from .evaluation.externals import ExternalAttempt
 from .failures import Failure
 from .project import Project
 from .report.externals import open_attempts
@@ -47,5 +48,8 @@ def cancel(project: Project, cur: int) -> Cancelled:
             training.fail(project, attempt, failure, wall)
         else:
             attempt.save_verdict(failure.verdict(wall))
-            journal.record(project.workspace, "eval_cancelled", version_id(cur), attempt=attempt.number)
+            if isinstance(attempt, ExternalAttempt):
+                journal.record(project.workspace, "external_cancelled", name=attempt.name, attempt=attempt.number)
+            else:
+                journal.record(project.workspace, "eval_cancelled", version_id(cur), attempt=attempt.number)
         return Cancelled("cancelled", attempt.kind, status.outcome.killed if status.outcome else ())

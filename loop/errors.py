@@ -6,7 +6,9 @@
     ├── ProjectError          the project lacks something, or holds something unusable
     │   └── UnsafePath        a symlink, FIFO or escape where a plain file is expected
     ├── UserDecision          only the user may decide to go on: rules, evaluator or data changed in mid-loop
+    ├── StillReading          large data is read by turns; the same call goes on with it
     ├── OutOfOrder            the call is not legal in the present state
+    │   └── Busy              another process holds the project's lock
     ├── ScriptError           a training script can't be read or understood
     ├── DiffError             a diff doesn't apply
     ├── GuardError            a diff applies, and changes what it may not change
@@ -65,8 +67,16 @@ class UserDecision(LoopError):
         super().__init__(what, hint=hint)
 
 
+class StillReading(LoopError):
+    """Nothing is wrong: large data is being read by turns, and the same call goes on with it."""
+
+
 class OutOfOrder(LoopError):
     """The call is not legal in the present state."""
+
+
+class Busy(OutOfOrder):
+    """Another process holds the project's lock; the same call may succeed in a moment."""
 
 
 class ScriptError(LoopError):

@@ -13,7 +13,7 @@ from .project import Project
 
 PictureKind = Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
 MAX_PICTURE_BYTES = 4 * 1024 * 1024
-_MAX_TEXT = 4_000
+_MAX_TEXT, _MAX_NAME = 4_000, 200
 _TEXT = (".json", ".txt", ".md", ".csv", ".yaml", ".yml")
 # What a file is, is decided by its content: a name can say anything. SVG is not among them, since it can hold scripts.
 _STARTS: tuple[tuple[bytes, PictureKind], ...] = (
@@ -68,7 +68,7 @@ class Sample:
 def samples(project: Project, cur: int, most: int) -> tuple[Sample, ...]:
     """The first `most` samples of a version; none before its evaluation."""
     return tuple(
-        Sample(number, name, tuple(_files(project, f"{_folder(project, cur)}/{name}")))
+        Sample(number, clean(name, _MAX_NAME), tuple(_files(project, f"{_folder(project, cur)}/{name}")))
         for number, name in enumerate(_names(project, cur)[:most], 1)
     )
 
@@ -133,7 +133,7 @@ def _files(project: Project, folder: str) -> Iterator[SampleFile]:
         try:
             data = tree.read(f"{folder}/{name}", limit=MAX_PICTURE_BYTES)
         except (LoopError, FileNotFoundError):
-            yield SampleFile(number, name, None, is_picture=False)
+            yield SampleFile(number, clean(name, _MAX_NAME), None, is_picture=False)
             continue
         text = clean(data.decode(errors="replace").strip(), _MAX_TEXT) if name.lower().endswith(_TEXT) else None
-        yield SampleFile(number, name, text, is_picture=kind_of(data) is not None)
+        yield SampleFile(number, clean(name, _MAX_NAME), text, is_picture=kind_of(data) is not None)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
-from .errors import LoopError, OutOfOrder, ProjectError
+from .errors import Busy, LoopError, ProjectError
 from .workspace import PREPDATA, STATE, Workspace
 
 _LOCK_WAIT_SECONDS = 30.0
@@ -41,7 +41,7 @@ def locked(workspace: Workspace) -> Generator[None]:
 
     The owner record lies beside it meanwhile, for people; one that is found there says that its writer was killed, and
     what that one's writes left is dropped.
-    Raises `OutOfOrder` if another process keeps it for 30 s, `ProjectError` if the project can't be written.
+    Raises `Busy` if another process keeps it for 30 s, `ProjectError` if the project can't be written.
     """
     try:
         workspace.tree.make_folder(STATE)
@@ -71,7 +71,7 @@ def _acquire(handle: int, workspace: Workspace) -> None:
         except BlockingIOError as error:
             if time.monotonic() > deadline:
                 owner = _owner(workspace)
-                raise OutOfOrder(f"another process works on this project ({owner})", hint="call again later") from error
+                raise Busy(f"another process works on this project ({owner})", hint="call again later") from error
             time.sleep(_LOCK_POLL_SECONDS)
 
 

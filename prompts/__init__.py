@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 FOLDER = Path(__file__).resolve().parent
+# Those that have a brief.
+PHASES: tuple[str, ...] = ("start", "train", "repair", "evaluate", "analysis", "action", "author", "report", "done")
 
 
 @lru_cache(maxsize=1)

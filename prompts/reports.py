@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 _WIDTH = 960
+_SUBTITLES = {
+    "curves": "dashed: training loss of the best version",
+    "latency": "filled: no other version is both quicker and better",
+}
 
 
 class _Row(NamedTuple):
@@ -148,7 +152,7 @@ def report_page(name: str, data: ReportData, found: Shown, language: Language) -
         best="" if best is None else number(best),
         lineage=_lineage(found, _WIDTH),
         narrow=_lineage(found, 380),
-        charts=_more_charts(found, 560),
+        charts=list(_more_charts(found, 560).values()),
         samples=_samples(found, say),
         # Ours, and not of a project.
         style=Markup(style),
@@ -215,17 +219,17 @@ def _lineage(found: Shown, width: int) -> Chart:
     return lineage_chart(LineageInput(newest, found.best_so_far, found.best, found.primary), width, height)
 
 
-def _more_charts(found: Shown, width: int) -> list[Chart]:
-    charts: list[Chart] = []
+def _more_charts(found: Shown, width: int) -> dict[str, Chart]:
+    charts: dict[str, Chart] = {}
     if found.curves:
         curves = [
             Curve(one.version_id, one.curves.epochs, one.curves.train_loss, one.curves.val_loss, strong=one.best)
             for one in found.curves
         ]
-        charts.append(curves_chart(curves, width, 360))
+        charts["curves"] = curves_chart(curves, width, 360)
     if any(point.value is not None for point in found.points):
-        charts.append(
-            latency_chart(found.points, found.primary, higher_is_better=found.higher_is_better, width=width, height=360)
+        charts["latency"] = latency_chart(
+            found.points, found.primary, higher_is_better=found.higher_is_better, width=width, height=360
         )
     return charts
 
@@ -236,11 +240,8 @@ def _pictures(found: Shown) -> Mapping[str, Chart]:
     if any(point.value is not None for point in found.points):
         told = "each version is one action away from the one before; bar: 95 % interval of the gain over the parent"
         charts["metric"] = _lineage(found, _WIDTH).titled(told)
-    for chart in _more_charts(found, 760):
-        if chart.name.startswith("Validation loss"):
-            charts["curves"] = chart.titled("dashed: training loss of the best version")
-        else:
-            charts["latency"] = chart.titled("filled: no other version is both quicker and better")
+    for name, chart in _more_charts(found, 760).items():
+        charts[name] = chart.titled(_SUBTITLES[name])
     if found.samples and found.best is not None:
         tiles = [
             Tile(one.sample.name, one.png, _line(one.sample.said("output")), _line(one.sample.said("gt")))

@@ -113,25 +113,27 @@ class Guard:
 
     async def _answered(self, request: Request) -> Response | None:
         """The answer to a request that goes no further; None for one that may."""
-        if request.url.path == "/healthz":
+        # Not request.url: that is put together from what the client says is the host.
+        path: str = request.scope["path"]
+        if path == "/healthz":
             return JSONResponse({"status": "ok", "version": self._version})
         refused = await self._places.validate_request(request)
-        if refused is not None or self._token is None or self._is_known(request):
+        if refused is not None or self._token is None or self._is_known(request, path):
             return refused
-        scheme = "Bearer" if request.url.path == self._endpoint else "Basic"
+        scheme = "Bearer" if path == self._endpoint else "Basic"
         return JSONResponse(
             {"error": "invalid_token", "error_description": "send Authorization: Bearer TOKEN"},
             status_code=401,
             headers={"WWW-Authenticate": f'{scheme} realm="progressive-training"'},
         )
 
-    def _is_known(self, request: Request) -> bool:
+    def _is_known(self, request: Request, path: str) -> bool:
         assert self._token is not None, "asked only where there is a token"
         scheme, _, credentials = Headers(scope=request.scope).get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return self._token.matches(credentials.strip())
         # A browser sends a password by itself, also for a page of elsewhere: good for looking only.
-        looks = request.method in ("GET", "HEAD") and request.url.path != self._endpoint
+        looks = request.method in ("GET", "HEAD") and path != self._endpoint
         return scheme.lower() == "basic" and looks and self._token.matches(_password(credentials))
 
 

@@ -40,4 +40,6 @@ def _way_on(project: Project, first: str) -> str:
         state, _ = where_now(project)
     except LoopError as error:
         return f"\nNext: {first}{error.hint}" if error.hint else ""
+    except OSError:  # the project can't be read either, which is what is being told
+        return f"\nNext: {first.rstrip()}" if first else ""
     return f"\nNext: {first}{next_call(state)}"

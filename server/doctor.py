@@ -61,6 +61,7 @@ def _checks(project: Project) -> Iterator[Check]:
     yield _project(project)
     yield from _user_python(project)
     yield _sandbox(project)
+    yield from _trackers(project)
     yield _disk(project)
 
 
@@ -115,6 +116,23 @@ def _sandbox(project: Project) -> Check:
     asked_off = config.sandbox == "off"
     hint = "" if asked_off else f"{INSTALL}; in a container it needs user namespaces"
     return Check("sandbox", "note", f"{found.name}; user code gets an environment without keys, and no more", hint)
+
+
+def _trackers(project: Project) -> Iterator[Check]:
+    """Notes only: the loop goes on without its trackers."""
+    from ..loop.tracking import error_line, tracker_views
+    from ..tools.trackers.tracker import lacking
+    from .tracking import AGAIN, detail
+
+    try:
+        views = tracker_views(project, project.rules())
+    except LoopError:
+        return  # said for the project
+    for view in views:
+        missing = lacking(view.name)
+        told = error_line(missing) if missing else detail(view)
+        fine = missing is None and not view.problem and not view.notes
+        yield Check(view.name, "ok" if fine else "note", told, AGAIN if view.problem and not missing else "")
 
 
 def _disk(project: Project) -> Check:

@@ -42,7 +42,9 @@ EXAMPLES: Mapping[str, str] = {
 }
 
 
-def demo(folder: Path, versions: int | None, example: str = "digits", *, quiet: bool = False) -> int:
+def demo(
+    folder: Path, versions: int | None, example: str = "digits", *, quiet: bool = False, as_json: bool = False
+) -> int:
     """Copies an example to `folder` and runs its loop; a demo that was interrupted there goes on.
 
     Raises `LoopError` if the packages that the example trains with are missing, or the folder holds something else.
@@ -58,9 +60,11 @@ def demo(folder: Path, versions: int | None, example: str = "digits", *, quiet: 
         raise ProjectError("is not empty", where=str(folder), hint="name a new folder: progressive-training demo DIR")
     if not marker.is_dir():
         _copy_example(folder, versions, example)
-    out = console()
+    project, out = Project(folder).kept_warm(), console()
+    if as_json:
+        return run(project, None, as_json=True)
     out.print(f"{EXAMPLES[example]}; project: {folder}", markup=False)
-    code = run(Project(folder).kept_warm(), None, quiet=quiet)
+    code = run(project, None, quiet=quiet)
     if code == 0:
         report = report_receipt(Project(folder))
         page = f"{folder}/{report.folder}/{PAGE}" if report else f"{folder}/Models/Artifacts/v001/"

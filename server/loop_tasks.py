@@ -14,7 +14,7 @@ from pydantic import BaseModel, JsonValue, ValidationError
 
 from ..loop import journal
 from ..loop.attempts import Attempt, JobKind, attempts
-from ..loop.errors import LoopError, OutOfOrder, UserDecision
+from ..loop.errors import Busy, LoopError, OutOfOrder, UserDecision
 from ..loop.project import Project
 from ..loop.receipts import Record, load, save
 from ..loop.state import derive, next_call
@@ -100,7 +100,17 @@ class LoopTasks:
         if record is None or record.status != "working":
             return None if record is None else _ended(task_id, record)
         try:
+            return await self._looked(task_id, record, ctx)
+        except Busy as error:  # of the task that says nothing, and the next look may tell
+            return _working(task_id, record, None, error.what)
+        except LoopError as error:
+            raise MCPError(INTERNAL_ERROR, str(error)) from error
+
+    async def _looked(self, task_id: str, record: TaskRecord, ctx: RequestContext) -> Task:
+        try:
             result = await anyio.to_thread.run_sync(self._call(record))
+        except Busy:
+            raise
         except UserDecision as decision:
             if not record.declined and can_ask(ctx.session.client_capabilities):
                 return await self._asked(task_id, record, decision)
@@ -127,7 +137,7 @@ class LoopTasks:
             if agreed:
                 await accept(self._project, record.pending)
             answered = {"pending": None, "answered": record.answered + 1, "declined": not agreed}
-            await anyio.to_thread.run_sync(self._save, task_id, record.model_copy(update=answered))
+            await anyio.to_thread.run_sync(self._change, task_id, record, answered)
         except LoopError as error:
             raise MCPError(INTERNAL_ERROR, str(error)) from error
         return True
@@ -182,9 +192,14 @@ class LoopTasks:
     def _load(self, task_id: str) -> TaskRecord | None:
         return load(self._project.workspace.tree, _where(task_id), TaskRecord) if _ID.fullmatch(task_id) else None
 
-    def _save(self, task_id: str, record: TaskRecord) -> None:
+    def _change(self, task_id: str, record: TaskRecord, change: Mapping[str, object]) -> TaskRecord:
+        """The record as it is kept from now on: changed, unless somebody else has ended the task in the meantime."""
         with self._project.mutation():
-            save(self._project.workspace.tree, _where(task_id), record)
+            kept = self._load(task_id) or record
+            if kept.status == "working":
+                kept = kept.model_copy(update=change)
+                save(self._project.workspace.tree, _where(task_id), kept)
+            return kept
 
     def _call(self, record: TaskRecord) -> Callable[[], StepResult]:
         """The Step that tells of the job, and starts none in its place."""
@@ -201,13 +216,16 @@ class LoopTasks:
         return final_report(self._project, record.analysis, record.stop_reason)
 
     def _cancel(self, task_id: str, record: TaskRecord) -> None:
-
+        whole = record.tool == "final_report"
+        if whole:  # first, so that nobody who looks at it starts the report's next job
+            self._change(task_id, record, _cancelled())
         running = self._running(record)
-        stopped = running is not None and not cancel_run(self._project, running.cur).already_done
+        # Where no version is scored for a report, an external model may be, whose attempts are no version's.
+        cur = running.cur if running else record.current if whole else None
+        stopped = cur is not None and not cancel_run(self._project, cur).already_done
         # A training that had ended by itself is told as what it became.
-        if stopped or record.tool == "final_report":
-            ended = {"status": "cancelled", "updated_at": journal.now()}
-            self._save(task_id, record.model_copy(update=ended))
+        if stopped and not whole:
+            self._change(task_id, record, _cancelled())
 
     def _running(self, record: TaskRecord) -> Attempt | None:
         """The attempt that the task waits for, unless somebody has settled it; for a report, the one being scored."""
@@ -219,30 +237,33 @@ class LoopTasks:
         return next((attempt for tried in last for attempt in tried if attempt.verdict is None), None)
 
     async def _asked(self, task_id: str, record: TaskRecord, decision: UserDecision) -> Task:
-        asked = record.model_copy(update={"pending": decision.subject, "updated_at": journal.now()})
         if record.pending != decision.subject:
-            await anyio.to_thread.run_sync(self._save, task_id, asked)
+            asked = {"pending": decision.subject, "updated_at": journal.now()}
+            record = await anyio.to_thread.run_sync(self._change, task_id, record, asked)
+            if record.status != "working":
+                return _ended(task_id, record)
         request = question(decision).model_dump(mode="json", by_alias=True, exclude_none=True)
         return Task(
             task_id=task_id,
             status="input_required",
             created_at=record.created_at,
-            updated_at=asked.updated_at,
+            updated_at=record.updated_at,
             message=decision.what,
             input_requests={record.question: request},
         )
 
     async def _end(self, task_id: str, record: TaskRecord, result: CallToolResult, *, cancelled: bool = False) -> Task:
-        ended = record.model_copy(
-            update={
-                "status": "cancelled" if cancelled else "completed",
-                "result": result.model_dump(mode="json", by_alias=True, exclude_none=True),
-                "pending": None,
-                "updated_at": journal.now(),
-            }
-        )
-        await anyio.to_thread.run_sync(self._save, task_id, ended)
-        return _ended(task_id, ended)
+        ended = {
+            "status": "cancelled" if cancelled else "completed",
+            "result": result.model_dump(mode="json", by_alias=True, exclude_none=True),
+            "pending": None,
+            "updated_at": journal.now(),
+        }
+        return _ended(task_id, await anyio.to_thread.run_sync(self._change, task_id, record, ended))
+
+
+def _cancelled() -> Mapping[str, object]:
+    return {"status": "cancelled", "updated_at": journal.now()}
 
 
 def _where(task_id: str) -> str:

@@ -17,6 +17,7 @@ from ..loop.workspace import version_id
 from ..tools import next_step
 from ..tools.next_step import NextStepResult
 from ..tools.results import JobView
+from .telling import cause
 
 _REFRESHES_A_SECOND = 4
 _LINE_SECONDS = 15.0
@@ -54,8 +55,9 @@ def picture(project: Project) -> RenderableType:
     try:
         now = next_step(project, brief=False)
         best = _best(project, now)
-    except LoopError as error:
-        return Text(error.what, overflow="ellipsis", no_wrap=True)
+    except (LoopError, OSError) as error:
+        what = error.what if isinstance(error, LoopError) else cause(error)
+        return Text(what, overflow="ellipsis", no_wrap=True)
     row = Text(no_wrap=True, overflow="ellipsis")
     row.append(version_id(now.version) if now.version else "start", style="bold")
     if now.job is None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Routes = Callable[[Project], Sequence[BaseRoute]]
 
 ENDPOINT = "/mcp"
+_LAST_SECONDS = 3
 
 
 def serve(
@@ -71,7 +72,15 @@ def _serve_http(
     _require_free(host, port)
     told = "" if is_loopback(host) else " (unencrypted: put TLS in front of it)"
     sys.stderr.write(f"progressive-training serves {project.workspace.root} at http://{http}{ENDPOINT}{told}\n")
-    config = uvicorn.Config(app, host=host, port=port, log_level="warning", server_header=False)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        server_header=False,
+        # A client that listens for changes holds its stream open; without an end, Ctrl-C would wait for it for ever.
+        timeout_graceful_shutdown=_LAST_SECONDS,
+    )
     anyio.run(uvicorn.Server(config).serve)
 
 

@@ -243,8 +243,10 @@ def _bytes(text: str, before: bytes | None) -> bytes:
 def _write(root: Path, relative: str, data: bytes) -> None:
     """Written beside it and renamed over it. Who may read it stays as it was: these files may hold keys."""
     path = root / relative
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-    before = os.umask(0o777 & ~mode)
+    if not path.exists():  # the file and its folder are made as the user's umask says
+        Tree(root).write(relative, data)
+        return
+    before = os.umask(0o777 & ~path.stat().st_mode)
     try:
         Tree(root).write(relative, data)
     finally:

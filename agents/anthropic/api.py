@@ -23,13 +23,18 @@ def connect() -> AsyncAnthropic:
     try:
         api = AsyncAnthropic(max_retries=_MAX_RETRIES)
     except anthropic.AnthropicError as error:  # a profile of the SDK's own that can't be read
-        raise LoopError(f"the credentials for the Anthropic API can't be read: {error}", hint=_SET_A_KEY) from error
+        raise unreadable(error) from error
     if not (api.api_key or api.auth_token or api.credentials):
         raise LoopError(
             "there is no key for the Anthropic API: ANTHROPIC_API_KEY is not set",
             hint=_SET_A_KEY,
         )
     return api
+
+
+def unreadable(error: anthropic.AnthropicError) -> AgentStopped:
+    """Why there are no credentials; a profile's are looked up only when they are needed."""
+    return AgentStopped(f"the credentials for the Anthropic API can't be read: {error}", hint=_SET_A_KEY)
 
 
 def secrets(api: AsyncAnthropic) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, cast
 
-from anthropic import APIError, AsyncAnthropic, omit
+from anthropic import APIError, AsyncAnthropic, CredentialsError, omit
+from anthropic.lib.credentials import WorkloadIdentityError
 from anthropic.types.beta import (
     BetaMessage,
     BetaMessageParam,
@@ -20,7 +21,7 @@ from ...loop.errors import LoopError
 from ..offline.client import AgentStopped
 from ..offline.driver import Event
 from . import wording
-from .api import Answered, explained, refused, user
+from .api import Answered, explained, refused, unreadable, user
 from .budget import Options, Spent
 from .steps import Answer, Steps, Where, stopped
 from .transcript import Transcript, encodable, plain
@@ -138,6 +139,8 @@ class _Driver:
                 messages, where = await self._talk(messages, where)
         except APIError as error:
             raise explained(error, self._options.model) from error
+        except (CredentialsError, WorkloadIdentityError) as error:
+            raise unreadable(error) from error
         finally:
             self._tell("spent so far", version, str(self._spent))
         return where

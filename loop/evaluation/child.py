@@ -2,14 +2,14 @@
 
     python -I -B child.py PLAN.json
 
-Standard library only, Python 3.9. The plan names the evaluator, its arguments, and the runs: `out` and `checkpoint` of
-each. What the checkpoints say of themselves is written to `checkpoints.json`, how each run ended to `runs.json`.
-Several runs share their imports by fork where there is one: three whole starts would cost more than the scoring.
+Standard library only, Python 3.9. The plan names the evaluator, its arguments, the packages that it and the version's
+script import, which are imported before it in any case, and the runs: `out` and `checkpoint` of each. What the
+checkpoints say of themselves is written to `checkpoints.json`, how each run ended to `runs.json`. Several runs share
+their imports by fork where there is one: three whole starts would cost more than the scoring.
 """
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
 import json
@@ -30,10 +30,11 @@ def main() -> int:
     said = {name: _describe(checkpoints, Path(path)) for name, path in plan["checkpoints"].items()}
     _write(plan["checkpoints_out"], said)
     runs = plan["runs"]
+    # Always, so that what an import does to random numbers and the like comes at the same moment in a warm start.
+    # Runs that fork share it: `import torch` and the like only, since forking after a computation can hang.
+    _preload(plan["imports"])
     if len(runs) == 1:
         return _run(plan, runs[0])
-    # `import torch` and the like in the parent, which does no more than that: forking after a computation can hang.
-    _preload(Path(plan["evaluator"]))
     codes: list[int | None] = []
     for number, run in enumerate(runs):
         if run["disordered"] and not _disorder(checkpoints, plan, run):
@@ -110,17 +111,21 @@ def _run(plan: dict[str, Any], run: dict[str, Any]) -> int:
     return 0
 
 
-def _preload(evaluator: Path) -> None:
-    """Imports what the evaluator imports at its top, as far as that is installed; the project's modules are not."""
-    for node in ast.parse(evaluator.read_bytes()).body:
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module]
-        for name in names:
-            try:
-                importlib.import_module(name)
-            except ImportError:
-                break  # the evaluator will say so itself, or handles it
+def _preload(imports: list[str]) -> None:
+    """Does what the leading statements of the scripts do (scripts/leading.py), as far as that succeeds."""
+    for item in imports:
+        if "=" in item:
+            name, _, value = item.partition("=")
+            os.environ[name] = value
+            continue
+        module, _, attribute = item.lstrip("?").partition(":")
+        try:
+            found = importlib.import_module(module)
+            if attribute and not hasattr(found, attribute):
+                importlib.import_module(f"{module}.{attribute}")
+        except Exception:  # noqa: BLE001 - the script will say so itself, or handles it
+            if not item.startswith("?"):
+                return
 
 
 def _write(path: str, content: Any) -> None:

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from ..attempts import Attempt
 from ..confinement import confined
 from ..errors import EvaluationError
+from ..preloading import ISOLATED, eval_imports, usable
 from ..project import Project
 from ..receipts import EvalPlan, LoopFile
 from ..rules import Rules
@@ -45,6 +46,7 @@ def prepare(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, pl
     # The child's code is copied beside the attempt: the user's interpreter may lack this package, or have another one.
     for name in ("child.py", "checkpoints.py"):
         shutil.copyfile(_HERE / name, attempt.path / name)
+    imports = eval_imports(project, cur)
     content = {
         "evaluator": str(workspace.root / EVAL_SCRIPT),
         "arguments": {
@@ -55,6 +57,7 @@ def prepare(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, pl
             "seed": rules.file.seed,
             "dataset-id": loop.dataset_id,
         },
+        "imports": imports,
         "runs": runs,
         "checkpoints": {"best.ckpt": best, "last.ckpt": str(artifacts / "last.ckpt")},
         "checkpoints_out": str(attempt.path / CHECKPOINTS),
@@ -67,10 +70,11 @@ def prepare(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, pl
         version_id=version_id(cur),
         attempt=attempt.number,
         # -I: neither the project's json.py nor its sitecustomize stands in for a module that scores.
-        argv=(python, "-I", "-B", str(attempt.path / "child.py"), str(workspace.tree.path(where))),
+        argv=(python, *ISOLATED, str(attempt.path / "child.py"), str(workspace.tree.path(where))),
         cwd=str(stage),
         env=project.environment(rules),
         timeout_seconds=_limit(rules, len(again)),
+        imports=usable(rules, imports),
     )
     outs = (OUT, AGAIN, DISORDERED) if plan.accepting else (OUT,)
     outs += tuple(name for repeat in again for name in (repeat.stage, repeat.out))

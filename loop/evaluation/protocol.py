@@ -6,25 +6,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from ..errors import EvaluationError, UnsafePath
-from ..files import Tree
+from ..errors import EvaluationError
 from ..project import Project
 from ..receipts import LoopFile
 from ..rules import Rules
 from ..scripts import local_imports
-from ..workspace import EVAL_SCRIPT, STATE
-
-
-class _Known(BaseModel):
-    """A file's hash as of a size and modification time, so that an unchanged data set is read once."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    sha256: str
+from ..workspace import EVAL_SCRIPT, EXTERNAL, STATE
+from .manifests import hashes
+from .stage import LEFT_OUT
 
 
 def fingerprint(project: Project, rules: Rules, loop: LoopFile) -> str:
@@ -54,40 +43,25 @@ def evaluator_hashes(project: Project) -> dict[str, str]:
 
 
 def dataset_manifest(project: Project, dataset_id: str) -> dict[str, str]:
-    """Every file of the data set: path below it -> sha256. Only files whose size or time changed are read again."""
+    """Every file of the data set: path below it -> hash. Only files whose size, times or inode changed are read again.
+
+    Raises `StillReading` as long as a large one isn't read to its end.
+    """
     folder = project.workspace.root / project.workspace.dataset(dataset_id)
     cache = f"{STATE}/cache/dataset-{hashlib.sha256(dataset_id.encode()).hexdigest()[:16]}.json"
-    known = _load(project.workspace.tree, cache)
-    current = {name: _hash(path, known.get(name)) for name, path in _files(folder)}
-    if current != known:
-        text = json.dumps({name: entry.model_dump() for name, entry in current.items()})
-        project.workspace.tree.write(cache, text.encode())
-    return {name: entry.sha256 for name, entry in current.items()}
+    return hashes(project.workspace.tree, cache, _files(folder), what=f"the data set {dataset_id}")
+
+
+def external_digest(project: Project, name: str) -> str:
+    """Hash over the files of a folder of Models/external/, also of those that links lead to; environments aside."""
+    folder = project.workspace.root / EXTERNAL / name
+    cache = f"{STATE}/cache/external-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
+    files = [(below, path) for below, path in _files(folder) if not LEFT_OUT.intersection(below.split("/"))]
+    found = hashes(project.workspace.tree, cache, files, what=f"the external model {name}")
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            yield path.relative_to(folder).as_posix(), path
-
-
-def _hash(path: Path, known: _Known | None) -> _Known:
-    with path.open("rb") as file:
-        status = os.fstat(file.fileno())
-        # The change time as well: whoever edits a file can set its modification time back, and not that one.
-        times = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        if known is not None and (known.size, known.mtime_ns, known.ctime_ns) == times:
-            return known
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return _Known(size=status.st_size, mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns, sha256=digest)
-
-
-def _load(tree: Tree, cache: str) -> dict[str, _Known]:
-    try:
-        content: object = json.loads(tree.read(cache, limit=1 << 30))
-        if isinstance(content, dict):
-            return {str(name): _Known.model_validate(entry) for name, entry in content.items()}  # pyright: ignore
-    except (FileNotFoundError, UnsafePath, ValueError, ValidationError, RecursionError):
-        # A cache that is absent or damaged is made anew; it holds nothing that the data does not say.
-        return {}
-    return {}
+    """Every file, also where a link leads to one, by its path below `folder`, in order; linked folders are left out."""
+    found = (Path(here, name) for here, _, names in os.walk(folder) for name in names)
+    yield from sorted((path.relative_to(folder).as_posix(), path) for path in found if path.is_file())

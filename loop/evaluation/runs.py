@@ -12,6 +12,7 @@ from ..errors import EvaluationError, GuardError, OutOfOrder, UnsafePath
 from ..failures import Failure, process_failure
 from ..filesystems import keep_reserve, require_room
 from ..intact import require_intact, score_bytes
+from ..preloading import expect_after
 from ..project import Project
 from ..receipts import Acceptance, EvalPlan, EvalReceipt, LoopFile, TrainReceipt, Verdict, save
 from ..rules import Rules
@@ -24,7 +25,7 @@ from .jobs import OUT, clean_up, prepare, trial
 from .protocol import evaluator_hashes, fingerprint
 from .recorded import checkpoint_clashes, unreadable
 from .repeats import collect, repeats
-from .scores import Evaluated, check_output
+from .scores import Evaluated, check_output, other_targets
 
 _LOG_TAIL_BYTES = 16_384
 
@@ -87,7 +88,9 @@ def _start(project: Project, rules: Rules, loop: LoopFile, cur: int, trained: Tr
         require_weights(project, cur, trained, "last.ckpt")  # it says how many epochs there were
     with new_attempt(project, cur, "eval") as attempt:
         attempt.save_plan(plan)
-        attempt.submit(prepare(project, rules, loop, attempt, plan))
+        job = prepare(project, rules, loop, attempt, plan)
+        attempt.submit(job)
+    expect_after(project, rules, cur, job)
     keep_reserve(project.workspace)
     journal.record(project.workspace, "eval_started", version_id(cur), attempt=attempt.number)
     return attempt
@@ -128,7 +131,7 @@ def _settle(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, st
                 said = "; ".join(str(clash) for clash in found)
                 return _revoke(project, attempt, Failure("rule violation", f"its checkpoint says: {said}", ""), wall)
             evaluated = _checked(project, rules, loop, attempt, plan)
-            return EvalStatus("done", attempt.number, receipt=_publish(project, attempt, plan, evaluated))
+            return EvalStatus("done", attempt.number, receipt=_publish(attempt, plan, evaluated, status))
         except (EvaluationError, UnsafePath) as error:  # a link or a FIFO where a file belongs
             failure = Failure("invalid score", f"{error.where}: {error.what}", "")
     assert failure is not None, "an attempt without a plan has failed"
@@ -164,7 +167,7 @@ def _checked(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, p
     )
     if sha256(tree, f"{project.workspace.artifacts(attempt.cur)}/best.ckpt") != plan.checkpoint_sha256:
         raise EvaluationError("was changed while it was scored", where="best.ckpt", hint="put the trained file back")
-    warnings = (*evaluated.warnings, *unreadable(attempt))
+    warnings = (*evaluated.warnings, *unreadable(attempt), *_other_targets(project, attempt))
     if plan.accepting:
         spread, found_warnings = judge(tree, trial(attempt), primary)
         found_warnings += training_data_warnings(project)
@@ -183,8 +186,21 @@ def _checked(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, p
     return replace(evaluated, warnings=warnings)
 
 
-def _publish(project: Project, attempt: Attempt, plan: EvalPlan, evaluated: Evaluated) -> EvalReceipt:
+def _other_targets(project: Project, attempt: Attempt) -> tuple[str, ...]:
+    """Says it where a version is measured by other targets than the first scored one: its own code makes them."""
+    workspace, cur = project.workspace, attempt.cur
+    first = next((one for one in workspace.versions() if one < cur and eval_receipt(project, one)), None)
+    if first is None:
+        return ()
+    samples = workspace.sample_scores(first)
+    differing, shared = other_targets(workspace.tree, f"{attempt.relative}/{OUT}/samples.jsonl", samples)
+    told = f"{differing} of {shared} targets are not those of {version_id(first)}: the scores don't compare"
+    return (told,) if differing else ()
+
+
+def _publish(attempt: Attempt, plan: EvalPlan, evaluated: Evaluated, status: JobStatus) -> EvalReceipt:
     """Copies the checked output into place; the receipt comes last, so a crash in between publishes again."""
+    project = attempt.project
     workspace, cur = project.workspace, attempt.cur
     tree, artifacts, out = workspace.tree, workspace.artifacts(cur), f"{attempt.relative}/{OUT}"
     score = evaluated.score.model_copy(update={"created_at": journal.now()})
@@ -203,6 +219,7 @@ def _publish(project: Project, attempt: Attempt, plan: EvalPlan, evaluated: Eval
         latency_ms=score.latency_ms,
         created_at=score.created_at,
         sandbox=plan.sandbox,
+        start=status.outcome.start if status.outcome else "",
         warnings=evaluated.warnings,
     )
     tree.write(f"{artifacts}/eval_score.json", score_bytes(receipt, score.dataset_id))

@@ -28,6 +28,10 @@ class Place:
     def closed(self) -> str:
         return f"<!-- /{self.name} -->"
 
+    def without(self, text: str) -> str:
+        """The text without these comments, which whoever copied a part of the document may have taken along."""
+        return text.replace(self.opened, "").replace(self.closed, "")
+
 
 ANALYSIS, PICTURES = Place("analysis"), Place("pictures")
 
@@ -42,7 +46,7 @@ def complete_analysis(project: Project, analysis: str, html: str) -> ReportRecei
         if receipt is None:
             raise OutOfOrder("there is no report yet", hint="call final_report without analysis first")
         tree, where = project.workspace.tree, f"{receipt.folder}/{DOCUMENT}"
-        text = between(tree.read(where).decode(), ANALYSIS, analysis.strip()[:MAX_ANALYSIS])
+        text = between(tree.read(where).decode(), ANALYSIS, ANALYSIS.without(analysis).strip()[:MAX_ANALYSIS])
         if text is None:
             raise OutOfOrder("the place for the analysis is gone", where=where, hint="add the text by hand")
         changed, page = {where: text}, f"{receipt.folder}/{PAGE}"

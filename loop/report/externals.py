@@ -24,9 +24,10 @@ from ..running.job import JobStatus
 from ..running.logs import tail
 from ..state import eval_receipt, train_receipt
 from ..workspace import ARTIFACTS, EXTERNAL
-from .leaderboard import VERSION
+from .leaderboard import NO_NAME
 
 _LOG_TAIL_BYTES = 16_384
+_LONGEST_NAME = 200  # bytes; our own files' names put more around it
 _AGAIN, _TRIES = INFRASTRUCTURE - {"cancelled"}, 2  # where the machine was at fault
 
 
@@ -63,7 +64,7 @@ def names(project: Project) -> list[str]:
 def unready(project: Project) -> tuple[tuple[str, str], ...]:
     """The external models that offer no `load` and `predict`, and why: each needs an adapter.py."""
     found: list[tuple[str, str]] = []
-    for name in names(project):
+    for name in _fit(project):
         try:
             script_of(project.workspace.root / EXTERNAL / name)
         except (LookupError, SyntaxError, ValueError, OSError) as error:
@@ -92,7 +93,7 @@ def advance(project: Project, rules: Rules, loop: LoopFile) -> Scoring | None:
 def open_attempts(project: Project) -> list[jobs.ExternalAttempt]:
     """The evaluation of an external model that runs or waits to be collected; at most one."""
     cur = _reference(project) or 1
-    newest = [tried[-1] for name in names(project) if (tried := _tried(project, name, cur))]
+    newest = [tried[-1] for name in _fit(project) if (tried := _tried(project, name, cur))]
     return [attempt for attempt in newest if attempt.verdict is None]
 
 
@@ -118,21 +119,21 @@ def _reference(project: Project) -> int | None:
 
 
 def _standing(project: Project, rules: Rules, loop: LoopFile, name: str, cur: int | None) -> External:
-    if VERSION.fullmatch(name):
-        return External(name, problem="its folder is named like a version, which it would be taken for; rename it")
+    if (unfit := _unfit(name)) is not None:
+        return External(name, problem=unfit)
     if cur is None:
         return External(name, problem="no version is scored, so there is nothing to compare it with")
     try:
         digest = external_digest(project, name)
     except OSError as error:
         return External(name, problem=f"its folder can't be read: {error.filename}: {error.strerror}")
+    tried = _tried(project, name, cur)
+    if tried and tried[-1].verdict is None:  # also where its receipt was saved and the server ended then
+        return External(name, attempt=tried[-1])
     protocol = fingerprint(project, rules, loop)
     receipt = load(project.workspace.tree, jobs.receipt_file(name), EvalReceipt)
     if receipt and (receipt.checkpoint_sha256, receipt.fingerprint) == (digest, protocol):
         return External(name, receipt=receipt)
-    tried = _tried(project, name, cur)
-    if tried and tried[-1].verdict is None:
-        return External(name, attempt=tried[-1])
     plan = jobs.ExternalPlan(
         fingerprint=protocol,
         checkpoint_sha256=digest,
@@ -144,6 +145,23 @@ def _standing(project: Project, rules: Rules, loop: LoopFile, name: str, cur: in
     if failures and (failures[-1].kind not in _AGAIN or len(failures) >= _TRIES):
         return External(name, problem=failures[-1].summary)
     return External(name, plan=plan)
+
+
+def _fit(project: Project) -> list[str]:
+    return [name for name in names(project) if _unfit(name) is None]
+
+
+def _unfit(name: str) -> str | None:
+    """Why no records can be kept under this name; None for nearly all."""
+    try:
+        length = len(name.encode())
+    except UnicodeEncodeError:
+        return "its folder's name is no UTF-8; rename it"
+    if NO_NAME.fullmatch(name):
+        return "its folder is named like a version, which it would be taken for; rename it"
+    if length > _LONGEST_NAME:
+        return f"its folder's name is longer than {_LONGEST_NAME} bytes; rename it"
+    return None
 
 
 def _tried(project: Project, name: str, cur: int) -> list[jobs.ExternalAttempt]:

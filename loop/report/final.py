@@ -149,9 +149,9 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
     if best is not None and (trained := train_receipt(project, int(best[1:]))):
         require_weights(project, int(best[1:]), trained)
     rows = tuple(
-        _external(place, others[name])
-        if (name := str(row["version_id"])) in others
-        else _ranked(project, rules, place, name)
+        _external(place, others[str(row["version_id"])])
+        if "external" in row
+        else _ranked(project, rules, place, str(row["version_id"]))
         for place, row in enumerate(ranked, 1)
     )
     return ReportData(
@@ -187,12 +187,14 @@ def _of_externals(models: Sequence[externals.External], primary: str) -> Iterato
     for model in models:
         name = cell(model.name, 100)
         if model.problem is not None:
-            place = "is left out" if leaderboard.VERSION.fullmatch(model.name) else "ranks last"
+            place = "is left out" if leaderboard.NO_NAME.fullmatch(model.name) else "ranks last"
             yield f"external model {name} {place}: it is not scored: {cell(model.problem, 700)}"
         elif model.receipt is not None:
             if all(metric.name != primary for metric in model.receipt.metrics):
                 yield f"external model {name} ranks last: {primary!r} can't be computed from what it answers"
             yield from (f"external model {name}: {cell(warning, 300)}" for warning in model.receipt.warnings)
+        else:
+            yield f"external model {name} ranks last: its folder was changed while the report was made"
 
 
 def _ranked(project: Project, rules: Rules, place: int, name: str) -> Ranked:
@@ -284,14 +286,15 @@ def _free_folder(project: Project) -> str:
 
 
 def _fill(project: Project, data: ReportData, building: Path, folder: Path, pages: Mapping[str, bytes]) -> None:
-    leaderboard.write_leaderboard(project.workspace.root, folder, building / "leaderboard.csv", data.primary)
     for name, content in pages.items():
         (building / name).parent.mkdir(exist_ok=True)
         (building / name).write_bytes(content)
-    if data.best is None:
-        return
-    source = project.workspace.tree.path(f"Models/Artifacts/{data.best}")
-    bundle = building / "Artifacts" / data.best
+    if data.best is not None:
+        _bundle(project.workspace.tree.path(f"Models/Artifacts/{data.best}"), building / "Artifacts" / data.best)
+    leaderboard.write_leaderboard(project.workspace.root, folder, building / "leaderboard.csv", data.primary)
+
+
+def _bundle(source: Path, bundle: Path) -> None:
     bundle.mkdir(parents=True)
     for name in ("best.ckpt", "spec.json"):
         # A version from before the loop may lack one; what the loop trained was checked.

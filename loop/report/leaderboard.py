@@ -17,7 +17,8 @@ from typing import Any
 
 COLUMNS = ["version_id", "dataset_id", "created_at", "latency_ms", "artifact_relpath"]
 EXTERNAL = Path("Models", "external")
-VERSION = re.compile(r"v[0-9]{3,}")
+# No name for a row: one of a version, which it would be taken for, and one that is no text.
+NO_NAME = re.compile(r"v[0-9]{3,}|.*[\ud800-\udfff].*", re.DOTALL)
 SCRIPT = re.compile(r"02_train_(v(?!000)(?:[0-9]{3}|[1-9][0-9]{3,}))\.py")
 # What the loop ranked by; it holds where the project has no user_defined_rules.json of its own.
 PRIMARY_METRIC = "loss"
@@ -45,11 +46,11 @@ def read_rows(project: Path) -> list[dict[str, Any]]:
 
 
 def external_folders(project: Path) -> list[Path]:
-    """The external models; a folder that is named like a version would be taken for one, and is left out."""
+    """The external models, by name; a folder whose name can't be a row's is left out."""
     place = project / EXTERNAL
     found = sorted(place.iterdir()) if place.is_dir() else []
     named = [folder for folder in found if folder.is_dir() and not folder.name.startswith((".", "__"))]
-    return [folder for folder in named if not VERSION.fullmatch(folder.name)]
+    return [folder for folder in named if not NO_NAME.fullmatch(folder.name)]
 
 
 def read_row(folder: Path) -> dict[str, Any]:
@@ -102,13 +103,17 @@ def best_version(ranked: list[dict[str, Any]], primary: str) -> str | None:
 
 
 def write_leaderboard(project: Path, report: Path, out: Path, primary: str) -> list[dict[str, Any]]:
-    """Writes the table to `out`; its paths are relative to the folder `report`. Returns the ranked rows."""
+    """Writes the table to `out`; its paths are relative to the folder `report`. Returns the ranked rows.
+
+    The best version's copy of its checkpoint is named where it lies beside `out`.
+    """
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
     ranked = rank(read_rows(project), primary)
     best = best_version(ranked, primary)
+    copied = best if best and (out.parent / "Artifacts" / best / "best.ckpt").is_file() else None
     table = [
-        {**{name: row.get(name) for name in COLUMNS[:4]}, "artifact_relpath": relative_checkpoint(row, report, best)}
+        {**{name: row.get(name) for name in COLUMNS[:4]}, "artifact_relpath": relative_checkpoint(row, report, copied)}
         | metric_columns(row["metrics"])
         for row in ranked
     ]
@@ -118,14 +123,14 @@ def write_leaderboard(project: Path, report: Path, out: Path, primary: str) -> l
     return ranked
 
 
-def relative_checkpoint(row: dict[str, Any], report: Path, best: str | None) -> str | None:
-    """The best version's copy in the report, else its own best.ckpt, or none; the folder of an external model."""
+def relative_checkpoint(row: dict[str, Any], report: Path, copied: str | None) -> str | None:
+    """The report's copy of the version `copied`, else its own best.ckpt, or none; the folder of an external model."""
     if "external" in row:
         return Path(os.path.relpath(row["external"], report)).as_posix()
+    if row["version_id"] == copied:
+        return f"Artifacts/{copied}/best.ckpt"
     if not (row["folder"] / "best.ckpt").is_file():
         return None
-    if row["version_id"] == best:
-        return f"Artifacts/{best}/best.ckpt"
     return Path(os.path.relpath(row["folder"] / "best.ckpt", report)).as_posix()
 
 
@@ -141,9 +146,10 @@ def main() -> None:
     parser.add_argument("--project", type=Path, default=Path(__file__).resolve().parent)
     parser.add_argument("--out", type=Path, help="default: leaderboard.csv of the newest report")
     arguments = parser.parse_args()
-    report = arguments.out.resolve().parent if arguments.out else newest_report(arguments.project)
+    project = arguments.project.resolve()
+    report = arguments.out.resolve().parent if arguments.out else newest_report(project)
     out = arguments.out or report / "leaderboard.csv"
-    write_leaderboard(arguments.project.resolve(), report, out, primary_metric(arguments.project))
+    write_leaderboard(project, report, out, primary_metric(project))
     sys.stdout.write(f"{out}\n")
 
 

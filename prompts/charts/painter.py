@@ -6,6 +6,7 @@ It is run by its path, apart from the server: a library of this size stays out o
 import base64
 import io
 import json
+import struct
 import sys
 from typing import Any
 
@@ -108,7 +109,8 @@ def _image(axes: Any, image: dict[str, Any]) -> None:
 
     try:
         pixels = imread(io.BytesIO(base64.b64decode(image["png"])), format="png")
-    except (OSError, SyntaxError, ValueError):  # a broken file of the user's: its place stays empty
+    except (OSError, SyntaxError, ValueError, LookupError, TypeError, EOFError, struct.error):
+        # A broken file of the user's, told by whatever its parsing met: its place stays empty.
         return
     left, top, size = image["x"], image["y"], image["size"]
     height, width = pixels.shape[:2]

@@ -31,12 +31,18 @@ def paint(charts: Mapping[str, Chart]) -> Mapping[str, bytes]:
     """A PNG for each chart; none at all where they can't be painted. Equal charts give equal bytes."""
     if not charts or not can_paint():
         return {}
-    asked = json.dumps({name: _order(chart) for name, chart in charts.items()})
+    asked = json.dumps({name: _order(chart) for name, chart in charts.items()}).encode()
     # -I: no PYTHONPATH, no folder of the user's in the import path; the painter needs matplotlib alone.
     command = [sys.executable, "-I", str(_PAINTER)]
     try:
         done = subprocess.run(
-            command, input=asked, capture_output=True, encoding="utf-8", timeout=_SECONDS, check=True, cwd="/"
+            command,
+            input=asked,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_SECONDS,
+            check=True,
+            cwd="/",
         )
         painted = _PAINTED.validate_json(done.stdout)
         return {name: base64.b64decode(data) for name, data in painted.items()}

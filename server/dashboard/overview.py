@@ -137,7 +137,10 @@ def head_of(project: Project, rules: Rules, state: LoopState) -> Head:
 
 def _short(folder: Path) -> str:
     """With ~ for the home folder."""
-    home = Path.home().resolve()
+    try:
+        home = Path.home().resolve()
+    except RuntimeError:  # an account without a home, as a container may have
+        return str(folder)
     return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
 
 

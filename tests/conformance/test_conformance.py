@@ -56,7 +56,7 @@ def ran(folder: Path, tool: str, *arguments: str) -> "subprocess.CompletedProces
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -158,7 +158,7 @@ def test_a_client_of_the_sdk_before_this_one_drives_a_whole_loop(tmp_path: Path)
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
-        timeout=120,
+        timeout=300,
     )
     assert (done.returncode, done.stdout.strip()) == (0, "v002"), done.stderr[-3000:]
     assert folder.path("04_final_report.py").exists()

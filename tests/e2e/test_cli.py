@@ -28,6 +28,7 @@ COMMANDS = {
     "demo",
     "run",
     "serve",
+    "setup",
     "doctor",
     "status",
     "start",
@@ -37,6 +38,8 @@ COMMANDS = {
     "report",
     "rules",
     "protocol",
+    "dashboard",
+    "track",
 }
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -160,6 +161,24 @@ def test_a_second_demo_gives_the_same_scores_to_the_last_bit(demo: Demo, tmp_pat
     for version in ("v001", "v002"):
         assert second.metrics(version) == demo.metrics(version)
         assert _timeless(second, version) == _timeless(demo, version)
+
+
+def test_what_started_warm_is_bit_for_bit_what_the_bare_scripts_make(demo: Demo, tmp_path: Path) -> None:
+    starts = [demo.folder.json(f".progressive-training/receipts/v002/{step}.json") for step in ("train", "eval")]
+    assert [receipt["record"]["start"] for receipt in starts] == ["warm", "warm"]
+    bare = Demo(Folder(tmp_path / "bare"), demo.run)
+    without = shutil.ignore_patterns(".progressive-training", "Models")
+    shutil.copytree(demo.folder.root, bare.folder.root, ignore=without)
+    for script in (["02_train_v002.py"], ["03_eval.py", "--version", "v002"]):
+        run = bare.script(*script)
+        assert run.returncode == 0, run.stderr
+    by_hand = "Models/Artifacts/v002/_tests/eval_by_hand"
+    same = {
+        "Models/Artifacts/v002/logs/version_0/metrics.csv": "Models/Artifacts/v002/logs/version_0/metrics.csv",
+        f"{by_hand}/samples.jsonl": ".progressive-training/scores/v002/samples.jsonl",
+    }
+    for mine, theirs in same.items():
+        assert bare.folder.read(mine) == demo.folder.read(theirs)
 
 
 def _timeless(demo: Demo, version: str) -> list[Any]:

@@ -166,6 +166,14 @@ def test_who_may_read_the_file_stays_as_it_was(project: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("client", ["codex", "cursor", "vscode", "gemini"])
+def test_a_folder_that_is_made_for_the_file_is_one_that_the_user_can_open(project: Path, client: str) -> None:
+    (usual := project / "usual").mkdir()
+    assert cli(project, "setup", client).code == 0
+    made = (project / FILES[client]).parent
+    assert made != project and stat.S_IMODE(made.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
+
+
 def setup_for_user(client: str, project: Path, home: Path, **more: str) -> Ran:
     done = subprocess.run(
         [*PROGRAM, "setup", client, "--user"],

@@ -199,10 +199,11 @@ def state_of(pid: int) -> str | None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
-def test_what_it_leaves_running_is_ended_before_the_score_is_written(plain: Project) -> None:
-    script = "import subprocess\ndef load(f): print('LEFT', subprocess.Popen(['sleep', '600']).pid)\n"
+@pytest.mark.parametrize(("then", "code"), [("", 0), ("\n    raise ValueError", 1)], ids=["scored", "not loaded"])
+def test_what_it_leaves_running_is_ended_before_the_score_is_written(plain: Project, then: str, code: int) -> None:
+    script = f"import subprocess\ndef load(f):\n    print('LEFT', subprocess.Popen(['sleep', '600']).pid){then}\n"
     script += "\n\ndef predict(m, x): return [0 for _ in x]\n"
     ended = score(plain, external(plain, "leaves-one", script), render(metrics=["accuracy"]))
-    assert ended.code == 0, ended.err
+    assert ended.code == code, ended.err
     left = int(next(line for line in ended.err.splitlines() if line.startswith("LEFT"))[5:])
     assert state_of(left) in (None, "Z", "X")

@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 import anyio
 import pytest
-from anthropic import AsyncAnthropic
+from anthropic import AccessToken, AsyncAnthropic, CredentialsError
 from anthropic.types import ModelParam
 
 from progressive_training.agents.anthropic import Options, Price, Spent, Transcript, agent, drive
@@ -580,6 +580,21 @@ def test_without_a_key_the_command_says_what_to_do_and_touches_nothing(
     assert (done.code, done.out) == (1, "")
     assert "Anthropic API" in done.err and "Next: export ANTHROPIC_API_KEY=" in done.err
     assert "Traceback" not in done.err and project.contents() == before
+
+
+@pytest.mark.anyio
+async def test_credentials_that_are_missing_when_they_are_needed_stop_the_run_with_what_to_do(project: Folder) -> None:
+    def provide(*, force_refresh: bool = False) -> AccessToken:
+        raise CredentialsError("Credentials file not found")
+
+    transcript = Transcript(project.project().workspace.tree)
+    async with (
+        connected(project, executor=Instant()) as connection,
+        AsyncAnthropic(credentials=provide, base_url="http://127.0.0.1:1", max_retries=0) as client,
+    ):
+        with pytest.raises(AgentStopped, match="can't be read: Credentials file not found") as stopped:
+            await drive(connection.client, client, Options(), transcript)
+    assert "export ANTHROPIC_API_KEY=" in str(stopped.value)
 
 
 @pytest.mark.usefixtures("no_credentials")

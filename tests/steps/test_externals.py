@@ -17,8 +17,10 @@ from progressive_training.loop.project import Project
 from progressive_training.loop.report.externals import unready
 from progressive_training.loop.running.job import Job, JobStatus, Outcome
 from progressive_training.loop.starting import accept_rules
+from progressive_training.server.app import build_server
 from support.instant import Instant
 from support.projects import Agent, At, Folder, connected
+from support.tasks import tasks_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("R4")]
 ENDED = Outcome(0, None, None, "exited", 0.1, 0.1, 1, (), None, None, log_truncated=False)
@@ -271,8 +273,75 @@ async def test_a_folder_named_like_a_version_is_left_out_with_a_warning(at: At) 
         report = await agent.report()
     assert stub.asked == []
     assert [row["version_id"] for row in table(folder, report)] == ["v002", "v001"]
-    assert "external model v0002 is left out" in analysis(folder, report)
-    assert "named like a version" in analysis(folder, report)
+    text = analysis(folder, report)
+    assert "external model v0002 is left out" in text and "named like a version" in text
+    (row,) = [line for line in text.splitlines() if line.startswith("| 1 | v002 |")]
+    assert "| 0.95 |" in row, "the version of that name is still the version"
+
+
+async def test_a_folder_whose_name_no_file_can_hold_costs_no_report(at: At) -> None:
+    folder = at("finished")
+    long = "모델" * 40
+    add(folder, "caf\udce9", long)
+    async with connected(folder, executor=(stub := Stub())) as agent:
+        report = await agent.report()
+        assert (await agent.call("cancel_run", version=2))["already_done"]
+    assert stub.asked == [] and unready(folder.project()) == ()
+    assert [row["version_id"] for row in table(folder, report)] == ["v002", "v001", long]
+    text = analysis(folder, report)
+    assert "external model caf\\udce9 is left out: it is not scored: its folder's name is no UTF-8" in text
+    assert "its folder's name is longer than 200 bytes" in text
+
+
+async def test_a_report_that_is_cancelled_as_a_task_leaves_no_external_model_being_scored(at: At) -> None:
+    folder = at("finished")
+    add(folder, "endless")
+    (stub := Stub(endless=ends("cancelled"))).running = 1
+    async with tasks_of(build_server(replace(folder.project(), executor=stub))) as tasks:
+        task_id = await tasks.begun("final_report")
+        await tasks.ask("cancel", task_id)
+        assert (await tasks.get(task_id))["status"] == "cancelled"
+    assert folder.path(".progressive-training/attempts/external-endless/eval-001/cancel.json").exists()
+
+
+async def test_one_whose_server_ended_before_its_verdict_is_collected_again(at: At) -> None:
+    folder = at("finished")
+    add(folder, "late")
+    behaviour = scores(18)
+    async with connected(folder, executor=(stub := Stub(late=behaviour))) as agent:
+        await agent.report()
+        attempt = folder.path(".progressive-training/attempts/external-late/eval-001")
+        (attempt / "verdict.json").unlink()
+        (attempt / "out").mkdir()
+        behaviour(attempt / "out", attempt / "log.txt")
+        report = await again(agent)
+    assert stub.asked == ["late"] and (attempt / "verdict.json").is_file() and not (attempt / "out").exists()
+    assert {row["version_id"]: row["metric__accuracy"] for row in table(folder, report)}["late"] == "0.9"
+
+
+@pytest.mark.requirement("R5")
+async def test_every_path_of_a_regenerated_leaderboard_leads_somewhere(at: At, tmp_path: Path) -> None:
+    folder = at("finished")
+    add(folder, "glm-ocr")
+    async with connected(folder, executor=Stub(glm_ocr=scores(20))) as agent:
+        report = folder.path((await agent.report())["folder"])
+    linked = tmp_path / "a link"
+    linked.symlink_to(folder.root)
+
+    def leads(*options: str, out: Path) -> list[str]:
+        script = [sys.executable, "-I", str(folder.path("04_final_report.py")), "--project", str(linked), *options]
+        subprocess.run(script, check=True, stdout=subprocess.DEVNULL)
+        paths = [row["artifact_relpath"] for row in csv.DictReader(io.StringIO(out.read_text(encoding="utf-8")))]
+        assert all((out.parent / path).exists() for path in paths), paths
+        return paths
+
+    assert "Artifacts/v002/best.ckpt" in leads(out=report / "leaderboard.csv")
+    leads("--out", str(tmp_path / "elsewhere.csv"), out=tmp_path / "elsewhere.csv")
+    score = folder.json("Models/Artifacts/v001/eval_score.json")
+    for metric in score["metrics"]:
+        metric["value"] = 1.0 if metric["higher_is_better"] else 0.0
+    folder.write("Models/Artifacts/v001/eval_score.json", json.dumps(score))
+    assert "../../Artifacts/v001/best.ckpt" in leads(out=report / "leaderboard.csv"), "the report holds no copy of it"
 
 
 async def test_a_score_of_an_external_model_that_nobody_gave_it_does_not_count(at: At) -> None:

@@ -97,8 +97,9 @@ async def test_without_matplotlib_a_report_is_made_and_says_how_to_get_its_pictu
         + chunk(b"IHDR", b"\0\0\0\x08\0\0\0\x08\x08\0\0\0\0")
         + chunk(b"IDAT", b"no")
         + chunk(b"IEND", b""),
+        png()[:-12] + chunk(b"iCCP", b"") + chunk(b"IEND", b""),
     ],
-    ids=["no header", "cut off", "too large", "damaged"],
+    ids=["no header", "cut off", "too large", "damaged", "an empty profile"],
 )
 async def test_a_broken_sample_picture_costs_no_other_picture(at: At, broken: bytes) -> None:
     folder = at("finished")
@@ -106,6 +107,27 @@ async def test_a_broken_sample_picture_costs_no_other_picture(at: At, broken: by
     folder.path(f"{_SAMPLES}/0002/viz.png").write_bytes(png())
     made = pictures(shown(Project(folder.root)))
     assert {Path(name).stem for name in made} == {"metric", "curves", "latency", "samples"}
+
+
+async def test_a_sample_whose_name_is_no_text_costs_no_report(at: At) -> None:
+    folder = at("finished")
+    folder.path(f"{_SAMPLES}/0001").rename(folder.path(f"{_SAMPLES}/caf\udce9"))
+    folder.path(f"{_SAMPLES}/caf\udce9/viz.png").write_bytes(png())
+    async with connected(folder) as agent:
+        assert (await agent.report())["state"] == "done"
+    assert "caf\\udce9" in (report_of(folder) / "report.html").read_text(encoding="utf-8")
+    assert (report_of(folder) / "pictures" / "samples.png").is_file()
+
+
+@pytest.mark.requirement("R6")
+async def test_an_analysis_that_holds_the_comments_around_its_place_is_replaced_whole_the_next_time(at: At) -> None:
+    folder = at("finished")
+    async with connected(folder) as agent:
+        await agent.report()
+        await agent.call("final_report", analysis="<!-- analysis -->\nFirst.\n<!-- /analysis -->\nMore.")
+        await agent.call("final_report", analysis="Second.")
+    text = (report_of(folder) / "final-analysis.md").read_text(encoding="utf-8")
+    assert text.endswith("<!-- analysis -->\n\nSecond.\n\n<!-- /analysis -->\n")
 
 
 async def test_a_loop_without_any_score_gets_a_report_without_charts(at: At) -> None:

@@ -13,6 +13,7 @@ from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, Request
 
 from progressive_training.loop.starting import accept_protocol
 from progressive_training.server.app import build_server
+from progressive_training.server.loop_tasks import LoopTasks
 from progressive_training.server.tasks import IDENTIFIER
 from support.e2e import GATED_TRAINER
 from support.projects import FOLDER_NAME, At, Folder, connected, make_project
@@ -180,6 +181,21 @@ async def test_a_cancelled_report_scores_no_further_and_can_be_begun_again(at: A
         begun = await tasks.client.call_tool("final_report", {"wait_seconds": 45})
     assert begun.structured_content is not None
     assert begun.structured_content["state"] == "done"
+
+
+async def test_who_looked_before_a_task_was_cancelled_does_not_bring_it_back(gated: Folder) -> None:
+    async with tasks_of(server(gated)) as tasks:
+        await tasks.begin("start_loop")
+        task_id = await tasks.begun("run_train", version=1)
+        store = LoopTasks(gated.project())
+        looked_at = store._load(task_id)  # pyright: ignore[reportPrivateUsage]
+        await tasks.ask("cancel", task_id)
+        before = await tasks.get(task_id)
+        assert looked_at is not None and looked_at.status == "working"
+        ended = {"status": "completed", "result": {}}
+        kept = store._change(task_id, looked_at, ended)  # pyright: ignore[reportPrivateUsage]
+        assert kept.status == before["status"] == "cancelled"
+        assert await tasks.get(task_id) == before
 
 
 async def rules_change_in_mid_training(tasks: Any, folder: Folder) -> str:

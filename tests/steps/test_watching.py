@@ -14,7 +14,7 @@ from mcp.shared.exceptions import MCPDeprecationWarning
 from mcp_types import ResourceUpdatedNotification
 
 from progressive_training.server.watching import StatusWatch, fingerprint
-from support.e2e import PROGRAM, free_port, listens, plain_failures, started, until
+from support.e2e import PROGRAM, ended, free_port, listens, plain_failures, started, until
 from support.projects import At, Folder, connected
 
 pytestmark = pytest.mark.anyio
@@ -82,6 +82,15 @@ async def test_an_older_client_that_subscribed_is_told_until_it_unsubscribes(at:
                     await heard.wait()
             await client.unsubscribe_resource(STATUS)
             assert await phase(client) == "evaluate"
+
+
+async def test_a_client_that_listens_does_not_keep_the_server_from_ending(at: At) -> None:
+    folder, port = at("started"), free_port()
+    with started(folder.root, "serve", "--http", f"127.0.0.1:{port}") as server:
+        await anyio.to_thread.run_sync(until, lambda: listens(port) or server.poll() is not None, "the port")
+        async with Client(f"http://127.0.0.1:{port}/mcp") as client, client.listen(resource_subscriptions=[STATUS]):
+            server.terminate()
+            await anyio.to_thread.run_sync(ended, server)
 
 
 async def until_watching(watch: StatusWatch, expected: bool) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from progressive_training.loop.rules import parse_rules
-from progressive_training.server.cli import parser
+from progressive_training.server.options import parser
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -26,7 +26,7 @@ def version(root: Path, number: int, *metrics: tuple[str, float, bool], text: st
 
 def rows(root: Path, primary: str) -> list[dict[str, str]]:
     report = root / "Models" / "Report" / "2026-01-01_00-00"
-    report.mkdir(parents=True)
+    report.mkdir(parents=True, exist_ok=True)
     write_leaderboard(root, report, report / "leaderboard.csv", primary)
     with (report / "leaderboard.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
@@ -60,6 +60,9 @@ def test_a_score_that_cannot_be_read_gives_empty_cells_and_the_last_place(tmp_pa
     version(tmp_path, 2, ("loss", 1.0, False))
     version(tmp_path, 3, ("x", 0.5, True))
     (tmp_path / "02_train_v004.py").touch()
+    copy = tmp_path / "Models" / "Report" / "2026-01-01_00-00" / "Artifacts" / "v003" / "best.ckpt"
+    copy.parent.mkdir(parents=True)
+    copy.touch()
     found = rows(tmp_path, "x")
     assert order(found) == ["v003", "v001", "v002", "v004"]
     assert list(found[0]) == [

@@ -20,7 +20,7 @@ from progressive_training.loop.patches import apply_patch, parse_diff
 from progressive_training.loop.receipts import INFRASTRUCTURE, FailureKind
 from progressive_training.loop.scripts import Script, changed_symbols
 from progressive_training.server.app import MAX_WAIT_SECONDS
-from progressive_training.server.cli import parser
+from progressive_training.server.options import parser
 from progressive_training.tools import STEPS
 from support.projects import FOLDER_NAME
 
