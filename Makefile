@@ -25,7 +25,19 @@ help: ## say what there is
 demo: .venv/.demo ## see a real model get better over four versions, in ./demo
 	@$(BIN)/progressive-training demo demo
 
-test: .venv/.dev ## run the tests
+# The official MCP suites and the Node that they need; the tests that run them fail without.
+.venv/.node: .venv/.made tests/conformance/package.json
+	@mkdir -p .venv/node && cp tests/conformance/package.json .venv/node/
+	@npm install --prefix .venv/node --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# A client of the SDK before this one, in a Python of its own.
+.venv/.old-client: .venv/.made
+	@$(PYTHON) -m venv .venv/old-client
+	@.venv/old-client/bin/python -m pip install --quiet --disable-pip-version-check mcp==1.30.0
+	@touch $@
+
+test: .venv/.dev .venv/.node .venv/.old-client ## run the tests
 	@$(BIN)/pytest -n 2 --dist worksteal
 
 check: .venv/.dev ## lint, format, types, layers
@@ -37,8 +49,9 @@ check: .venv/.dev ## lint, format, types, layers
 bench: .venv/.dev ## measure what the docs claim
 	@$(BIN)/python bench/run.py
 
-picture: .venv/.dev demo ## draw docs/demo.png anew from the demo's result
+picture: .venv/.dev demo ## make the README's pictures anew from the demo's result (needs chromium)
 	@$(BIN)/python bench/picture.py demo docs/demo.png
+	@$(BIN)/python bench/screenshots.py demo docs/dashboard.png docs/dashboard-phone.png
 
 soak: .venv/.dev ## hours of kills and full disks (needs strace): is anything ever lost?
 	@$(BIN)/python bench/soak.py

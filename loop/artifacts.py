@@ -17,10 +17,24 @@ CHECKPOINTS = ("best.ckpt", "last.ckpt")
 NOT_REQUIRED = "not_required"
 
 
+class _Digest(str):
+    """What `Tree.known` keeps of a file's content."""
+
+    __slots__ = ()
+
+
 def sha256(tree: Tree, relative: str) -> str:
-    """The file's hash, read in pieces. Raises `FileNotFoundError`, `UnsafePath`."""
+    """The file's hash; it is read, in pieces, unless its status says that nothing changed since.
+
+    Raises `FileNotFoundError`, `UnsafePath`.
+    """
+    stamp = tree.known.stamp(relative)
+    if (known := tree.known.recall(relative, _Digest, stamp)) is not None:
+        return known
     with tree.opened(relative) as handle, os.fdopen(os.dup(handle), "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = _Digest(hashlib.file_digest(file, "sha256").hexdigest())
+    tree.known.keep(relative, digest, stamp)
+    return digest
 
 
 def missing(tree: Tree, artifacts: str) -> tuple[str, ...]:

@@ -1,13 +1,14 @@
 """Learning curves out of Lightning's metrics.csv, one value an epoch, and the progress of a run that is going on."""
 
-import csv
 import math
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
+from . import metrics_csv
+from .errors import UnsafePath
 from .files import Tree
+from .metrics_csv import Newest
 
 _LOG_FOLDER = re.compile(r"version_(\d+)")
 _TRAIN_LOSS = (
@@ -65,6 +66,14 @@ def read_curves(tree: Tree, artifacts: str) -> Curves | None:
     return None if folder is None else _read(tree, f"{folder}/metrics.csv")
 
 
+def shown_curves(tree: Tree, artifacts: str) -> Curves | None:
+    """The same for a reader, who does without them where something else, such as a link, stands in their place."""
+    try:
+        return read_curves(tree, artifacts)
+    except UnsafePath:
+        return None
+
+
 def epochs_trained(tree: Tree, artifacts: str) -> int | None:
     """The epochs in all of a run's log folders: each fit has its own. None where no metrics.csv tells.
 
@@ -77,35 +86,16 @@ def epochs_trained(tree: Tree, artifacts: str) -> int | None:
     return sum(counts) if counts else None
 
 
+def newest(tree: Tree, artifacts: str) -> Newest | None:
+    """How far a run is; only the two ends of its metrics.csv are read."""
+    folder = log_folder(tree, artifacts)
+    return None if folder is None else metrics_csv.newest(tree, f"{folder}/metrics.csv")
+
+
 def _read(tree: Tree, source: str) -> Curves | None:
-    by_epoch: dict[int, dict[str, float]] = {}
-    try:
-        with (
-            tree.opened(source) as handle,
-            open(handle, encoding="utf-8", errors="replace", newline="", closefd=False) as file,
-            suppress(csv.Error),  # the rest is no table
-        ):
-            for row in csv.DictReader(file):
-                _add_row(by_epoch, row)
-    except FileNotFoundError:
+    found = metrics_csv.by_epoch(tree, source)
+    if found is None:
         return None
-    epochs = tuple(sorted(by_epoch))
-    names = dict.fromkeys(name for epoch in epochs for name in by_epoch[epoch])
-    return Curves(source, epochs, {name: tuple(by_epoch[epoch].get(name) for epoch in epochs) for name in names})
-
-
-def _add_row(by_epoch: dict[int, dict[str, float]], row: Mapping[str, str | None]) -> None:
-    epoch = _number(row.get("epoch"))
-    if epoch is None or not math.isfinite(epoch):
-        return
-    values = by_epoch.setdefault(int(epoch), {})
-    for name, text in row.items():
-        if name and name not in ("epoch", "step") and (value := _number(text)) is not None:
-            values[name] = value
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return None
+    epochs = tuple(sorted(found))
+    names = dict.fromkeys(name for epoch in epochs for name in found[epoch])
+    return Curves(source, epochs, {name: tuple(found[epoch].get(name) for epoch in epochs) for name in names})

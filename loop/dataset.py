@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from .errors import OutOfOrder, ProjectError
 from .workspace import PREPDATA, Workspace
 
-Source = Literal["argument", "rules", "only folder"]
+Source = Literal["argument", "build-baseline", "rules", "only folder"]
 Split = Literal["train", "val", "test"]
 
 _SPLIT_NAMES: Mapping[Split, tuple[str, ...]] = {
@@ -53,7 +53,14 @@ class DatasetStats:
         return tuple(name for name, value in named.items() if value is None)
 
 
-def choose_dataset(workspace: Workspace, argument: str | None, rules: str | None, frozen: str | None) -> DatasetChoice:
+def choose_dataset(
+    workspace: Workspace,
+    argument: str | None,
+    rules: str | None,
+    frozen: str | None,
+    *,
+    given_by: Literal["argument", "build-baseline"] = "argument",
+) -> DatasetChoice:
     """The hand-over's or query's id, else the rules', else the only folder in dataset/prepdata (C6).
 
     Raises `OutOfOrder` if the loop already runs on another one, `ProjectError` if none or an unknown one is named.
@@ -66,7 +73,7 @@ def choose_dataset(workspace: Workspace, argument: str | None, rules: str | None
     folders = [name for name in workspace.tree.names_following(PREPDATA) if not name.startswith(".")]
     candidates = f"{PREPDATA}/ holds {', '.join(folders)}" if folders else f"{PREPDATA}/ holds no folder"
     if argument is not None:
-        choice = DatasetChoice(argument, "argument")
+        choice = DatasetChoice(argument, given_by)
     elif rules is not None:
         choice = DatasetChoice(rules, "rules")
     elif len(folders) == 1:

@@ -87,8 +87,29 @@ def compare(project: Project, rules: Rules, cur: int) -> Comparison | None:
         return None
     earlier = [number for number in project.workspace.versions() if number < cur]
     last = next((number for number in reversed(earlier) if eval_receipt(project, number)), None)
+    return _comparison(project, rules, cur, receipt, last, best_version(project, rules, earlier))
+
+
+def comparisons(project: Project, rules: Rules) -> Mapping[int, Comparison]:
+    """The comparison of every scored version. Each is looked at once, so that a thousand take a thousand looks."""
+    found: dict[int, Comparison] = {}
+    last: int | None = None
+    best: tuple[int, Metric] | None = None
+    for cur in project.workspace.versions():
+        receipt = eval_receipt(project, cur)
+        if receipt is None:
+            continue
+        found[cur] = _comparison(project, rules, cur, receipt, last, best[0] if best else None)
+        last, metric = cur, primary_metric(receipt, rules)
+        if metric is not None and (best is None or better(metric, best[1])):
+            best = (cur, metric)
+    return found
+
+
+def _comparison(
+    project: Project, rules: Rules, cur: int, receipt: EvalReceipt, last: int | None, best: int | None
+) -> Comparison:
     previous = eval_receipt(project, last) if last else None
-    best = best_version(project, rules, earlier)
     best_receipt = eval_receipt(project, best) if best else None
     to_previous = deltas(receipt, previous, rules)
     to_best = deltas(receipt, best_receipt, rules)

@@ -115,7 +115,7 @@ def worst_samples(project: Project, cur: int, most: int = 8) -> tuple[Mapping[st
 
 
 class _Sample(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
     scores: dict[str, object]
 
 

@@ -7,6 +7,7 @@ from typing import TypeVar, cast
 
 Stamp = tuple[int, int, int, int, int]
 _MOST = 8192
+_MOST_GROWING = 4  # one runs at a time
 # A file that changes twice within its file system's tick keeps its times: young ones are read again.
 _SETTLED_NS = 2_000_000_000
 T = TypeVar("T")
@@ -21,6 +22,7 @@ class Known:
     def __init__(self, root: Path) -> None:
         self._root = f"{root}/"
         self._kept: dict[tuple[str, type], tuple[Stamp, object]] = {}
+        self._growing: dict[str, object] = {}
 
     def stamp(self, relative: str) -> Stamp | None:
         """The file's status now; None where there is nothing. Take it before you read what you mean to keep."""
@@ -42,3 +44,15 @@ class Known:
         if len(self._kept) >= _MOST:
             self._kept.clear()
         self._kept[relative, type(value)] = (stamp, value)
+
+    def recall_growing(self, relative: str, kind: type[T]) -> T | None:
+        """What was kept of a file that is added to; the caller sees for itself that it still agrees with the file."""
+        kept = self._growing.get(relative)
+        return kept if isinstance(kept, kind) else None
+
+    def keep_growing(self, relative: str, value: object) -> None:
+        """Keeps it for the few files that were read last."""
+        self._growing.pop(relative, None)
+        self._growing[relative] = value
+        for oldest in list(self._growing)[:-_MOST_GROWING]:
+            self._growing.pop(oldest, None)

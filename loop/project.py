@@ -4,9 +4,10 @@ import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import intents, journal
 from .errors import ProjectError, UserDecision
@@ -17,6 +18,9 @@ from .running.executor import Executor
 from .running.local import LocalExecutor
 from .workspace import Workspace
 
+if TYPE_CHECKING:
+    from .running.keeper import Keeper
+
 # What user code gets of our environment. Everything else, API keys first of all, stays here; the user adds names in
 # execution_config.env.
 _ENVIRONMENT = (
@@ -25,7 +29,8 @@ _ENVIRONMENT = (
     *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"),
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTHONDONTWRITEBYTECODE", "XDG_CACHE_HOME"),
 )
-_ENVIRONMENT_PREFIXES = ("LC_", "NCCL_", "TORCH_", "PYTORCH_")
+# Open MPI's: where mpi4py is installed, Lightning starts MPI, which as root needs them.
+_ENVIRONMENT_PREFIXES = ("LC_", "NCCL_", "TORCH_", "PYTORCH_", "OMPI_", "PMIX_")
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,19 @@ class Project:
     root: Path
     skill_folders: tuple[Path, ...] = ()
     executor: Executor = field(default_factory=LocalExecutor)
+
+    def kept_warm(self) -> "Project":
+        """The same project for a process that stays: it keeps interpreters ready for the next jobs, once there was one.
+
+        Another executor than the local one is left as it is.
+        """
+
+        def keeper() -> "Keeper":
+            from .running.keeper import Keeper
+
+            return Keeper()
+
+        return replace(self, executor=LocalExecutor(keeper=keeper)) if type(self.executor) is LocalExecutor else self
 
     @cached_property
     def workspace(self) -> Workspace:

@@ -12,9 +12,10 @@ from .failures import Failure
 from .journal import now
 from .project import Project
 from .receipts import RESUMABLE, KeptCheckpoint, load, save
+from .running.job import RESUME_VARIABLE
 from .workspace import version_id
 
-VARIABLE = "PROGRESSIVE_TRAINING_RESUME"  # what the script finds the checkpoint's path in (docs/contract.md)
+VARIABLE = RESUME_VARIABLE  # what the script finds the checkpoint's path in (docs/contract.md)
 _KEPT = (*CHECKPOINTS, "logs")
 _RECORD = "resume.json"
 _WORD = "or go on from its last checkpoint: run_train with resume=true (the script must support it)"

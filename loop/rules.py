@@ -2,26 +2,45 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from .errors import RulesError
 from .files import Tree
 from .json_places import place_of_constant, place_of_repeated_key, place_of_value
-from .scripts.fixed import Fixed
 from .workspace import INSTRUCTION_FILE, RULES_FILE
 
+if TYPE_CHECKING:
+    from .scripts.fixed import Fixed
+
 _FORMAT_HINT = f"correct {RULES_FILE} (the README shows an example); the loop never writes this file"
+
+
+def _name_elsewhere(text: str) -> str:
+    if not 1 <= len(text) <= 128 or text != text.strip() or not text.isprintable() or set(text) & set("/\\#?%:"):
+        raise ValueError("must be one plain line of at most 128 characters without / \\ # ? % :")
+    return text
+
+
+def _server_address(text: str) -> str:
+    if not re.fullmatch(r"https?://[^/@?#\s]+(/[^@?#\s]*)?", text):
+        raise ValueError("must be http://HOST:PORT or https://…; name and password belong in the environment")
+    return text
+
+
+_ElsewhereName = Annotated[str, AfterValidator(_name_elsewhere)]
+_ServerAddress = Annotated[str, AfterValidator(_server_address)]
 
 
 class _Section(BaseModel):
     """Strict about what it knows; keys that it doesn't know are kept and shown."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow", defer_build=True)
 
 
 class LoopConfig(_Section):
@@ -53,6 +72,7 @@ class ExecutionConfig(_Section):
     executor: Literal["local"] = "local"
     sandbox: Literal["auto", "require", "off"] = "auto"
     network: bool = False
+    warm_start: bool = True
     max_processes: Annotated[int, Field(ge=1, le=1_000_000)] = 2048
     max_artifact_gb: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 100.0
     min_free_gb: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 1.0
@@ -60,15 +80,45 @@ class ExecutionConfig(_Section):
     allow_network_filesystem: bool = False
 
 
+class MlflowConfig(_Section):
+    # Without one, the server's own MLFLOW_TRACKING_URI. No credentials in it: agents are shown the rules.
+    tracking_uri: _ServerAddress | None = None
+    experiment: _ElsewhereName | None = None
+
+
+class TensorboardConfig(_Section):
+    log_dir: Annotated[str, Field(min_length=1, max_length=2000)] = "Models/tensorboard"
+
+
+class TrackioConfig(_Section):
+    project: _ElsewhereName | None = None
+
+
+class WandbConfig(_Section):
+    project: _ElsewhereName | None = None
+    mode: Literal["offline", "online"] = "offline"
+
+
+class TrackingConfig(_Section):
+    """Where versions are mirrored to; a tracker that isn't named is off. Names are the project folder's by default."""
+
+    mlflow: MlflowConfig | None = None
+    tensorboard: TensorboardConfig | None = None
+    trackio: TrackioConfig | None = None
+    wandb: WandbConfig | None = None
+
+
 class RulesFile(_Section):
     """The whole of user_defined_rules.json."""
 
     seed: int = 42
-    loop_config: LoopConfig = LoopConfig()
-    dataset_config: DatasetConfig = DatasetConfig()
-    training_config: TrainingConfig = TrainingConfig()
-    eval_config: EvalConfig = EvalConfig()
-    execution_config: ExecutionConfig = ExecutionConfig()
+    report_language: Literal["en", "ko"] = "en"
+    loop_config: LoopConfig = Field(default_factory=LoopConfig)
+    dataset_config: DatasetConfig = Field(default_factory=DatasetConfig)
+    training_config: TrainingConfig = Field(default_factory=TrainingConfig)
+    eval_config: EvalConfig = Field(default_factory=EvalConfig)
+    execution_config: ExecutionConfig = Field(default_factory=ExecutionConfig)
+    tracking_config: TrackingConfig = Field(default_factory=TrackingConfig)
     # A list of names that stand for the same thing as a rule, beside the built-in table (docs/contract.md).
     synonyms: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
@@ -85,8 +135,10 @@ class Rules:
     instruction_sha256: str | None
 
     @property
-    def fixed(self) -> tuple[Fixed, ...]:
+    def fixed(self) -> "tuple[Fixed, ...]":
         """What training must use: every scalar of training_config, and the seed if the user gave one (T1)."""
+        from .scripts.fixed import Fixed
+
         values = self.file.training_config.model_extra or {}
         rules = [
             Fixed(rule=f"training_config.{name}", name=name, value=value)

@@ -1,15 +1,18 @@
 """A training: started once, attached to again by anyone, and judged by what it leaves (T1-T4)."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
-from . import journal, resume
+from . import journal, preloading, resume
 from .artifacts import CHECKPOINTS, missing, sha256, touched, untouchable, used_values
 from .attempts import Attempt, attempts, failure_of, new_attempt
 from .confinement import confined, level
-from .curves import epochs_trained, read_curves
+from .curves import epochs_trained, newest, read_curves
 from .errors import RuleViolation, UnsafePath
 from .failures import Failure, process_failure
+from .files import Tree
 from .filesystems import keep_reserve, prune_trash, require_room
 from .intact import require_intact
 from .integrity import require_authored, require_modules
@@ -81,8 +84,8 @@ def train(project: Project, cur: int, *, attach: int | None = None, resumed: boo
 def train_progress(project: Project, attempt: Attempt, status: JobStatus) -> Progress:
     """Epoch and ETA from the metrics.csv so far and the number of epochs that the script states."""
     elapsed = status.elapsed_seconds or 0.0
-    curves = read_curves(project.workspace.tree, project.workspace.artifacts(attempt.cur))
-    if curves is None or curves.last_epoch is None:
+    seen = newest(project.workspace.tree, project.workspace.artifacts(attempt.cur))
+    if seen is None:
         return Progress(elapsed)
     script = Script.parse(_script_text(project, attempt.cur), project.workspace.script(attempt.cur))
     total = next(
@@ -93,11 +96,10 @@ def train_progress(project: Project, attempt: Attempt, status: JobStatus) -> Pro
         ),
         None,
     )
-    epoch = curves.last_epoch + 1
-    trained = epoch - curves.epochs[0]  # a resumed run has not trained the ones before
+    epoch = seen.last_epoch + 1
+    trained = epoch - seen.first_epoch  # a resumed run has not trained the ones before
     eta = elapsed / trained * (total - epoch) if total is not None and total >= epoch else None
-    latest = tuple((name, values[-1]) for name, values in curves.series.items() if values and values[-1] is not None)
-    return Progress(elapsed, epoch, total, eta, latest[:6])
+    return Progress(elapsed, epoch, total, eta, tuple(seen.values.items())[:6])
 
 
 def _script_text(project: Project, cur: int) -> str:
@@ -130,7 +132,9 @@ def _start(project: Project, rules: Rules, state: LoopState, *, resumed: bool) -
                 resumed_from=kept.attempt if kept else None,
             )
         )
-        attempt.submit(_job(project, rules, attempt, python, resumed=resumed))
+        job = _job(project, rules, attempt, python, resumed=resumed)
+        attempt.submit(job)
+    preloading.expect_after(project, rules, cur, job)
     keep_reserve(workspace)
     journal.record(
         workspace, "train_started", version_id(cur), attempt=attempt.number, resumed_from=kept.attempt if kept else None
@@ -151,6 +155,7 @@ def _job(project: Project, rules: Rules, attempt: Attempt, python: str, *, resum
         cwd=str(project.workspace.root),
         env=environment,
         timeout_seconds=None if minutes is None else minutes * 60,
+        imports=preloading.usable(rules, preloading.train_imports(project, attempt.cur)),
     )
     return confined(job, attempt, rules, (project.workspace.artifacts(attempt.cur),))
 
@@ -220,8 +225,15 @@ def _monitors(project: Project, cur: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value for value in found if isinstance(value, str)))
 
 
-def _same_weights(project: Project, cur: int) -> str | None:
-    weights = sha256(project.workspace.tree, f"{project.workspace.artifacts(cur)}/best.ckpt")
+def _hashes(tree: Tree, artifacts: str) -> dict[str, str]:
+    """Of several gigabytes each at worst, so side by side."""
+    names = (*CHECKPOINTS, "spec.json")
+    with ThreadPoolExecutor(len(names)) as threads:
+        found = threads.map(partial(sha256, tree), [f"{artifacts}/{name}" for name in names])
+        return dict(zip(names, found, strict=True))
+
+
+def _same_weights(project: Project, cur: int, weights: str) -> str | None:
     for other in project.workspace.versions():
         earlier = train_receipt(project, other) if other < cur else None
         if earlier and earlier.artifacts["best.ckpt"] == weights:
@@ -280,18 +292,22 @@ def _receipt(project: Project, rules: Rules, attempt: Attempt, status: JobStatus
     assert outcome is not None and plan is not None, "a run without them has failed"
     warnings = [f"had to end what it left running: {', '.join(outcome.killed)}"] if outcome.killed else []
     warnings += resume.put_back(attempt)
-    if twin := _same_weights(project, attempt.cur):
+    hashes = _hashes(tree, artifacts)
+    if twin := _same_weights(project, attempt.cur, hashes["best.ckpt"]):
         warnings.append(f"best.ckpt is byte for byte that of {twin}: the change had no effect, or weights were copied")
     return TrainReceipt(
         attempt=attempt.number,
         script_sha256=plan.script_sha256,
         snapshot=plan.snapshot,
-        artifacts={name: sha256(tree, f"{artifacts}/{name}") for name in (*CHECKPOINTS, "spec.json")},
+        artifacts=hashes,
         epochs=epochs_trained(tree, artifacts),
         wall_seconds=outcome.wall_seconds or 0.0,
         peak_memory_bytes=outcome.peak_memory_bytes,
+        gpu_peak_memory_bytes=outcome.gpu_peak_memory_bytes,
+        gpu_utilisation=outcome.gpu_utilisation,
         monitors=_monitors(project, attempt.cur),
         sandbox=plan.sandbox,
+        start=outcome.start,
         resumed_from=plan.resumed_from,
         warnings=tuple(warnings),
         at=journal.now(),

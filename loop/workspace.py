@@ -25,6 +25,12 @@ _DATASET_ID = re.compile(r"[^\s/\\\0.][^/\\\0]{0,199}")
 MAX_VERSION = 999_999
 
 
+class _Versions(tuple[int, ...]):
+    """What `Tree.known` keeps of the root folder."""
+
+    __slots__ = ()
+
+
 def version_id(cur: int) -> str:
     """`v001` for 1; v1000 and up keep all their digits (C5). Raises `LoopError` outside 1 … 999,999."""
     if isinstance(cur, bool) or not 1 <= cur <= MAX_VERSION:
@@ -75,11 +81,16 @@ class Workspace:
 
     def versions(self) -> list[int]:
         """Every version that has a script in the project's root, ascending."""
-        return sorted(
+        stamp = self.tree.known.stamp(".")
+        if (known := self.tree.known.recall(".", _Versions, stamp)) is not None:
+            return list(known)
+        found = sorted(
             number
             for name in os.listdir(self.root)  # noqa: PTH208 - names are all that is wanted, a thousand at times
             if (match := _SCRIPT_NAME.fullmatch(name)) and (number := version_number(match[1]))
         )
+        self.tree.known.keep(".", _Versions(found), stamp)
+        return found
 
     # The server's own state.
     def receipt(self, cur: int, step: str) -> str:

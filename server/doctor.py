@@ -13,6 +13,7 @@ from ..loop.confinement import level
 from ..loop.errors import LoopError
 from ..loop.project import Project
 from ..loop.running.sandbox import INSTALL
+from ..loop.workspace import RULES_FILE, STATE
 from .commands import console
 
 _LOW_DISK_BYTES = 2 << 30
@@ -61,6 +62,7 @@ def _checks(project: Project) -> Iterator[Check]:
     yield _project(project)
     yield from _user_python(project)
     yield _sandbox(project)
+    yield _warm_start(project)
     yield from _trackers(project)
     yield _disk(project)
 
@@ -116,6 +118,26 @@ def _sandbox(project: Project) -> Check:
     asked_off = config.sandbox == "off"
     hint = "" if asked_off else f"{INSTALL}; in a container it needs user namespaces"
     return Check("sandbox", "note", f"{found.name}; user code gets an environment without keys, and no more", hint)
+
+
+def _warm_start(project: Project) -> Check:
+    from ..loop.running.keeper import resting
+
+    try:
+        wanted = project.rules().file.execution_config.warm_start
+    except LoopError as error:
+        return Check("warm start", "note", error.what)  # said for the project as well
+    if not wanted:
+        return Check("warm start", "note", f"off: execution_config.warm_start is false in {RULES_FILE}")
+    waiting = [
+        f"for {'trainings' if spare.kind == 'train' else 'evaluations'}"
+        + (f" {spare.memory_bytes / (1 << 20):.0f} MiB" if spare.memory_bytes else "")
+        for spare in resting(project.workspace.root / STATE)
+    ]
+    told = (
+        f"waiting now: {', '.join(waiting)}" if waiting else "nothing waits now; serve, run and demo keep interpreters"
+    )
+    return Check("warm start", "ok", told)
 
 
 def _trackers(project: Project) -> Iterator[Check]:

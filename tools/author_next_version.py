@@ -4,7 +4,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..loop import authoring
 from ..loop.project import Project
 from ..loop.workspace import version_id
 from .results import StepResult, where_now
@@ -23,6 +22,8 @@ def author_next_version(
     diff: Annotated[str, Field(description="unified diff or SEARCH/REPLACE against this version's script")],
 ) -> AuthorResult:
     """Make the next version from this one and the selected action's diff, and only that."""
+    from ..loop import authoring
+
     receipt, already_done = authoring.author_next_version(project, version, diff)
     state, following = where_now(project)
     return AuthorResult(

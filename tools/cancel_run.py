@@ -1,6 +1,5 @@
 """End a running job."""
 
-from ..loop.cancelling import cancel
 from ..loop.project import Project
 from ..loop.workspace import version_id
 from .results import StepResult, where_now
@@ -12,6 +11,8 @@ class CancelResult(StepResult):
 
 def cancel_run(project: Project, version: int) -> CancelResult:
     """Stop the version's running training or evaluation and its whole process tree; it may be run again."""
+    from ..loop.cancelling import cancel
+
     cancelled = cancel(project, version)
     state, following = where_now(project)
     name = version_id(version)

@@ -6,8 +6,6 @@ from pydantic import Field
 
 from ..loop.project import Project
 from ..loop.state import LoopState
-from ..loop.training import train_progress
-from ..prompts.briefs import brief as render_brief
 from .results import JobView, StepResult, failure_of, job_of, where_now
 
 
@@ -20,6 +18,8 @@ def next_step(
     project: Project, brief: Annotated[bool, Field(description="false: leave the brief out")] = True
 ) -> NextStepResult:
     """Where the loop stands, the one legal next call, and a brief with the evidence for it. Changes nothing."""
+    from ..prompts.briefs import brief as render_brief
+
     rules = project.rules()
     state, following = where_now(project, rules)
     job = running_job(project, state)
@@ -44,6 +44,8 @@ def next_step(
 
 def running_job(project: Project, state: LoopState) -> JobView | None:
     """The job that runs now, or None; also None for one that ended and waits to be collected."""
+    from ..loop.training import train_progress
+
     attempt = state.running
     if attempt is None:
         return None

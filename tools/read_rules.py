@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from ..loop.evidence import clean
 from ..loop.project import Project
 from .results import StepResult, where_now
 
@@ -20,6 +19,8 @@ class RulesResult(StepResult):
 
 def read_rules(project: Project) -> RulesResult:
     """The user's rules and instruction, which outrank everything, and the next step."""
+    from ..loop.evidence import clean
+
     rules = project.rules()
     state, following = where_now(project, rules)
     dataset = state.loop.dataset_id if state.loop else rules.file.dataset_config.dataset_id

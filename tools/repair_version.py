@@ -4,7 +4,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..loop import authoring
 from ..loop.project import Project
 from ..loop.workspace import version_id
 from .results import StepResult, where_now
@@ -23,6 +22,8 @@ def repair_version(
     change_summary: str,
 ) -> RepairResult:
     """Repair the failed version's code, minimally and under the rules; then run_train it again."""
+    from ..loop import authoring
+
     repair, already_done = authoring.repair_version(
         project, version, diff, root_cause=root_cause, change_summary=change_summary
     )

@@ -1,7 +1,7 @@
 """What a Step returns: it stands alone, and says what comes next."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -9,11 +9,13 @@ from ..loop.project import Project
 from ..loop.receipts import Metric, Verdict
 from ..loop.rules import Rules
 from ..loop.state import LoopState, NextStep, derive
-from ..loop.training import Progress
+
+if TYPE_CHECKING:
+    from ..loop.training import Progress
 
 
 class Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Next(Value):
@@ -89,7 +91,7 @@ def failure_of(verdict: Verdict | None) -> FailureView | None:
 
 
 def job_of(
-    kind: Literal["train", "eval"], attempt: int, folder: str, elapsed: float, progress: Progress | None = None
+    kind: Literal["train", "eval"], attempt: int, folder: str, elapsed: float, progress: "Progress | None" = None
 ) -> JobView:
     if progress is None:
         return JobView(kind=kind, attempt=attempt, folder=folder, elapsed_seconds=round(elapsed, 1))

@@ -3,17 +3,12 @@
 from collections.abc import Mapping
 
 from ..loop.attempts import Attempt
-from ..loop.deltas import best_version
-from ..loop.errors import EvaluationError
-from ..loop.evaluation.evaluator import has_evaluator, task_family, write_evaluator
-from ..loop.evaluation.runs import evaluate
-from ..loop.judged import record_judgements
+from ..loop.errors import EvaluationError, StillReading
 from ..loop.project import Project
 from ..loop.receipts import LoopFile
 from ..loop.rules import Rules
 from ..loop.state import derive
 from ..loop.workspace import EVAL_SCRIPT, version_id
-from ..prompts.eval_script import eval_script
 from .results import StepResult, failure_of, job_of, metric_line, where_now
 
 
@@ -26,11 +21,21 @@ class EvalResult(StepResult):
 
 def run_eval(project: Project, version: int, *, attach: int | None = None) -> EvalResult:
     """Score the trained version's best.ckpt on the whole validation set; call again until done or failed."""
+    from ..loop.deltas import best_version
+    from ..loop.evaluation.evaluator import has_evaluator
+    from ..loop.evaluation.runs import evaluate
+    from ..loop.judged import record_judgements
+
     rules = project.rules()
     before = derive(project, rules)
     if before.phase == "evaluate" and before.cur == version and before.loop and not has_evaluator(project):
         _render_evaluator(project, rules, before.loop)
-    status = evaluate(project, version, attach=attach)
+    try:
+        status = evaluate(project, version, attach=attach)
+    except StillReading as reading:
+        _, following = where_now(project, rules)
+        message = f"{reading.what}. Call again."
+        return EvalResult(state="running", message=message, phase=before.phase, version=version, next=following)
     if status.state == "done" and not status.already_done:
         earlier = [cur for cur in project.workspace.versions() if cur < version]
         record_judgements(project, rules, version, best_version(project, rules, earlier))
@@ -63,6 +68,9 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
 
 
 def _render_evaluator(project: Project, rules: Rules, loop: LoopFile) -> None:
+    from ..loop.evaluation.evaluator import task_family, write_evaluator
+    from ..prompts.eval_script import eval_script
+
     family = task_family(loop.task_type)
     if family is None:
         raise EvaluationError(

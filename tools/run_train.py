@@ -4,8 +4,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..loop import training
-from ..loop.attempts import Attempt
 from ..loop.project import Project
 from ..loop.workspace import version_id
 from .results import StepResult, failure_of, job_of, where_now
@@ -22,6 +20,9 @@ class TrainResult(StepResult):
 
 def run_train(project: Project, version: int, resume: Resume = False, *, attach: int | None = None) -> TrainResult:
     """Train the version, or attach to its running training; call again until state is done or failed."""
+    from ..loop import training
+    from ..loop.attempts import Attempt
+
     status = training.train(project, version, attach=attach, resumed=resume)
     state, following = where_now(project)
     name = version_id(version)

@@ -4,8 +4,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..loop import documents
-from ..loop.evidence import clean
 from ..loop.project import Project
 from ..loop.workspace import version_id
 from .results import StepResult, where_now
@@ -23,6 +21,9 @@ def write_action(
     deferred: list[str] | None = None,
 ) -> StepResult:
     """Write action-extract.md: exactly ONE low-risk action that keeps the user's rules."""
+    from ..loop import documents
+    from ..loop.evidence import clean
+
     action = documents.Action(goal, change, tuple(where), expected_impact, risk, verification, tuple(deferred or ()))
     receipt, already_done = documents.write_action(project, version, action)
     state, following = where_now(project)

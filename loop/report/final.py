@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .. import intents, journal
 from ..attempts import attempts
-from ..deltas import compare, primary_metric
+from ..deltas import Comparison, comparisons, primary_metric
 from ..errors import EvaluationError, OutOfOrder
 from ..evaluation.protocol import fingerprint
 from ..evaluation.runs import evaluate, require_weights
@@ -148,10 +148,11 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
     best = leaderboard.best_version(ranked, primary)
     if best is not None and (trained := train_receipt(project, int(best[1:]))):
         require_weights(project, int(best[1:]), trained)
+    compared = comparisons(project, rules)
     rows = tuple(
         _external(place, others[str(row["version_id"])])
         if "external" in row
-        else _ranked(project, rules, place, str(row["version_id"]))
+        else _ranked(project, compared, primary, place, str(row["version_id"]))
         for place, row in enumerate(ranked, 1)
     )
     return ReportData(
@@ -197,12 +198,12 @@ def _of_externals(models: Sequence[externals.External], primary: str) -> Iterato
             yield f"external model {name} ranks last: its folder was changed while the report was made"
 
 
-def _ranked(project: Project, rules: Rules, place: int, name: str) -> Ranked:
+def _ranked(project: Project, compared: Mapping[int, Comparison], primary: str, place: int, name: str) -> Ranked:
     cur = int(name[1:])
     scored, authored = eval_receipt(project, cur), next_receipt(project, cur - 1) if cur > 1 else None
     action = action_receipt(project, cur - 1) if cur > 1 else None
     analysis = analysis_receipt(project, cur)
-    comparison, primary = compare(project, rules, cur), rules.file.eval_config.primary_metric
+    comparison = compared.get(cur)
     return Ranked(
         rank=place,
         version_id=name,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING or __package__:
     from . import limits
+    from .gpu import Use
 else:
     import limits
 
@@ -32,6 +33,8 @@ class Ending(NamedTuple):
     oom_kills_before: int | None
     log_truncated: bool
     disk_full: bool
+    start: str
+    gpu: Use | None
 
     @property
     def exit_code(self) -> int:
@@ -65,6 +68,9 @@ class Ending(NamedTuple):
             "detail": self.detail,
             "oom_kills": None if oom_kills is None else oom_kills - (self.oom_kills_before or 0),
             "disk_full": self.disk_full,
+            "start": self.start,
+            "gpu_peak_memory_bytes": None if self.gpu is None else self.gpu.peak_memory_bytes,
+            "gpu_utilisation": None if self.gpu is None else self.gpu.utilisation,
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +23,14 @@ class Executor(Protocol):
 
         Raises: RunError when it can't be started (then nothing runs and the folder may be used again), or when the
         folder has had a job already.
+        """
+        ...
+
+    def expect(self, jobs: Callable[[], Sequence[Job]], state: Path) -> None:
+        """Says which jobs are likely to come next, one of a kind; the executor may prepare for them, or do nothing.
+
+        They are like the ones that will be submitted, but for the folders that they write and the script's name.
+        `state` is the project's folder for what is ours.
         """
         ...
 

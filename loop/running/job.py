@@ -12,8 +12,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ..errors import RunError
 
 MIN_LOG_BYTES = 4096
+# In `env` for one attempt only, and nothing but the script reads it: a warm start sets it late.
+RESUME_VARIABLE = "PROGRESSIVE_TRAINING_RESUME"
 
-_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+_STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Job:
     `timeout_seconds=None` means no limit, and so for each `max_`. `grace_seconds` is what lies between TERM and KILL.
     `wrapper` is a command line in front of `argv`, as sandbox.py makes it; it binds the attempt's `tmp` to /tmp.
     `watched` are the folders that, with the job's temporary files, may hold `max_watched_bytes`.
+    `imports` is what its script does before all else (scripts/leading.py), which an interpreter that is to run it may
+    have done before; None if that mustn't be.
     Raises: RunError for a value that no process could be started with.
     """
 
@@ -45,6 +49,7 @@ class Job:
     max_file_bytes: int | None = None
     watched: tuple[str, ...] = ()
     max_watched_bytes: int | None = None
+    imports: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for what in (*self.argv, *self.wrapper, *self.watched, self.cwd, *self.env, *self.env.values()):
@@ -82,6 +87,9 @@ class Outcome:
     "timeout", "limit" (it used more than it may; `detail` says of what), or "lost" (the runner died, so that nothing is
     known). `oom_kills` counts the kernel's kills for memory meanwhile, in our control group or, where that isn't told,
     on the machine; None = not told. `disk_full`: the runner itself found no room for the log or at the end.
+    `gpu_peak_memory_bytes` is by what the used memory of the machine's NVIDIA GPUs grew at most, `gpu_utilisation` the
+    mean share of time in which those computed; other programs on them count as well; None = no GPU was taken.
+    `start` is "warm", or "cold" with the reason where a warm start was thought of.
     `cpu_seconds` counts the whole tree. `peak_memory_bytes` is the largest resident size of any one process of it, not
     their sum. `killed` names what did not end by itself or on TERM:
     leftovers of a script that had ended, and what needed KILL. Times are ISO-8601 UTC, for people; None = not known.
@@ -103,6 +111,9 @@ class Outcome:
     detail: str | None = None
     oom_kills: int | None = None
     disk_full: bool = False
+    start: str = ""
+    gpu_peak_memory_bytes: int | None = None
+    gpu_utilisation: float | None = None
 
     def to_json(self) -> str:
         return _OUTCOME.dump_json(self, indent=2).decode() + "\n"

@@ -13,6 +13,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING or __package__:
+    from . import processes
+else:
+    import processes
 
 START_SECONDS = 30.0
 _INIT = """
@@ -92,6 +99,16 @@ class Launched:
                 return "the sandbox did not start" if ready else f"the sandbox did not start within {seconds:.0f} s"
 
 
+def variables(marker: str, scratch: Path, *, wrapped: bool) -> dict[str, str]:
+    """What we add to a job's own environment."""
+    return {
+        "PYTHONFAULTHANDLER": "1",
+        "PYTHONUNBUFFERED": "1",
+        "TMPDIR": "/tmp" if wrapped else str(scratch),
+        processes.MARKER: marker,
+    }
+
+
 def launch(
     argv: Sequence[str],
     *,
@@ -100,8 +117,11 @@ def launch(
     wrapper: Sequence[str],
     output: int,
     in_child: Callable[[], None],
+    keep: Sequence[int] = (),
 ) -> Launched:
     """Starts `argv` with both streams on `output`; `in_child` runs just before its program does.
+
+    It inherits the descriptors `keep`.
 
     Raises: OSError, ValueError (a NUL or "=" in a variable's name).
     """
@@ -120,7 +140,7 @@ def launch(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=in_child,
-            pass_fds=(told,) if wrapper else (),
+            pass_fds=(*keep, told) if wrapper else keep,
         )
     except (OSError, ValueError):
         if wrapper:

@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ..errors import RunError
 from . import attempt as files
@@ -20,14 +22,20 @@ from . import processes
 from .job import Job, JobStatus, Outcome
 from .scratch import Scratch
 
+if TYPE_CHECKING:
+    from .keeper import Keeper
+
 START_SECONDS = 60.0  # an interpreter on a cold network disk is slow
 _RUNNER = Path(__file__).with_name("runner.py")
 _POLL_SECONDS = 0.02
+_DEFERRED = ConfigDict(defer_build=True)  # nothing is compiled at a server's start
 
 
 @dataclass(frozen=True)
 class RunnerIdentity:
     """runner.json: who runs an attempt. `stamp` and `boot_id` tell it from a later process with its pid."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DEFERRED
 
     pid: int
     stamp: str
@@ -39,10 +47,13 @@ class RunnerIdentity:
     scratch: str
     started_at: str
     started_monotonic: float
+    start: str = ""
 
 
 @dataclass(frozen=True)
 class _Heartbeat:
+    __pydantic_config__: ClassVar[ConfigDict] = _DEFERRED
+
     monotonic: float
     elapsed_seconds: float
     output_bytes: int
@@ -55,14 +66,19 @@ _HEARTBEAT = TypeAdapter(_Heartbeat)
 class LocalExecutor:
     """Starts a runner per job, in the interpreter `python` (default: this one; it needs Python 3.9 and no package).
 
-    `margin_seconds` is what cancel() gives a runner beyond the job's grace before it KILLs the runner itself.
+    `margin_seconds` is what cancel() gives a runner beyond the job's grace before it KILLs the runner itself. With a
+    `keeper` jobs may start warm, from the second on: for processes that live long enough to gain by it.
     """
 
     name = "local"
 
-    def __init__(self, python: str | None = None, *, margin_seconds: float = 5.0) -> None:
+    def __init__(
+        self, python: str | None = None, *, margin_seconds: float = 5.0, keeper: Callable[[], Keeper] | None = None
+    ) -> None:
         self._python = os.path.normpath(python or sys.executable)
         self._margin = margin_seconds
+        self._make_keeper = keeper
+        self._keeper: Keeper | None = None
 
     def submit(self, attempt: Path, job: Job) -> None:
         """Returns when the runner holds run.lock and the script has been started; see Executor.submit."""
@@ -79,12 +95,27 @@ class LocalExecutor:
         try:
             _create_job(attempt, job)
             try:
-                self._start_runner(attempt, job, lock)
+                why = self._keeper.start(attempt, job, lock) if self._keeper else ""
+                if why is not None:
+                    self._start_runner(attempt, job, lock, why)
             except RunError:
                 (attempt / files.JOB).unlink()
                 raise
         finally:
             os.close(lock)
+
+    def expect(self, jobs: Callable[[], Sequence[Job]], state: Path) -> None:
+        """Keeps a spare for each kind among `jobs`, if this executor keeps any; see Executor.expect."""
+        if self._make_keeper is None:
+            return
+        if self._keeper is None:
+            self._keeper = self._make_keeper()
+        self._keeper.expect(jobs(), state, self._python)
+
+    def close(self) -> None:
+        """Ends what waits for jobs, not the jobs; that also happens when this process ends."""
+        if self._keeper is not None:
+            self._keeper.close()
 
     def poll(self, attempt: Path) -> JobStatus:
         """Running = the lock is held; finished = it isn't, and there is a sound result.json; else lost.
@@ -129,9 +160,8 @@ class LocalExecutor:
         Scratch(attempt / files.SCRATCH, Path(identity.scratch)).remove()
         return tuple(killed.values())
 
-    def _start_runner(self, attempt: Path, job: Job, lock: int) -> None:
-        # -I and -S: nothing of the user's can be imported; -B: nothing is written beside our modules.
-        command = [self._python, "-I", "-S", "-B", "-X", "utf8", str(_RUNNER), str(attempt), str(lock)]
+    def _start_runner(self, attempt: Path, job: Job, lock: int, why: str) -> None:
+        command = runner_command(self._python, str(attempt), str(lock), why)
         try:
             starter = subprocess.Popen(
                 command,
@@ -191,6 +221,11 @@ class LocalExecutor:
                 return False
             time.sleep(_POLL_SECONDS)
         return True
+
+
+def runner_command(python: str, *arguments: str) -> list[str]:
+    """How a runner is started. -I and -S: nothing of the user's can be imported; -B: nothing is written beside it."""
+    return [python, "-I", "-S", "-B", "-X", "utf8", str(_RUNNER), *arguments]
 
 
 def _check_startable(job: Job) -> None:

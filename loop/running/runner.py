@@ -1,8 +1,9 @@
-"""Runs one attempt to its end, whether who started it lives or not: `python -I -S runner.py <folder> [lock fd]`.
+"""Runs one attempt to its end, whether who started it lives or not: `python -I -S runner.py <folder> [lock fd] [why]`.
 
 Standard library only and Python 3.9: this runs in the user's interpreter. With the descriptor of a held lock it
-detaches and reports on stdout (one JSON line) that the script started, or why not. Without one it takes the lock itself
-and stays in the foreground, as a batch system wants it. SIGTERM cancels. attempt.py describes the folder's files.
+detaches and reports on stdout (one JSON line) that the script started, or why not; `why` is why no spare was used.
+Without a lock it takes that itself and stays in the foreground, as a batch system wants it. `--spare <socket fd>` waits
+for the attempt (spare.py). SIGTERM cancels. attempt.py describes the folder's files.
 """
 
 from __future__ import annotations
@@ -10,327 +11,108 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import selectors
-import signal
+import select
+import shutil
 import socket
 import sys
-import time
-import traceback
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING or __package__:
-    from . import attempt, limits, processes
-    from .capped_log import CappedLog
-    from .ending import Ending
-    from .launch import Launched, launch
-    from .order import Order
-    from .scratch import Scratch
+    from . import attempt, processes
+    from .signals import Signals
+    from .spare import Spare, receive_order
+    from .supervisor import Supervisor
 else:
     # Last, so that nothing of ours can shadow the standard library.
     sys.path.append(str(Path(__file__).resolve().parent))
     import attempt
-    import limits
     import processes
-    from capped_log import CappedLog
-    from ending import Ending
-    from launch import Launched, launch
-    from order import Order
-    from scratch import Scratch
+    from signals import Signals
+    from supervisor import Supervisor
 
-HEARTBEAT_SECONDS = 2.0
-SETTLE_SECONDS = 0.5  # a helper process may end by itself just after its script
-
-
-class Runner:
-    """The script's parent: reads its output, counts its time, ends its whole tree, and writes down how it ended."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._order = Order.read(folder)
-        self._marker = uuid.uuid4().hex
-        self._started_at = _utc()
-        self._started = _now()
-        self._next_beat = 0.0
-        self._cancelled = False
-        self._detail: str | None = None
-        self._killed: dict[int, str] = {}
-        self._selector = selectors.DefaultSelector()
-
-    def start(self) -> None:
-        """Starts the script. Raises: OSError, and leaves no trace of the run then."""
-        processes.become_subreaper()
-        self._listen_to_signals()
-        self._log = CappedLog(self._folder / attempt.LOG, self._order.log_limit_bytes)
-        self._scratch = Scratch.make(self._folder / attempt.SCRATCH, alias=not self._order.wrapper)
-        self._reserve()
-        # Before the script: were this process to die in between, the marker is known.
-        self._write_identity(None)
-        try:
-            self._script = self._spawn()
-        except (OSError, ValueError):  # ValueError: a NUL or "=" in a variable's name
-            self._scratch.remove()
-            for name in (attempt.RUNNER, attempt.LOG, attempt.RESERVE):
-                with contextlib.suppress(FileNotFoundError):
-                    (self._folder / name).unlink()
-            raise
-        wrapper = self._script.pid if self._order.wrapper else None
-        self._tree = processes.Tree(self._marker, os.getpid(), self._script.pid, wrapper)
-        self._watchdog = limits.Watchdog(self._limits, self._tree.usage)
-        self._write_identity(self._script.pid)
-
-    def finish(self) -> int:
-        """Sees the script through, writes result.json, and returns the exit code in the shell's convention."""
-        reason = self._until_it_must_end()
-        if reason != "exited" or not self._wait_until(self._is_gone, SETTLE_SECONDS):
-            self._stop()
-        # A wrapper has nobody left to wait for.
-        if not self._wait_until(lambda: not self._script.running, SETTLE_SECONDS):
-            os.kill(self._script.pid, signal.SIGKILL)
-        self._drain(to_the_end=True)
-        self._log.close()
-        self._scratch.remove()
-        return self._write_result(reason)
-
-    # Starting
-
-    def _listen_to_signals(self) -> None:
-        receiver, sender = socket.socketpair()
-        receiver.setblocking(False)
-        sender.setblocking(False)
-        self._woken = receiver
-        self._waker = sender
-        signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-        # Handlers rather than SIG_IGN, which the script would inherit.
-        for number in (signal.SIGCHLD, signal.SIGHUP):
-            signal.signal(number, self._on_nothing)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_cancel)
-        self._selector.register(receiver, selectors.EVENT_READ)
-
-    def _on_nothing(self, *_: object) -> None:
-        """The waking is all that is wanted."""
-
-    def _on_cancel(self, *_: object) -> None:
-        self._cancelled = True
-
-    def _reserve(self) -> None:
-        """Room for the result, should the script fill the disk."""
-        with contextlib.suppress(OSError):
-            (self._folder / attempt.RESERVE).write_bytes(os.urandom(limits.RESERVE_BYTES))
-
-    def _spawn(self) -> Launched:
-        me = os.getpid()
-        order = self._order
-        self._limits = order.limits(self._scratch.folder)
-
-        def in_child() -> None:
-            processes.die_with_parent()
-            if os.getppid() != me:  # it died just before the request
-                os._exit(1)
-            self._limits.apply()
-
-        self._oom_kills = limits.oom_kills()
-        self._pipe, write_end = os.pipe()
-        os.set_blocking(self._pipe, False)
-        env = {
-            **order.env,
-            "PYTHONFAULTHANDLER": "1",
-            "PYTHONUNBUFFERED": "1",
-            "TMPDIR": "/tmp" if order.wrapper else str(self._scratch.path),
-            processes.MARKER: self._marker,
-        }
-        try:
-            script = launch(
-                order.argv, cwd=order.cwd, env=env, wrapper=order.wrapper, output=write_end, in_child=in_child
-            )
-        finally:
-            os.close(write_end)
-        if script.wrapped:
-            self._require_start(script)
-            self._selector.register(script.fileno(), selectors.EVENT_READ)
-        self._selector.register(self._pipe, selectors.EVENT_READ)
-        return script
-
-    def _require_start(self, script: Launched) -> None:
-        fault = script.await_start()
-        if fault is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(script.pid, signal.SIGKILL)
-        os.waitpid(script.pid, 0)
-        said = ""
-        with contextlib.suppress(BlockingIOError):  # nothing was said
-            said = os.read(self._pipe, 4096).decode(errors="replace").strip()
-        os.close(self._pipe)
-        raise OSError(f"{fault}: {said}" if said else fault)
-
-    def _write_identity(self, script_pid: int | None) -> None:
-        attempt.write_json(
-            self._folder / attempt.RUNNER,
-            {
-                "pid": os.getpid(),
-                "stamp": processes.start_stamp(os.getpid()),
-                "boot_id": processes.boot_id(),
-                "host": socket.gethostname(),
-                "python": sys.executable,
-                "marker": self._marker,
-                "script_pid": script_pid,
-                "scratch": str(self._scratch.path),
-                "started_at": self._started_at,
-                "started_monotonic": self._started,
-            },
-        )
-
-    # Running
-
-    def _until_it_must_end(self) -> str:
-        limit = self._order.timeout_seconds
-        deadline = float("inf") if limit is None else self._started + limit
-        while self._script.status is None:
-            if self._cancelled:
-                return "cancelled"
-            if _now() >= deadline:
-                return "timeout"
-            self._detail = self._watchdog.look(_now())
-            if self._detail is not None:
-                return "limit"
-            self._pump(min(deadline, self._watchdog.next_look))
-        return "exited"
-
-    def _pump(self, deadline: float) -> None:
-        """Takes in output until the deadline or a signal, reaping and beating; may return early."""
-        woken = False
-        while not woken:
-            self._beat()
-            until = min(deadline, self._next_beat)
-            for key, _ in self._selector.select(max(0.0, until - _now())):
-                if key.fileobj == self._pipe:
-                    self._drain()
-                elif key.fd == self._script.fileno():
-                    if not self._script.look():
-                        self._selector.unregister(key.fileobj)
-                    woken = True
-                else:
-                    self._woken.recv(4096)
-                    woken = True
-            self._reap()
-            woken = woken or _now() >= deadline
-
-    def _drain(self, *, to_the_end: bool = False) -> None:
-        """Moves what is in the pipe to the log: a script must never wait for us."""
-        if self._pipe < 0:
-            return
-        while True:
-            try:
-                data = os.read(self._pipe, 1 << 16)
-            except BlockingIOError:
-                return
-            if not data:
-                self._selector.unregister(self._pipe)
-                os.close(self._pipe)
-                self._pipe = -1
-                return
-            self._log.write(data)
-            if not to_the_end:
-                return
-
-    def _reap(self) -> None:
-        """Waits for whoever has died: the script, and the orphans that came to us."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            if pid == self._script.pid:
-                if self._script.fileno() >= 0 and self._script.fileno() in self._selector.get_map():
-                    self._selector.unregister(self._script.fileno())
-                self._script.reaped(status)
-
-    def _beat(self) -> None:
-        now = _now()
-        if now < self._next_beat:
-            return
-        self._next_beat = now + HEARTBEAT_SECONDS
-        value = {"monotonic": now, "elapsed_seconds": now - self._started, "output_bytes": self._log.received}
-        # On a full disk the run goes on without a heartbeat.
-        with contextlib.suppress(OSError):
-            attempt.write_json(self._folder / attempt.HEARTBEAT, value, durable=False)
-
-    # Ending
-
-    def _stop(self) -> None:
-        """TERM to the whole tree, the grace, then KILL; remembers whom it took more than TERM, and all leftovers."""
-        members = self._tree.members()
-        if self._script.status is not None:
-            self._killed.update((process.pid, processes.describe(process)) for process in members)
-        for process in members:
-            self._tree.signal_one(process, signal.SIGTERM)
-        if not self._wait_until(self._is_gone, self._order.grace_seconds):
-            found = self._tree.kill(lambda seconds: self._pump(_now() + seconds))
-            for pid, text in found.items():
-                self._killed.setdefault(pid, text)
-
-    def _is_gone(self) -> bool:
-        return self._script.status is not None and not self._tree.members()
-
-    def _wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        deadline = _now() + seconds
-        pause = 0.01
-        while not condition():
-            if _now() >= deadline:
-                return False
-            self._pump(min(deadline, _now() + pause))
-            pause = min(pause * 1.5, 0.2)  # a look at every process is not free
-        return True
-
-    def _write_result(self, reason: str) -> int:
-        # Before the reserve is given up.
-        disk_full = self._log.disk_full or limits.is_full(self._folder)
-        with contextlib.suppress(FileNotFoundError):
-            (self._folder / attempt.RESERVE).unlink()
-        ending = Ending(
-            status=self._script.status,
-            reason=reason,
-            detail=self._detail,
-            wall_seconds=_now() - self._started,
-            started_at=self._started_at,
-            finished_at=_utc(),
-            killed=list(self._killed.values()),
-            oom_kills_before=self._oom_kills,
-            log_truncated=self._log.truncated,
-            disk_full=disk_full,
-        )
-        attempt.write_json(self._folder / attempt.RESULT, ending.result())
-        return ending.exit_code
+    if sys.argv[1:2] == ["--spare"]:  # a cold start has no use for it
+        from spare import Spare, receive_order
 
 
 def main(arguments: list[str]) -> int:
     """Runs the attempt in the folder `arguments[0]`; see the module's docstring."""
+    if arguments[0] == "--spare":
+        return serve(socket.socket(fileno=int(arguments[1])))
     folder = Path(arguments[0]).absolute()
     detached = len(arguments) > 1
     if detached:
         lock = int(arguments[1])
         os.set_inheritable(lock, False)
-        if os.fork():
-            os._exit(0)  # who submitted waits for this one, and never owns the runner
+        _detach()
     else:
         lock = attempt.hold(folder)
+
+    def report(value: dict[str, object]) -> None:
+        _report(value, detached)
+
+    why = arguments[2] if len(arguments) > 2 else ""
+    return _run(folder, lock, report, Signals(), why)
+
+
+def serve(line: socket.socket) -> int:
+    """Waits as a spare for one attempt, and runs that; ends when nobody gives it one."""
+    line.set_inheritable(False)
+    _detach()
+    order = receive_order(line)
+    if order is None:
+        return 0
+    processes.become_subreaper()
+    signals = Signals()
+    # A job that comes meanwhile, or the server's end, is seen at once.
+    select.select([line, signals], [], [], order.delay_seconds)
+    try:
+        spare = Spare(line, order, signals)
+    except OSError as error:
+        shutil.rmtree(order.folder, ignore_errors=True)
+        _tell(line, {"ended": str(error), "ready": False})
+        return 1
+    sys.excepthook = _record_crash(Path(order.folder))
+    found = spare.wait()
+    if found is None:
+        spare.discard()
+        return 0
+    return _run(found.attempt, found.lock, lambda value: _tell(line, value), signals, spare=spare, job=found.job)
+
+
+def _detach() -> None:
+    if os.fork():
+        os._exit(0)  # who started this one waits for it, and never owns the runner
+
+
+def _run(
+    folder: Path,
+    lock: int,
+    report: Callable[[dict[str, object]], None],
+    signals: Signals,
+    why: str = "",
+    spare: Spare | None = None,
+    job: dict[str, object] | None = None,
+) -> int:
+    """Starts the attempt, reports, and sees it through."""
     sys.excepthook = _record_crash(folder)
     try:
-        runner = Runner(folder)
-        runner.start()
+        supervisor = Supervisor(folder, signals, why)
+        supervisor.start(spare, job)
     except (OSError, ValueError, KeyError, TypeError) as error:
         os.close(lock)  # before the report: whoever reads that may try again at once
-        _report({"error": str(error) or type(error).__name__}, detached)
+        report({"error": str(error) or type(error).__name__})
         return 1
-    _report({"pid": os.getpid()}, detached)
-    return runner.finish()
+    report({"pid": os.getpid()})
+    return supervisor.finish()
+
+
+def _tell(line: socket.socket, value: dict[str, object]) -> None:
+    with contextlib.suppress(OSError):  # the server has died; the run goes on
+        line.sendall((json.dumps(value) + "\n").encode())
+    line.close()
 
 
 def _report(value: dict[str, object], detached: bool) -> None:
@@ -351,18 +133,11 @@ def _record_crash(
     folder: Path,
 ) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:
     def hook(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+        import traceback  # where it is needed: a runner's start counts in milliseconds
+
         attempt.write_text(folder / attempt.CRASH, "".join(traceback.format_exception(kind, error, where)))
 
     return hook
-
-
-def _now() -> float:
-    # The system's own monotonic clock: comparable between processes, untouched when the date is set.
-    return time.clock_gettime(time.CLOCK_MONOTONIC)
-
-
-def _utc() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +72,35 @@ def wrapper(confines: Confines) -> tuple[str, ...]:
         # Without it root can't open what belongs to somebody else, as a mounted project does.
         options += ["--cap-add", "CAP_DAC_OVERRIDE"]
     return (_program(), *options)
+
+
+@dataclass(frozen=True)
+class Shell:
+    """A wrapper's command line without what is one job's own: jobs with equal ones differ in `writable` alone."""
+
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+    @classmethod
+    def of(cls, command: Sequence[str]) -> "tuple[Shell, tuple[str, ...]]":
+        """The shell of wrapper()'s command line, and the folders that are writable in it beside /tmp."""
+        words = list(command)
+        before: list[str] | None = None
+        writable: list[str] = []
+        # Only scratch and writable folders are bound so, and no other word can look like that: paths are absolute.
+        while "--bind" in words:
+            at = words.index("--bind")
+            source, target = words[at + 1 : at + 3]
+            del words[at : at + 3]
+            if target == "/tmp" and before is None:
+                before, words = words[:at], words[at:]
+            else:
+                writable.append(source)
+        return cls(tuple(before or ()), tuple(words)), tuple(writable)
+
+    def with_scratch(self, scratch: Path) -> tuple[str, ...]:
+        """The command line with `scratch` as /tmp, in which nothing else is writable."""
+        return (*self.before, "--bind", str(scratch), "/tmp", *self.after)
 
 
 @functools.cache

@@ -6,7 +6,6 @@ Standard library only and Python 3.9: the runner reads this module in the user's
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,14 +21,29 @@ class Scratch(NamedTuple):
     path: Path
 
     @classmethod
-    def make(cls, folder: Path, *, alias: bool = True) -> Scratch:
-        """Without `alias` there is no symlink: a sandbox has the folder at /tmp. Raises: OSError."""
+    def make(cls, folder: Path, *, alias: bool = True, movable: bool = False) -> Scratch:
+        """Without `alias` there is no symlink: a sandbox has the folder at /tmp. `movable` needs one in any case.
+
+        Raises: OSError.
+        """
         folder.mkdir(exist_ok=True)
-        if not alias or len(str(folder).encode()) <= _MAX_BYTES:
+        if not alias or (not movable and len(str(folder).encode()) <= _MAX_BYTES):
             return cls(folder, folder)
+        import tempfile  # where it is needed: a runner's start counts in milliseconds
+
         short = Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp")) / "t"
         short.symlink_to(folder)
         return cls(folder, short)
+
+    def moved(self, folder: Path) -> Scratch:
+        """The same files under the same `path`, but for a sandbox, with `folder` behind it. Raises: OSError."""
+        self.folder.rename(folder)
+        if self.path == self.folder:
+            return Scratch(folder, folder)
+        link = self.path.with_name("moved")
+        link.symlink_to(folder)
+        link.replace(self.path)
+        return Scratch(folder, self.path)
 
     def remove(self) -> None:
         """Removes the folder and the symlink; what can't be removed stays, and harms nothing."""

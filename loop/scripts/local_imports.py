@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from .source import Script, read_script
@@ -20,7 +21,7 @@ def local_imports(script_path: Path, root: Path) -> tuple[Path, ...]:
 
     Raises: ScriptError when a local module can't be parsed; ProjectError when one can't be read.
     """
-    finder = _Finder(root, [root])
+    finder = Finder(root, [root])
     home = script_path.parent
     if finder.holds(home):
         finder.bases.insert(0, home)
@@ -30,7 +31,7 @@ def local_imports(script_path: Path, root: Path) -> tuple[Path, ...]:
         path, package = waiting.pop()
         script = read_script(path)
         finder.bases += [folder for folder in _path_additions(script, path.parent, root) if finder.holds(folder)]
-        for request in _requests(script.tree, package):
+        for request in _requests(script, package):
             for found in finder.find(request):
                 if (real := found.resolve()) not in seen:
                     seen[real] = found
@@ -39,7 +40,7 @@ def local_imports(script_path: Path, root: Path) -> tuple[Path, ...]:
 
 
 @dataclass(frozen=True)
-class _Request:
+class Request:
     """`module` is a dotted absolute name; `names` are what may be submodules of it; `star` asks for its __all__."""
 
     module: str
@@ -48,7 +49,9 @@ class _Request:
 
 
 @dataclass
-class _Finder:
+class Finder:
+    """Looks for modules among the files of a project. `bases` are the folders where names are looked up, in order."""
+
     root: Path
     bases: list[Path]
 
@@ -56,7 +59,8 @@ class _Finder:
         real, root = path.resolve(), self.root.resolve()
         return real.is_relative_to(root) and not _FOREIGN.intersection(real.relative_to(root).parts)
 
-    def find(self, request: _Request) -> Iterator[Path]:
+    def find(self, request: Request) -> Iterator[Path]:
+        """The files that importing it runs, packages first; nothing for a module of somebody else's."""
         parts = request.module.split(".")
         # Names from import_module("…") may hold anything.
         if any(not part or "/" in part or "\\" in part for part in parts):
@@ -83,29 +87,35 @@ class _Finder:
         return ()
 
 
-def _requests(tree: ast.Module, package: str) -> Iterator[_Request]:
+# Kept, here and below: an evaluator of a thousand lines is asked for its imports several times in each Step.
+@lru_cache(maxsize=64)
+def _requests(script: Script, package: str) -> tuple[Request, ...]:
+    return tuple(_requests_in(script.tree, package))
+
+
+def _requests_in(tree: ast.Module, package: str) -> Iterator[Request]:
     for node in ast.walk(tree):
         match node:
             case ast.Import(names=aliases):
                 for alias in aliases:
-                    yield _Request(alias.name)
+                    yield Request(alias.name)
             case ast.ImportFrom(module=module, names=aliases, level=level):
                 names = tuple(alias.name for alias in aliases if alias.name != "*")
                 star = len(names) != len(aliases)
                 if absolute := _absolute(module or "", level, package):
-                    yield _Request(absolute, names, star)
+                    yield Request(absolute, names, star)
                 elif level == 0 or module:
                     continue
                 else:
                     for name in names:
-                        yield _Request(name)
+                        yield Request(name)
             case ast.Call(
                 func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module"),
                 args=[ast.Constant(value=str(dotted)), *_],
             ):
                 level = len(dotted) - len(dotted.lstrip("."))
                 if absolute := _absolute(dotted.lstrip("."), level, package):
-                    yield _Request(absolute)
+                    yield Request(absolute)
             case _:
                 pass
 
@@ -128,7 +138,18 @@ def _package_of(path: Path, bases: list[Path]) -> str:
 
 
 def _path_additions(script: Script, home: Path, root: Path) -> Iterator[Path]:
-    for node in ast.walk(script.tree):
+    for text in _path_texts(script):
+        yield from (base / text for base in (home, root) if _is_folder(base / text))
+
+
+@lru_cache(maxsize=64)
+def _path_texts(script: Script) -> tuple[str, ...]:
+    """What the script adds to `sys.path`, as far as that is literal: each part, and all parts together."""
+    return tuple(_path_texts_in(script.tree))
+
+
+def _path_texts_in(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
         match node:
             case ast.Call(
                 func=ast.Attribute(
@@ -139,8 +160,7 @@ def _path_additions(script: Script, home: Path, root: Path) -> Iterator[Path]:
                 words = [item for arg in args for item in ast.walk(arg) if isinstance(item, ast.Constant)]
                 words.sort(key=lambda word: (word.lineno, word.col_offset))
                 texts = [word.value for word in words if isinstance(word.value, str)]
-                for text in dict.fromkeys([*texts, str(Path(*texts))] if texts else []):
-                    yield from (base / text for base in (home, root) if _is_folder(base / text))
+                yield from dict.fromkeys([*texts, str(Path(*texts))] if texts else [])
             case _:
                 pass
 

@@ -11,7 +11,7 @@ import sys
 import tokenize
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal, cast
 
@@ -54,6 +54,12 @@ class Script:
 
         Raises: ScriptError naming file:line:col for what this server's Python can't parse.
         """
+        return cls._parse(text, name)
+
+    # One Step asks for the same few scripts again and again; nobody changes a tree.
+    @classmethod
+    @lru_cache(maxsize=32)
+    def _parse(cls, text: str, name: str) -> "Script":
         text = text.removeprefix("\ufeff")
         if (nul := text.find("\0")) >= 0:
             line = text.count("\n", 0, nul) + 1

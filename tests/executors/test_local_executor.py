@@ -23,8 +23,9 @@ from progressive_training.loop.running.executor import Executor
 from progressive_training.loop.running.job import Job, Outcome
 from progressive_training.loop.running.local import LocalExecutor, RunnerIdentity
 from progressive_training.loop.running.logs import tail
+from support.warmed import Warmed
 
-EXECUTORS: dict[str, Callable[[], Executor]] = {"local": LocalExecutor}
+EXECUTORS: dict[str, Callable[[], Executor]] = {"local": LocalExecutor, "local, warm": Warmed}
 RUNNING = Path(str(processes.__file__)).parent
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -556,8 +557,15 @@ def test_an_interpreter_that_cannot_run_the_runner_is_named(attempt: Path, work:
 
 
 def test_the_runners_modules_parse_as_the_oldest_python_that_is_promised() -> None:
-    for name in ("runner", "attempt", "processes", "capped_log", "scratch", "launch", "limits", "order", "ending"):
-        ast.parse((RUNNING / f"{name}.py").read_text(), feature_version=(3, 9))
+    plain = [path for path in RUNNING.glob("*.py") if "Standard library only and Python 3.9" in path.read_text()]
+    assert {path.stem for path in plain} >= {"runner", "attempt", "launch", "spare", "doorway", "warm"}
+    for path in plain:
+        ast.parse(path.read_text(), feature_version=(3, 9))
+
+
+def test_jobs_of_the_warm_executor_do_start_warm(attempt: Path, work: Path) -> None:
+    assert run(Warmed(), attempt, job(work, "pass")).start == "warm"
+    assert run(LocalExecutor(), attempt.with_name("002"), job(work, "pass")).start == "cold"
 
 
 def test_the_runner_works_in_the_oldest_python_that_is_promised(attempt: Path, work: Path) -> None:

@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ from progressive_training.loop.running.local import LocalExecutor
 from progressive_training.loop.running.logs import tail
 from progressive_training.loop.state import eval_receipt, train_receipt
 from support.projects import EVALUATOR, TRAINER, Folder, connected, edited
+from support.warmed import Warmed
 
 STAY = """
 import os, pathlib, signal, subprocess, sys, time
@@ -56,6 +57,7 @@ class Place:
     """A project whose only writable folder is `art`."""
 
     root: Path
+    executor: LocalExecutor = field(default_factory=LocalExecutor)
 
     @property
     def attempt(self) -> Path:
@@ -81,9 +83,9 @@ class Place:
         )
 
     def run(self, script: str, *arguments: str, note: str = "") -> Outcome:
-        LocalExecutor().submit(self.attempt, self.job(script, *arguments, note=note))
-        wait_for(lambda: LocalExecutor().poll(self.attempt).state != "running", "the end of the job")
-        status = LocalExecutor().poll(self.attempt)
+        self.executor.submit(self.attempt, self.job(script, *arguments, note=note))
+        wait_for(lambda: self.executor.poll(self.attempt).state != "running", "the end of the job")
+        status = self.executor.poll(self.attempt)
         assert status.state == "finished" and status.outcome is not None, status
         return status.outcome
 
@@ -96,11 +98,11 @@ class Place:
         return [processes.describe(process) for process in processes.Tree(marker).members()]
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
+@pytest.fixture(params=[LocalExecutor, Warmed], ids=["cold", "warm"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     root = (tmp_path / 'it\'s a "한글" folder $HOME').resolve()
     (root / "art").mkdir(parents=True)
-    return Place(root)
+    return Place(root, request.param())
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
@@ -164,9 +166,9 @@ def test_time_and_memory_of_all_processes_within_are_counted(place: Place) -> No
 
 def test_a_cancelled_script_may_save_keeps_its_exit_code_and_leaves_nobody(place: Place) -> None:
     saving = "signal.signal(signal.SIGTERM, lambda *_: (print('saved'), sys.exit(5)))\n"
-    LocalExecutor().submit(place.attempt, place.job(STAY + saving + "stay('script')"))
+    place.executor.submit(place.attempt, place.job(STAY + saving + "stay('script')"))
     wait_for((place.root / "art/script").exists, "the script")
-    outcome = LocalExecutor().cancel(place.attempt).outcome
+    outcome = place.executor.cancel(place.attempt).outcome
     assert outcome is not None
     assert (outcome.rc, outcome.reason, outcome.killed) == (5, "cancelled", ())
     assert place.said() == "saved\n"
@@ -174,10 +176,10 @@ def test_a_cancelled_script_may_save_keeps_its_exit_code_and_leaves_nobody(place
 
 
 def test_a_cancelled_family_ends_on_the_first_word(place: Place) -> None:
-    LocalExecutor().submit(place.attempt, place.job(FAMILY + "stay('script')"))
+    place.executor.submit(place.attempt, place.job(FAMILY + "stay('script')"))
     for name in ("script", "child", "daemon"):
         wait_for((place.root / "art" / name).exists, name)
-    outcome = LocalExecutor().cancel(place.attempt).outcome
+    outcome = place.executor.cancel(place.attempt).outcome
     assert outcome is not None
     assert (outcome.signal_name, outcome.killed) == ("SIGTERM", ())
     assert place.left() == []
@@ -185,9 +187,9 @@ def test_a_cancelled_family_ends_on_the_first_word(place: Place) -> None:
 
 def test_a_script_that_ignores_the_request_is_killed_and_named(place: Place) -> None:
     script = STAY + "signal.signal(signal.SIGTERM, signal.SIG_IGN); stay('script')"
-    LocalExecutor().submit(place.attempt, place.job(script, grace=0.2))
+    place.executor.submit(place.attempt, place.job(script, grace=0.2))
     wait_for((place.root / "art/script").exists, "the script")
-    outcome = LocalExecutor().cancel(place.attempt).outcome
+    outcome = place.executor.cancel(place.attempt).outcome
     assert outcome is not None
     assert (outcome.reason, outcome.signal_name, len(outcome.killed)) == ("cancelled", "SIGKILL", 1)
     assert place.left() == []
@@ -206,13 +208,13 @@ def test_a_helper_that_ends_just_after_its_script_is_no_leftover(place: Place) -
 
 
 def test_a_runner_that_is_killed_takes_everybody_within_along(place: Place) -> None:
-    LocalExecutor().submit(place.attempt, place.job(FAMILY + "stay('script')"))
+    place.executor.submit(place.attempt, place.job(FAMILY + "stay('script')"))
     for name in ("script", "child", "daemon"):
         wait_for((place.root / "art" / name).exists, name)
     assert len(place.left()) >= 3
     os.kill(json.loads((place.attempt / files.RUNNER).read_text())["pid"], signal.SIGKILL)
     wait_for(lambda: place.left() == [], "the kernel to end all of it")  # nobody swept
-    assert LocalExecutor().poll(place.attempt).state == "lost"
+    assert place.executor.poll(place.attempt).state == "lost"
 
 
 def test_what_cannot_start_is_refused_with_the_reason_and_the_folder_stays_usable(place: Place) -> None:
@@ -221,11 +223,11 @@ def test_what_cannot_start_is_refused_with_the_reason_and_the_folder_stays_usabl
     job = place.job("pass")
     broken = Job.from_json(json.dumps(json.loads(job.to_json()) | {"argv": ["./broken"]}))
     with pytest.raises(RunError, match="Exec format error"):
-        LocalExecutor().submit(place.attempt, broken)
+        place.executor.submit(place.attempt, broken)
     wrapper = [word.replace(str(place.root / "art"), str(place.root / "없음")) for word in job.wrapper]
     unbound = Job.from_json(json.dumps(json.loads(job.to_json()) | {"wrapper": wrapper}))
     with pytest.raises(RunError, match=r"the sandbox did not start: bwrap: .*No such file"):
-        LocalExecutor().submit(place.attempt, unbound)
+        place.executor.submit(place.attempt, unbound)
     assert place.run("raise SystemExit(6)").rc == 6
     assert place.left() == []
 
@@ -357,10 +359,10 @@ def test_the_network_is_off_unless_the_rules_allow_it_and_loopback_works_within(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(30)
-        LocalExecutor().submit(place.attempt, place.job(SERVE_AND_CALL, str(server.getsockname()[1]), network=network))
+        place.executor.submit(place.attempt, place.job(SERVE_AND_CALL, str(server.getsockname()[1]), network=network))
         if network:
             server.accept()[0].sendall(b"outside")
-        wait_for(lambda: LocalExecutor().poll(place.attempt).state != "running", "the end of the job")
+        wait_for(lambda: place.executor.poll(place.attempt).state != "running", "the end of the job")
     assert place.said() == f"inside\n{reached}\n"
 
 

@@ -15,7 +15,8 @@ from typing import Any, get_args
 
 import anyio
 import pytest
-from anthropic import AccessToken, AsyncAnthropic, CredentialsError
+from anthropic import AsyncAnthropic, CredentialsError
+from anthropic.lib.credentials import AccessToken
 from anthropic.types import ModelParam
 
 from progressive_training.agents.anthropic import Options, Price, Spent, Transcript, agent, drive

@@ -20,7 +20,7 @@ def said(*files: str) -> set[str]:
     """Every text that these files say in the document's language."""
     found = (match for name in files for match in _SAID.finditer((ROOT / name).read_text(encoding="utf-8")))
     texts = [match[1] or match[2] for match in found]
-    return {str(eval(text, vars(report_language))) for text in texts}  # literals and constants of our own source
+    return {str(eval(text, dict(vars(report_language)))) for text in texts}  # literals and constants of our own source
 
 
 @pytest.mark.anyio

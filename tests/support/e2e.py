@@ -3,10 +3,11 @@
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,16 @@ def until(condition: Callable[[], Any], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"this never came: {what}"
         time.sleep(0.01)
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    with socket.create_server((host, 0)) as listening:
+        return listening.getsockname()[1]
+
+
+def listens(port: int, host: str = "127.0.0.1") -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
 
 
 @dataclass(frozen=True)
@@ -75,12 +86,14 @@ def cli(folder: Path, *arguments: str, patience: float = PATIENCE_SECONDS) -> Ra
 
 
 @contextlib.contextmanager
-def started(folder: Path, *arguments: str, stdin: int = subprocess.DEVNULL) -> Iterator["subprocess.Popen[str]"]:
-    """One command in a folder, still running, in a process group of its own as in a terminal."""
+def started(
+    folder: Path, *arguments: str, stdin: int = subprocess.DEVNULL, more: Mapping[str, str] | None = None
+) -> Iterator["subprocess.Popen[str]"]:
+    """One command in a folder, with `more` in its environment, still running; a process group as in a terminal."""
     process = subprocess.Popen(
         [*PROGRAM, *arguments],
         cwd=folder,
-        env=environment(),
+        env=environment(**(more or {})),
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

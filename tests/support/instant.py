@@ -1,6 +1,7 @@
 """An executor for tests that are not about runs."""
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ class Instant:
             self._train(Path(job.cwd) / "Models" / "Artifacts" / job.version_id)
         else:
             self._evaluate(json.loads((attempt / "eval.json").read_text()))
+
+    def expect(self, jobs: Callable[[], Sequence[Job]], state: Path) -> None:
+        """It needs no preparation."""
 
     def poll(self, attempt: Path) -> JobStatus:
         outcome = Outcome(0, None, None, "exited", 0.1, 0.1, 1, (), None, None, log_truncated=False)

@@ -3,12 +3,16 @@
 import tomllib
 from pathlib import Path
 
+from progressive_training.server import skills
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETUP = CONFIG["tool"]["setuptools"]
 FOLDERS: dict[str, str] = {
     name.removeprefix("progressive_training."): path for name, path in SETUP["package-dir"].items()
 }
+# What the server serves and no module imports: the skill is a folder of texts, as its format says.
+TEXTS = ("skill",)
 
 
 def test_every_package_of_the_tree_is_listed_and_no_other() -> None:
@@ -17,13 +21,15 @@ def test_every_package_of_the_tree_is_listed_and_no_other() -> None:
         for folder in FOLDERS.values()
         for path in (ROOT / folder).rglob("__init__.py")
     }
-    assert sorted(SETUP["packages"]) == sorted(found)
+    assert sorted(SETUP["packages"]) == sorted({*found, *(f"progressive_training.{folder}" for folder in TEXTS)})
 
 
 def test_each_top_level_folder_is_the_package_of_its_name_and_is_typed() -> None:
     for name, folder in FOLDERS.items():
         assert name == folder
-        assert (ROOT / folder / "__init__.py").is_file()
+        assert (ROOT / folder / "__init__.py").is_file() != (folder in TEXTS)
+        if folder in TEXTS:
+            continue
         assert (ROOT / folder / "py.typed").is_file() or folder == "examples"
         link = ROOT / ".links" / "progressive_training" / folder
         assert link.is_symlink() and link.resolve() == (ROOT / folder).resolve()
@@ -53,3 +59,8 @@ def test_python_files_in_folders_that_are_no_package_are_package_data() -> None:
 def test_the_versions_of_lightning_that_stole_credentials_are_left_out() -> None:
     needed = " ".join(CONFIG["project"]["optional-dependencies"]["lightning"])
     assert "!=2.6.2" in needed and "!=2.6.3" in needed
+
+
+def test_the_server_finds_the_skill_beside_its_package_as_in_a_wheel() -> None:
+    assert ROOT / FOLDERS["skill"] == skills.FOLDER
+    assert (skills.FOLDER / "SKILL.md").is_file()
