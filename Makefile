@@ -46,7 +46,7 @@ check: .venv/.dev ## lint, format, types, layers
 	@$(BIN)/pyright
 	@$(BIN)/lint-imports --no-cache
 
-bench: .venv/.dev ## measure what the docs claim
+bench: .venv/.dev ## measure what the docs claim (bench/README.md; peers are optional)
 	@$(BIN)/python bench/run.py
 
 picture: .venv/.dev demo ## make the README's pictures anew from the demo's result (needs chromium)

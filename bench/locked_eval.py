@@ -1,6 +1,6 @@
 """What the locked evaluation costs beside the bare `03_eval.py`, interleaved, on the digits example.
 
-python bench/locked_eval.py [--runs N]
+python bench/locked_eval.py [--runs N] [--rows FILE]
 """
 
 import argparse
@@ -11,6 +11,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from rows import Row, add_rows_option, write_rows
 
 from progressive_training.loop.attempts import attempts
 from progressive_training.loop.evaluation.runs import evaluate
@@ -55,7 +57,9 @@ def finish(project: Project, step: object) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=7)
-    runs = parser.parse_args().runs
+    add_rows_option(parser)
+    asked = parser.parse_args()
+    runs = asked.runs
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(EXAMPLE, Path(folder) / "digits", symlinks=False)
         project = Project(Path(folder) / "digits")
@@ -71,6 +75,9 @@ def main() -> None:
     for name, found in times.items():
         median = statistics.median(found)
         print(f"{name:<28} {median:>9.3f} {median / reference:>7.3f}")
+    locked_median = statistics.median(times["locked evaluation"])
+    what, ratio = "(f) locked evaluation of digits", f"{locked_median / reference:.2f}"
+    write_rows(asked.rows, [Row(what, f"{locked_median:.2f} s", f"bare 03_eval.py {reference:.2f} s", ratio, "≤ 1.05")])
 
 
 if __name__ == "__main__":

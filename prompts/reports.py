@@ -147,7 +147,7 @@ def report_page(name: str, data: ReportData, found: Shown, language: Language) -
         _=say,
         noise_told=NOISE_TOLD,
         name=name,
-        data=_view(data, names, _line),
+        data=_view(data, names, _line, coloured=True),
         names=names,
         best="" if best is None else number(best),
         lineage=_lineage(found, _WIDTH),
@@ -172,8 +172,10 @@ def _names(data: ReportData) -> list[str]:
     return list(dict.fromkeys(name for row in data.rows for name, _, _ in row.metrics))
 
 
-def _view(data: ReportData, names: list[str], shown_as: Callable[[str | None], str]) -> _View:
-    rows = tuple(_row(row, names, shown_as) for row in data.rows)
+def _view(
+    data: ReportData, names: list[str], shown_as: Callable[[str | None], str], *, coloured: bool = False
+) -> _View:
+    rows = tuple(_row(row, names, shown_as, coloured=coloured) for row in data.rows)
     return _View(
         data.dataset_id,
         data.reason,
@@ -186,7 +188,7 @@ def _view(data: ReportData, names: list[str], shown_as: Callable[[str | None], s
     )
 
 
-def _row(row: Ranked, names: list[str], shown_as: Callable[[str | None], str]) -> _Row:
+def _row(row: Ranked, names: list[str], shown_as: Callable[[str | None], str], *, coloured: bool) -> _Row:
     values = {name: f"{value:.6g}" for name, value, _ in row.metrics}
     return _Row(
         rank=row.rank,
@@ -198,7 +200,7 @@ def _row(row: Ranked, names: list[str], shown_as: Callable[[str | None], str]) -
         change=shown_as(row.change),
         symbols=", ".join(row.symbols),
         diff=row.diff,
-        lines=diff_lines(row.diff),
+        lines=diff_lines(row.diff) if coloured else (),
         analysis=_line(row.analysis),
         interval=interval(row.noise),
         label=shown_as(label(row.noise)),

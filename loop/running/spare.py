@@ -95,7 +95,7 @@ class Spare:
         self.output = b""
         self._folder = Path(order.folder)
         self._folder.mkdir(parents=True)
-        self._lock = attempt.hold(self._folder)
+        self._lock = _hold(self._folder)
         self._doorway = None if not order.wrapper else _doorway(self._folder / STAGE)
         self.scratch = Scratch.make(self._folder / attempt.SCRATCH, alias=not order.wrapper, movable=True)
         self._channel, theirs = socket.socketpair()
@@ -306,6 +306,15 @@ def _receive(line: socket.socket) -> tuple[bytes, list[int]]:
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
     return data, descriptors
+
+
+def _hold(folder: Path) -> int:
+    """Whoever asks if a spare lives takes the lock for a moment. Raises: OSError."""
+    for _ in range(100):
+        with contextlib.suppress(BlockingIOError):
+            return attempt.hold(folder)
+        time.sleep(0.01)
+    return attempt.hold(folder)
 
 
 def _doorway(stage: Path) -> Doorway:

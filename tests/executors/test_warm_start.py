@@ -27,7 +27,7 @@ import pytest
 from progressive_training.loop.running import attempt as files
 from progressive_training.loop.running import processes, sandbox
 from progressive_training.loop.running.job import RESUME_VARIABLE, Job, Outcome
-from progressive_training.loop.running.keeper import SPARES, Keeper, resting
+from progressive_training.loop.running.keeper import SPARES, Keeper, remove_dead, resting
 from progressive_training.loop.running.local import LocalExecutor
 from progressive_training.loop.running.logs import tail
 from progressive_training.loop.state import eval_receipt, train_receipt
@@ -141,7 +141,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
     made = Place(root)
     yield made
     made.keeper.close()
-    wait_for(lambda: made.spares() == [], "the end of the spares", 5)
+    wait_for(lambda: made.spares() == [], "the end of the spares")
 
 
 # The same as cold
@@ -560,6 +560,16 @@ def gone(pid: int) -> bool:
         return True
 
 
+def clear(place: Place) -> None:
+    """The folder of a spare whose runner was killed goes as soon as its lock is free."""
+
+    def gone_or_dead() -> bool:
+        remove_dead(place.state / SPARES)
+        return place.spares() == []
+
+    wait_for(gone_or_dead, "the dead spare's lock")
+
+
 KEEP = """
 import json, sys
 from pathlib import Path
@@ -614,8 +624,8 @@ def test_a_spare_that_was_killed_is_replaced_by_a_cold_start(place: Place, whom:
     wait_for(lambda: all(gone(pid) for pid in pids), "the end of the others")
     outcome, log = place.run(place.job("-c", "print(1)"))
     assert (outcome.start.startswith("cold: its "), log) == (True, "1\n")
-    place.prepare(place.job("-c", ""))  # the next one removes what a killed one left
-    assert len(place.spares()) == 1
+    clear(place)
+    place.prepare(place.job("-c", ""))
 
 
 @linux
@@ -627,8 +637,7 @@ def test_a_runner_that_stops_in_the_middle_of_a_start_is_killed_and_the_job_star
     outcome, log = place.run(place.job("-c", "print(1)"))
     assert (outcome.start, log) == ("cold: its spare died when it was given the job", "1\n")
     assert gone(runner)
-    place.prepare(place.job("-c", ""))  # the next one removes its folder
-    assert len(place.spares()) == 1
+    clear(place)
 
 
 @linux
@@ -651,7 +660,7 @@ def test_a_spare_that_is_killed_while_it_is_given_a_job_loses_it_or_leaves_it_an
     assert status.outcome is not None
     assert (status.state, ran) in (("finished", "ran "), ("lost", "ran "), ("lost", ""))
     assert status.state == "lost" or status.outcome.start.startswith(("warm", "cold: its spare "))
-    place.prepare(job)  # removes what the killed one left
+    clear(place)
 
 
 @linux
