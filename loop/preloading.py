@@ -2,8 +2,10 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
+from .errors import LoopError
 from .project import Project
 from .rules import Rules
 from .running.job import RESUME_VARIABLE, Job
@@ -55,4 +57,5 @@ def expect_after(project: Project, rules: Rules, cur: int, job: Job) -> None:
             replace(like, kind="train", argv=(python, "train.py"), imports=usable(rules, train)),
         )
 
-    project.executor.expect(jobs, project.workspace.root / STATE)
+    with suppress(LoopError, OSError):  # the job runs; this is for the next
+        project.executor.expect(jobs, project.workspace.root / STATE)
