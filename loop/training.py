@@ -116,6 +116,7 @@ def _start(project: Project, rules: Rules, state: LoopState, *, resumed: bool) -
     python = project.interpreter(rules)
     sandbox = level(rules.file.execution_config)
     require_room(workspace, rules.file.execution_config)
+    keep_reserve(workspace)  # before the run, which may fill the disk at once
     kept = resume.require_kept(project, cur, next_call(state)) if resumed else None
     with new_attempt(project, cur, "train") as attempt:
         # Whatever lies there is not this attempt's: a stale checkpoint must never be taken for a new one.
@@ -135,7 +136,6 @@ def _start(project: Project, rules: Rules, state: LoopState, *, resumed: bool) -
         job = _job(project, rules, attempt, python, resumed=resumed)
         attempt.submit(job)
     preloading.expect_after(project, rules, cur, job)
-    keep_reserve(workspace)
     journal.record(
         workspace, "train_started", version_id(cur), attempt=attempt.number, resumed_from=kept.attempt if kept else None
     )
