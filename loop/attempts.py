@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from .errors import LoopError
+from .filesystems import reserved
 from .project import Project
 from .receipts import EvalPlan, Plan, Repair, Verdict, load, save
 from .running.job import Job, JobStatus
@@ -103,9 +104,18 @@ def new_attempt(project: Project, cur: int, kind: JobKind) -> Generator[Attempt]
     """The next attempt, to be submitted within; nothing of it is left if that raises. Call it with the lock held."""
     before = attempts(project, cur, kind)
     attempt = Attempt(project, cur, kind, before[-1].number + 1 if before else 1)
-    project.workspace.tree.make_folder(attempt.relative)
-    try:
+    with submitted_whole(attempt):
         yield attempt
-    except (LoopError, OSError):
-        project.workspace.tree.remove(attempt.relative)
-        raise
+
+
+@contextmanager
+def submitted_whole(attempt: Attempt) -> Generator[None]:
+    """Makes the attempt's folder, to be submitted within; nothing of it is left if that raises."""
+    tree = attempt.project.workspace.tree
+    with reserved(attempt.project.workspace):
+        tree.make_folder(attempt.relative)
+        try:
+            yield
+        except (LoopError, OSError):
+            tree.remove(attempt.relative)
+            raise

@@ -3,12 +3,12 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import ProjectError, RunError
+from .errors import LoopError, ProjectError, RunError
 from .rules import ExecutionConfig
 from .running.limits import used_bytes
 from .workspace import RULES_FILE, STATE, Workspace
@@ -91,13 +91,24 @@ def require_room(workspace: Workspace, config: ExecutionConfig) -> None:
         )
 
 
-def keep_reserve(workspace: Workspace) -> None:
-    """Sets some room aside, once, if there is room; call it with the lock held."""
-    if workspace.tree.is_file(_RESERVE):
-        return
-    with suppress(OSError):  # no room: then there is none to set aside
-        # Random, so that no file system stores it as nothing.
-        workspace.tree.write(_RESERVE, os.urandom(_RESERVE_BYTES))
+@contextmanager
+def reserved(workspace: Workspace) -> Generator[None]:
+    """Sets some room aside, once, if there is room, for a job that is started within.
+
+    Before the job, which may fill the disk at once; nothing new is left if starting it raises. Call it with the
+    lock held.
+    """
+    there = workspace.tree.is_file(_RESERVE)
+    if not there:
+        with suppress(OSError):  # no room: then there is none to set aside
+            # Random, so that no file system stores it as nothing.
+            workspace.tree.write(_RESERVE, os.urandom(_RESERVE_BYTES))
+    try:
+        yield
+    except (LoopError, OSError):
+        if not there:
+            workspace.tree.remove(_RESERVE)
+        raise
 
 
 def give_up_reserve(workspace: Workspace) -> bool:

@@ -13,7 +13,7 @@ from .curves import epochs_trained, newest, read_curves
 from .errors import RuleViolation, UnsafePath
 from .failures import Failure, process_failure
 from .files import Tree
-from .filesystems import keep_reserve, prune_trash, require_room
+from .filesystems import prune_trash, require_room
 from .intact import require_intact
 from .integrity import require_authored, require_modules
 from .project import Project
@@ -116,7 +116,6 @@ def _start(project: Project, rules: Rules, state: LoopState, *, resumed: bool) -
     python = project.interpreter(rules)
     sandbox = level(rules.file.execution_config)
     require_room(workspace, rules.file.execution_config)
-    keep_reserve(workspace)  # before the run, which may fill the disk at once
     kept = resume.require_kept(project, cur, next_call(state)) if resumed else None
     with new_attempt(project, cur, "train") as attempt:
         # Whatever lies there is not this attempt's: a stale checkpoint must never be taken for a new one.

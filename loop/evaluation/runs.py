@@ -10,7 +10,7 @@ from ..attempts import Attempt, attempts, failure_of, new_attempt
 from ..confinement import level
 from ..errors import EvaluationError, GuardError, OutOfOrder, UnsafePath
 from ..failures import Failure, process_failure
-from ..filesystems import keep_reserve, require_room
+from ..filesystems import require_room
 from ..intact import require_intact, score_bytes
 from ..preloading import expect_after
 from ..project import Project
@@ -91,7 +91,6 @@ def _start(project: Project, rules: Rules, loop: LoopFile, cur: int, trained: Tr
         job = prepare(project, rules, loop, attempt, plan)
         attempt.submit(job)
     expect_after(project, rules, cur, job)
-    keep_reserve(project.workspace)
     journal.record(project.workspace, "eval_started", version_id(cur), attempt=attempt.number)
     return attempt
 

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .. import journal
-from ..attempts import failure_of
+from ..attempts import failure_of, submitted_whole
 from ..confinement import level
-from ..errors import EvaluationError, LoopError, UnsafePath
+from ..errors import EvaluationError, UnsafePath
 from ..evaluation import externals as jobs
 from ..evaluation.external_runner import script_of
 from ..evaluation.protocol import external_digest, fingerprint
 from ..failures import Failure, process_failure
-from ..filesystems import keep_reserve, require_room
+from ..filesystems import require_room
 from ..intact import score_bytes
 from ..project import Project
 from ..receipts import INFRASTRUCTURE, EvalReceipt, LoopFile, Verdict, load
@@ -174,19 +174,13 @@ def _tried(project: Project, name: str, cur: int) -> list[jobs.ExternalAttempt]:
 def _start(project: Project, rules: Rules, loop: LoopFile, external: External) -> jobs.ExternalAttempt:
     cur = _reference(project)
     assert cur is not None and external.plan is not None, "it waits to be started"
-    config, tree = rules.file.execution_config, project.workspace.tree
-    require_room(project.workspace, config)
+    require_room(project.workspace, rules.file.execution_config)
     tried = _tried(project, external.name, cur)
     number = tried[-1].number + 1 if tried else 1
     attempt = jobs.ExternalAttempt(project, cur, "eval", number, external.name)
-    tree.make_folder(attempt.relative)
-    try:
+    with submitted_whole(attempt):
         attempt.save_plan(external.plan)
         attempt.submit(jobs.prepare(project, rules, loop, attempt))
-    except (LoopError, OSError):
-        tree.remove(attempt.relative)
-        raise
-    keep_reserve(project.workspace)
     journal.record(project.workspace, "external_started", name=external.name, attempt=number)
     return attempt
 

@@ -8,11 +8,11 @@ from progressive_training.loop import journal
 from progressive_training.loop.errors import ProjectError, RunError
 from progressive_training.loop.filesystems import (
     give_up_reserve,
-    keep_reserve,
     mount_of,
     prune_trash,
     require_local,
     require_room,
+    reserved,
 )
 from progressive_training.loop.project import Project
 from progressive_training.loop.rules import ExecutionConfig
@@ -119,11 +119,14 @@ def test_too_little_room_is_refused_with_both_numbers(workspace: Workspace) -> N
 
 
 def test_the_reserve_is_real_and_stays_while_there_is_room(workspace: Workspace) -> None:
-    keep_reserve(workspace)
     reserve = workspace.root / ".progressive-training/reserve"
-    first = reserve.read_bytes()
-    assert reserve.stat().st_blocks * 512 >= 4 * MIB
-    keep_reserve(workspace)
+    with reserved(workspace):
+        assert reserve.stat().st_blocks * 512 >= 4 * MIB
+        first = reserve.read_bytes()
+    with reserved(workspace):
+        pass
+    with pytest.raises(RunError), reserved(workspace):
+        raise RunError("nothing was started", hint="call again")
     assert reserve.read_bytes() == first
     assert not give_up_reserve(workspace)
     assert reserve.exists()
