@@ -37,7 +37,13 @@ demo: .venv/.demo ## see a real model get better over four versions, in ./demo
 	@.venv/old-client/bin/python -m pip install --quiet --disable-pip-version-check mcp==1.30.0
 	@touch $@
 
-test: .venv/.dev .venv/.node .venv/.old-client ## run the tests
+# Ray, which the server itself never needs: a real cluster for the tests.
+.venv/.ray: .venv/.made
+	@$(PYTHON) -m venv .venv/ray
+	@.venv/ray/bin/python -m pip install --quiet --disable-pip-version-check "ray[default]==2.60.0"
+	@touch $@
+
+test: .venv/.dev .venv/.node .venv/.old-client .venv/.ray ## run the tests
 	@$(BIN)/pytest -n 2 --dist worksteal
 
 check: .venv/.dev ## lint, format, types, layers

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from rows import Row, add_rows_option, write_rows
 
-from progressive_training.loop.attempts import attempts
-from progressive_training.loop.evaluation.runs import evaluate
+from progressive_training.loop.evaluation import runs
+from progressive_training.loop.intact import require_intact
 from progressive_training.loop.project import Project
 from progressive_training.tools import run_eval, run_train, start_loop
 
@@ -26,12 +26,17 @@ _POLL_SECONDS = 0.02
 def locked(project: Project) -> float:
     """Seconds of one evaluation by the loop, from the call to the published score."""
     start = time.perf_counter()
-    evaluate(project, 1, again=True)
+    rules, loop = project.rules(), project.loop()
+    assert loop is not None, "it was started"
+    with project.mutation():
+        require_intact(project, rules, loop)
+        attempt, _ = runs.start(project, rules, loop, 1)
     # Between the calls only the job is looked at, as the server does while a client waits.
-    job = attempts(project, 1, "eval")[-1]
-    while job.status().state == "running":
+    while attempt.status().state == "running":
         time.sleep(_POLL_SECONDS)
-    status = evaluate(project, 1, again=True)
+    with project.mutation():
+        require_intact(project, rules, loop)
+        status = runs.settle(project, rules, loop, attempt, attempt.status())
     if status.state != "done":
         raise SystemExit(status.verdict)
     return time.perf_counter() - start
@@ -59,7 +64,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     add_rows_option(parser)
     asked = parser.parse_args()
-    runs = asked.runs
+    times_each = asked.runs
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(EXAMPLE, Path(folder) / "digits", symlinks=False)
         project = Project(Path(folder) / "digits")
@@ -67,11 +72,11 @@ def main() -> None:
         finish(project, run_train)
         finish(project, run_eval)
         times = {"bare 03_eval.py": [bare(project)][:0], "locked evaluation": list[float]()}
-        for _ in range(runs):
+        for _ in range(times_each):
             times["bare 03_eval.py"].append(bare(project))
             times["locked evaluation"].append(locked(project))
     reference = statistics.median(times["bare 03_eval.py"])
-    print(f"{'evaluation of digits v001':<28} {'median s':>9} {'ratio':>7}   ({runs} runs each, interleaved)")
+    print(f"{'evaluation of digits v001':<28} {'median s':>9} {'ratio':>7}   ({times_each} runs each, interleaved)")
     for name, found in times.items():
         median = statistics.median(found)
         print(f"{name:<28} {median:>9.3f} {median / reference:>7.3f}")

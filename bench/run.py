@@ -8,6 +8,7 @@ A row of bench/results.md whose program isn't run now stays as it is, with its o
 """
 
 import argparse
+import compileall
 import datetime
 import os
 import platform
@@ -23,8 +24,8 @@ FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results.md"
 # Those with rows first, in the table's order. A GPU program needs its machine: it runs when it is named.
 PROGRAMS = (
-    *("startup", "overhead", "whole_loop", "tokens", "reads", "locked_eval", "against_optuna"),
-    *("diffs", "null_loops", "sandbox"),
+    *("startup", "overhead", "whole_loop", "tokens", "reads", "locked_eval", "rescoring", "against_optuna"),
+    *("clusters", "diffs", "null_loops", "sandbox"),
 )
 NAMED_ONLY = ("gpu",)
 _HEAD = """\
@@ -43,6 +44,9 @@ def main() -> None:
     parser.add_argument("programs", nargs="*", type=program_name, metavar="PROGRAM")
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
+    # As pip does when it installs: with PYTHONDONTWRITEBYTECODE every start would compile anew what was edited.
+    for name in ("agents", "loop", "prompts", "server", "tools"):
+        compileall.compile_dir(FOLDER.parent / name, quiet=1)
     found: dict[str, list[Row]] = {}
     failed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -2,9 +2,10 @@
 
     python bench/scale.py [--versions 1000] [--window 50]
 
-The loop of tests/support: a stub trainer and evaluator, run as real jobs in the sandbox. What is timed is each call,
-and not the job between the call that starts it and the one that collects it. Compares the first `--window` versions
-with the last. Works in /dev/shm where there is one.
+The loop of tests/support: a stub trainer and evaluator, run as real jobs in the sandbox; before each Step its brief is
+asked for, as an agent does. What is timed is each call, and not the job between the call that starts it and the one
+that collects it. Compares the first `--window` versions with the last. Memory counts from the first window's end: until
+then modules are imported, and caches of a fixed size fill. Works in /dev/shm where there is one.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from typing import Any
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 MEMORY = Path("/dev/shm")
 STEPS = (
+    "next_step",
     "run_train",
     "run_train, collected",
     "run_eval",
@@ -28,6 +30,7 @@ STEPS = (
     "write_action",
     "author_next_version",
 )
+ANY = "any of them"
 
 
 def main() -> None:
@@ -43,17 +46,26 @@ def main() -> None:
     print(f"{asked.versions} versions, {len(calls)} calls")
     print(f"{'':22}{'p50 ms':>10}{'':>10}{'p99 ms':>10}{'':>10}{'files opened':>14}")
     print(f"{'':22}" + f"{'first':>10}{'last':>10}" * 2 + f"{'first':>10}{'last':>10}")
-    for step in STEPS:
+    for step in (*STEPS, ANY):
         cells = ""
         for share in (0.5, 0.99):
             cells += "".join(f"{quantile(some, step, share) * 1000:>10.0f}" for some in (first, last))
         for some in (first, last):
             cells += f"{statistics.median(call['opened'] for call in of(some, step)):>10.0f}"
         print(f"{step:22}{cells}")
-    settled = calls[len(STEPS) * 2]
-    print(f"resident memory  {settled['resident'] / 1e6:.1f} MB -> {calls[-1]['resident'] / 1e6:.1f} MB")
-    print(f"descriptors      {settled['descriptors']} -> {calls[-1]['descriptors']}")
+    print_memory(calls, asked.window)
     print(f"stored           {stored / 1e6:.0f} MB")
+
+
+def print_memory(calls: list[dict[str, Any]], window: int) -> None:
+    """At the end of some versions; the report at the loop's end imports what no Step does."""
+    ends = {call["version"]: call for call in calls if call["version"] and call["tool"] == "write_action"}
+    newest = max(ends)
+    for number in sorted({1, 2, 10, *range(window, newest, max(window, newest // 10)), newest} & ends.keys()):
+        end = ends[number]
+        print(f"version {number:5}: {end['resident'] / 1e6:.1f} MB resident, {end['descriptors']} descriptors")
+    grown = ends[newest]["resident"] - ends[min(window, newest)]["resident"]
+    print(f"grown by         {grown / 1e6:.1f} MB from version {min(window, newest)} to {newest}")
 
 
 def made(root: Path, versions: int) -> list[dict[str, Any]]:
@@ -64,7 +76,7 @@ def made(root: Path, versions: int) -> list[dict[str, Any]]:
 
 
 def of(calls: list[dict[str, Any]], step: str) -> list[dict[str, Any]]:
-    return [call for call in calls if call["tool"] == step]
+    return [call for call in calls if call["tool"] == step or (step == ANY and call["tool"] in STEPS)]
 
 
 def quantile(calls: list[dict[str, Any]], step: str, share: float) -> float:

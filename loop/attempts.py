@@ -10,7 +10,7 @@ from typing import Literal
 from .errors import LoopError
 from .filesystems import reserved
 from .project import Project
-from .receipts import EvalPlan, Plan, Repair, Verdict, load, save
+from .receipts import Company, EvalPlan, Plan, Repair, Verdict, load, save
 from .running.job import Job, JobStatus
 
 JobKind = Literal["train", "eval"]
@@ -75,6 +75,18 @@ class Attempt:
 
     def request_cancel(self) -> None:
         self.project.workspace.tree.write(f"{self.relative}/cancel.json", b"{}\n")
+
+    @property
+    def side_by_side(self) -> int:
+        """How many evaluations ran on this machine meanwhile, this one included; what latency was measured among."""
+        company = load(self.project.workspace.tree, f"{self.relative}/company.json", Company)
+        return company.evaluations if company else 1
+
+    def save_company(self, evaluations: int) -> None:
+        """Says that so many run side by side now; fewer than were told before change nothing."""
+        if evaluations > self.side_by_side:
+            company = Company(evaluations=evaluations)
+            save(self.project.workspace.tree, f"{self.relative}/company.json", company)
 
     def save_plan(self, plan: Plan | EvalPlan) -> None:
         save(self.project.workspace.tree, f"{self.relative}/plan.json", plan)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from .attempts import Attempt
 from .errors import RunError
+from .execution import ExecutionConfig
+from .placing import placed
 from .project import Project
-from .rules import ExecutionConfig, Rules
+from .rules import Rules
 from .running import sandbox
 from .running.attempt import SCRATCH
 from .running.job import Job
@@ -29,6 +31,9 @@ def level(config: ExecutionConfig) -> Level:
     """What the rules ask for and this machine can do. Raises `RunError` if they require what it can't."""
     if config.sandbox == "off":
         return Level(f"none: execution_config.sandbox is off in {RULES_FILE}", confined=False)
+    if config.executor != "local" and config.sandbox == "auto":
+        told = f"jobs on {config.executor} have what their node gives them; sandbox: require asks for bubblewrap there"
+        return Level(f"none: {told}", confined=False)
     problem = sandbox.problem(network=config.network)
     if problem is None:
         return Level("bubblewrap, network allowed" if config.network else "bubblewrap", confined=True)
@@ -42,7 +47,9 @@ def level(config: ExecutionConfig) -> Level:
 
 
 def confined(job: Job, attempt: Attempt, rules: Rules, writable: tuple[str, ...]) -> Job:
-    """The same job inside the sandbox and its limits. `writable` are folders of the project, which must exist.
+    """The same job as it is run: inside the sandbox and its limits, and where the rules place it.
+
+    `writable` are folders of the project, which must exist.
 
     Raises `RunError` as level() does.
     """
@@ -59,14 +66,14 @@ def confined(job: Job, attempt: Attempt, rules: Rules, writable: tuple[str, ...]
         max_watched_bytes=most,
     )
     if not level(config).confined:
-        return job
+        return placed(job, config)
     confines = sandbox.Confines(
         scratch=attempt.path / SCRATCH,
         writable=folders,
         readable=_readable(attempt.project, job.argv[0]),
         network=config.network,
     )
-    return replace(job, wrapper=sandbox.wrapper(confines), env=_environment(job.env))
+    return placed(replace(job, wrapper=sandbox.wrapper(confines), env=_environment(job.env)), config)
 
 
 def _environment(env: Mapping[str, str]) -> Mapping[str, str]:

@@ -7,18 +7,20 @@ from .journal import now
 from .receipts import FailureKind, Verdict
 from .running.job import Outcome
 from .running.logs import error_line, last_traceback
+from .running.ranks import of_first_failure
 
 _OUT_OF_MEMORY = re.compile(
     r"CUDA out of memory|OutOfMemoryError|MemoryError|can't allocate memory|Cannot allocate memory|std::bad_alloc"
-    r"|CUBLAS_STATUS_ALLOC_FAILED|insufficient shared memory"
+    r"|CUBLAS_STATUS_ALLOC_FAILED|insufficient shared memory|tasks? \S+: Out Of Memory"
 )
 _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|\[Errno 28\]|\[Errno 122\]")
 _FILE_TOO_LARGE = re.compile(r"\[Errno 27\]|File too large")
 _READ_ONLY = re.compile(r"\[Errno 30\] Read-only file system(?:: (?P<path>.*))?")
 _EVALUATION_OUTPUT = re.compile(r"eval_score\.json|infer_samples")
-# How torch speaks of a worker or a rank that somebody else killed.
+# How torch or srun speak of a worker or a rank that somebody else killed.
 _WORKER_KILLED = re.compile(
     r"DataLoader worker \(pid.*is killed by signal: (?:Killed|Terminated)|[Ss]ignal (?:9|15) \(SIG(?:KILL|TERM)\)"
+    r"|srun: error: \S+: tasks? \S+: (?:Killed|Terminated)"
 )
 _DIVERGED = re.compile(
     r"loss (?:is|became|was) (?:nan|inf)|(?:nan|inf)(?:inite)? loss|detected NaN|Encountered (?:the following )?NaN",
@@ -88,14 +90,15 @@ def process_failure(
     """
     if outcome is None or outcome.reason == "lost":
         return Failure("lost", detail or "its runner is gone and left no result", "")
+    log = of_first_failure(log)
     trace = last_traceback(log) or ""
     if outcome.reason == "timeout":
         told = f"still running after {limit_minutes:g} minutes" if limit_minutes else "timed out"
-        return Failure("timeout", told, trace)
+        return Failure("timeout", outcome.detail or told, trace)
     if outcome.reason == "limit":
         return Failure("limit", outcome.detail or "it passed a limit", trace)
     if outcome.reason == "cancelled":
-        told = "its runner was asked to end from outside: a scheduler, or the machine going down"
+        told = outcome.detail or "its runner was asked to end from outside: a scheduler, or the machine going down"
         return Failure("cancelled", "cancelled on request", "") if requested else Failure("killed", told, trace)
     if outcome.rc == 0:
         return None

@@ -149,16 +149,20 @@ class Tree:
     def read(self, relative: str, *, limit: int = MAX_TEXT_BYTES) -> bytes:
         """The file's bytes. Raises `FileNotFoundError`, `UnsafePath`, `ProjectError` (larger than `limit`)."""
         with self.opened(relative) as handle, os.fdopen(os.dup(handle), "rb") as file:
-            data = file.read(limit + 1)
+            # Python makes room at once for as many bytes as it is asked for: no more than the file has.
+            size = min(os.fstat(handle).st_size, limit)
+            data = file.read(size + 1)
+            if len(data) > size:  # it has grown meanwhile, or is too large
+                data += file.read(limit + 1 - len(data))
         if len(data) > limit:
             raise ProjectError(f"is larger than {limit} bytes", where=relative, hint="shorten or split the file")
         return data
 
-    def write(self, relative: str, data: bytes) -> None:
-        """Puts `data` there, replacing what was; all or nothing, durable on return."""
+    def write(self, relative: str, data: bytes, *, durable: bool = True) -> None:
+        """Puts `data` there, replacing what was; all or nothing, durable on return if asked to be."""
         *folder, name = split(relative)
         with self.folder(tuple(folder), create=True) as handle:
-            staged = _stage(handle, data)
+            staged = _stage(handle, data, durable=durable)
             try:
                 if _is_folder(handle, name):
                     raise UnsafePath("is a folder where a file belongs", where=relative, hint="move it away")
@@ -166,13 +170,14 @@ class Tree:
             except BaseException:
                 os.unlink(staged, dir_fd=handle)
                 raise
-            os.fsync(handle)
+            if durable:
+                os.fsync(handle)
 
     def create(self, relative: str, data: bytes) -> bool:
         """Puts `data` there if nothing is there; False if something is. Decided by the file system, not by a look."""
         *folder, name = split(relative)
         with self.folder(tuple(folder), create=True) as handle:
-            staged = _stage(handle, data)
+            staged = _stage(handle, data, durable=True)
             try:
                 os.link(staged, name, src_dir_fd=handle, dst_dir_fd=handle, follow_symlinks=False)
             except FileExistsError:
@@ -182,15 +187,16 @@ class Tree:
             os.fsync(handle)
             return True
 
-    def append(self, relative: str, data: bytes) -> None:
-        """Adds `data` at the file's end, durable on return. A crash may leave a torn tail."""
+    def append(self, relative: str, data: bytes, *, durable: bool = True) -> None:
+        """Adds `data` at the file's end, durable on return if asked to be. A crash may leave a torn tail."""
         *folder, name = split(relative)
         with self.folder(tuple(folder), create=True) as handle:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             file = os.open(name, flags, 0o644, dir_fd=handle)
             try:
                 _write_all(file, data)
-                os.fsync(file)
+                if durable:
+                    os.fsync(file)
             finally:
                 os.close(file)
 
@@ -255,7 +261,7 @@ class Tree:
         with self.opened(source), self.folder(tuple(origin)) as here, self.folder(tuple(goal)) as there:
             os.link(source_name, target_name, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
 
-    def remove(self, relative: str) -> None:
+    def remove(self, relative: str, *, durable: bool = True) -> None:
         """Deletes a file or a whole folder; a link is deleted, not followed. Nothing there is fine."""
         *folder, name = split(relative)
         try:
@@ -264,7 +270,8 @@ class Tree:
                     shutil.rmtree(name, dir_fd=handle)
                 else:
                     os.unlink(name, dir_fd=handle)
-                os.fsync(handle)
+                if durable:
+                    os.fsync(handle)
         except FileNotFoundError:
             return
 
@@ -278,13 +285,14 @@ def kind_of(status: os.stat_result) -> Literal["file", "folder", "link", "other"
     return "link" if stat.S_ISLNK(status.st_mode) else "other"
 
 
-def _stage(folder: int, data: bytes) -> str:
+def _stage(folder: int, data: bytes, *, durable: bool) -> str:
     name = _STAGING + uuid.uuid4().hex
     file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder)
     try:
         try:
             _write_all(file, data)
-            os.fsync(file)
+            if durable:
+                os.fsync(file)
         finally:
             os.close(file)
     except BaseException:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import LoopError, ProjectError, RunError
-from .rules import ExecutionConfig
+from .execution import ExecutionConfig
 from .running.limits import used_bytes
 from .workspace import RULES_FILE, STATE, Workspace
 
@@ -101,8 +101,9 @@ def reserved(workspace: Workspace) -> Generator[None]:
     there = workspace.tree.is_file(_RESERVE)
     if not there:
         with suppress(OSError):  # no room: then there is none to set aside
-            # Random, so that no file system stores it as nothing.
-            workspace.tree.write(_RESERVE, os.urandom(_RESERVE_BYTES))
+            # Random, so that no file system stores it as less. Its room counts as taken before it is on the disk.
+            data = os.urandom(_RESERVE_BYTES // 4) * 4
+            workspace.tree.write(_RESERVE, data, durable=False)
     try:
         yield
     except (LoopError, OSError):

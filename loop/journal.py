@@ -52,10 +52,10 @@ def locked(workspace: Workspace) -> Generator[None]:
             try:
                 yield
             except LoopError:
-                workspace.tree.remove(workspace.lock_owner)
+                workspace.tree.remove(workspace.lock_owner, durable=False)
                 raise
             # Not after any other error: a write that the disk refused may have left something.
-            workspace.tree.remove(workspace.lock_owner)
+            workspace.tree.remove(workspace.lock_owner, durable=False)
     except PermissionError as error:
         raise ProjectError(
             f"can't be written ({error.strerror})", where=str(workspace.root), hint="make the folder writable"
@@ -79,8 +79,9 @@ def _take_over(workspace: Workspace) -> None:
     if workspace.tree.kind(workspace.lock_owner) is not None:
         workspace.tree.drop_staging(own=STATE, without=PREPDATA.split("/")[0])
         workspace.tree.remove(workspace.lock_owner)
-    # Not staged: until it is there, nothing would tell that something was left.
-    workspace.tree.append(workspace.lock_owner, f"pid {os.getpid()} since {now()}\n".encode())
+    # Not staged: until it is there, nothing would tell that something was left. Nor synced: nothing is committed by it,
+    # and what a power cut leaves behind without it is a hidden file.
+    workspace.tree.append(workspace.lock_owner, f"pid {os.getpid()} since {now()}\n".encode(), durable=False)
     if not workspace.tree.is_file(_IGNORED):
         workspace.tree.write(_IGNORED, b"*\n")
 

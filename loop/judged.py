@@ -17,6 +17,8 @@ from .workspace import STATE, version_id
 class Judgements(Record):
     """`key` names the scores that were compared, so that a re-scored version is judged anew."""
 
+    scanned = True
+
     key: str
     verdicts: tuple[NoiseVerdict, ...]
 

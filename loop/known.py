@@ -1,16 +1,21 @@
 """What was read from files before, good for as long as each file's status says that it is the same one."""
 
 import os
+import struct
 import time
 from pathlib import Path
 from typing import TypeVar, cast
 
 Stamp = tuple[int, int, int, int, int]
-_MOST = 8192
+_MOST = 2048  # of a kind: about as many versions
+_MOST_BRIEFLY = 64  # what a Step reads of the versions that it is about, many times over
 _MOST_GROWING = 4  # one runs at a time
 # A file that changes twice within its file system's tick keeps its times: young ones are read again.
 _SETTLED_NS = 2_000_000_000
+_PACKED = struct.Struct("=QQqqq")  # a third of the tuple's memory, for each of thousands
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Known:
@@ -21,7 +26,8 @@ class Known:
 
     def __init__(self, root: Path) -> None:
         self._root = f"{root}/"
-        self._kept: dict[tuple[str, type], tuple[Stamp, object]] = {}
+        self._kept: dict[type, dict[str, tuple[bytes, object]]] = {}
+        self._briefly: dict[tuple[str, type], tuple[bytes, object]] = {}
         self._growing: dict[str, object] = {}
 
     def stamp(self, relative: str) -> Stamp | None:
@@ -34,16 +40,25 @@ class Known:
 
     def recall(self, relative: str, kind: type[T], stamp: Stamp | None) -> T | None:
         """What was kept of the file, if it had this stamp then."""
-        kept = self._kept.get((relative, kind))
-        return cast(T, kept[1]) if kept is not None and kept[0] == stamp else None
+        kept = self._kept.get(kind, {}).get(relative) or self._briefly.get((relative, kind))
+        if kept is None or stamp is None or kept[0] != _PACKED.pack(*stamp):
+            return None
+        return cast(T, kept[1])
 
-    def keep(self, relative: str, value: object, stamp: Stamp | None) -> None:
-        """Keeps the value under its type, unless the file is so young that it could change unseen."""
+    def keep(self, relative: str, value: object, stamp: Stamp | None, *, briefly: bool = False) -> None:
+        """Keeps the value under its type, unless the file is so young that it could change unseen.
+
+        `briefly`: until a few others were kept so after it. For what no call wants of a thousand versions at once.
+        """
         if stamp is None or time.time_ns() - stamp[4] < _SETTLED_NS:
             return
-        if len(self._kept) >= _MOST:
-            self._kept.clear()
-        self._kept[relative, type(value)] = (stamp, value)
+        if briefly:
+            _keep_last(self._briefly, (relative, type(value)), (_PACKED.pack(*stamp), value), _MOST_BRIEFLY)
+            return
+        of_kind = self._kept.setdefault(type(value), {})
+        if len(of_kind) >= _MOST:
+            of_kind.clear()
+        of_kind[relative] = (_PACKED.pack(*stamp), value)
 
     def recall_growing(self, relative: str, kind: type[T]) -> T | None:
         """What was kept of a file that is added to; the caller sees for itself that it still agrees with the file."""
@@ -52,7 +67,12 @@ class Known:
 
     def keep_growing(self, relative: str, value: object) -> None:
         """Keeps it for the few files that were read last."""
-        self._growing.pop(relative, None)
-        self._growing[relative] = value
-        for oldest in list(self._growing)[:-_MOST_GROWING]:
-            self._growing.pop(oldest, None)
+        _keep_last(self._growing, relative, value, _MOST_GROWING)
+
+
+def _keep_last(kept: dict[K, V], key: K, value: V, most: int) -> None:
+    # Any thread may do the same at this moment.
+    kept.pop(key, None)
+    kept[key] = value
+    for oldest in list(kept)[:-most]:
+        kept.pop(oldest, None)

@@ -1,10 +1,11 @@
 """Warm starts: what the scripts begin with, and which jobs are to be expected after another."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from .attempts import JobKind
 from .errors import LoopError
 from .project import Project
 from .rules import Rules
@@ -15,6 +16,8 @@ from .workspace import EVAL_SCRIPT, STATE
 # How an evaluation's interpreter is started: neither the project's json.py nor its sitecustomize stands in for a module
 # that scores.
 ISOLATED = ("-I", "-B")
+# What comes after a job of either kind; first what is needed first.
+_BOTH: Mapping[JobKind, tuple[JobKind, ...]] = {"train": ("eval", "train"), "eval": ("train", "eval")}
 
 
 def train_imports(project: Project, cur: int) -> tuple[str, ...]:
@@ -44,18 +47,39 @@ def usable(rules: Rules, imports: Sequence[str]) -> tuple[str, ...] | None:
     return tuple(imports) if packages - sys.stdlib_module_names else None
 
 
+def train_usable(project: Project, rules: Rules, cur: int) -> tuple[str, ...] | None:
+    """usable() of a training: nothing where another program starts its processes."""
+    by_itself = rules.file.execution_config.launched_by == "script"
+    return usable(rules, train_imports(project, cur)) if by_itself else None
+
+
 def expect_after(project: Project, rules: Rules, cur: int, job: Job) -> None:
-    """Tells the executor what may come next: the other half of the version, the next version, or this one again."""
+    """Tells the executor what may come after a job of the loop: of the last version only what is sure to come."""
+    last = cur >= rules.file.loop_config.max_versions
+    kinds: Mapping[JobKind, tuple[JobKind, ...]] = {"train": ("eval",), "eval": ()} if last else _BOTH
+    expect(project, rules, cur, lambda: job, kinds[job.kind])
 
-    def jobs() -> tuple[Job, Job]:
-        python, cwd = job.argv[0], str(project.workspace.root)
-        env = {name: value for name, value in job.env.items() if name != RESUME_VARIABLE}
-        train, score = train_imports(project, cur), eval_imports(project, cur)
-        like = replace(job, cwd=cwd, env=env)
-        return (
-            replace(like, kind="eval", argv=(python, *ISOLATED, "child.py"), imports=usable(rules, score)),
-            replace(like, kind="train", argv=(python, "train.py"), imports=usable(rules, train)),
-        )
 
-    with suppress(LoopError, OSError):  # the job runs; this is for the next
-        project.executor.expect(jobs, project.workspace.root / STATE)
+def expect(project: Project, rules: Rules, cur: int, job: Callable[[], Job], kinds: Sequence[JobKind]) -> None:
+    """Tells the executor that jobs of these kinds may come, for scripts that begin as version `cur` does.
+
+    They are made from `job`, any of the project's, which is asked for only where that is of use.
+    """
+
+    def jobs() -> Iterator[Job]:
+        if not kinds:
+            return
+        found = job()
+        python, cwd = found.argv[0], str(project.workspace.root)
+        env = {name: value for name, value in found.env.items() if name != RESUME_VARIABLE}
+        like = replace(found, cwd=cwd, env=env)
+        for kind in kinds:
+            if kind == "eval":
+                imports = usable(rules, eval_imports(project, cur))
+                yield replace(like, kind=kind, argv=(python, *ISOLATED, "child.py"), imports=imports)
+            else:
+                imports = train_usable(project, rules, cur)
+                yield replace(like, kind=kind, argv=(python, "train.py"), imports=imports)
+
+    with suppress(LoopError, OSError):  # it only helps
+        project.executor.expect(lambda: tuple(jobs()), project.workspace.root / STATE)

@@ -14,6 +14,7 @@ from .errors import ProjectError, UserDecision
 from .filesystems import give_up_reserve, require_local
 from .receipts import LoopFile, load
 from .rules import Rules, read_rules
+from .running.backends import Backends
 from .running.executor import Executor
 from .running.local import LocalExecutor
 from .workspace import Workspace
@@ -39,12 +40,12 @@ class Project:
 
     root: Path
     skill_folders: tuple[Path, ...] = ()
-    executor: Executor = field(default_factory=LocalExecutor)
+    executor: Executor = field(default_factory=Backends)
 
     def kept_warm(self) -> "Project":
-        """The same project for a process that stays: it keeps interpreters ready for the next jobs, once there was one.
+        """The same project for a process that stays: it keeps interpreters ready from the start of a loop on.
 
-        Another executor than the local one is left as it is.
+        Another executor than the usual one is left as it is.
         """
 
         def keeper() -> "Keeper":
@@ -52,7 +53,8 @@ class Project:
 
             return Keeper()
 
-        return replace(self, executor=LocalExecutor(keeper=keeper)) if type(self.executor) is LocalExecutor else self
+        usual = type(self.executor) is Backends
+        return replace(self, executor=Backends(LocalExecutor(keeper=keeper))) if usual else self
 
     @cached_property
     def workspace(self) -> Workspace:

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Annotated, Literal, TypeVar
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -36,6 +37,18 @@ class Record(BaseModel):
 
     # defer_build, here and in other models: what a server at its start doesn't use yet isn't compiled yet.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null", defer_build=True)
+
+    scanned: ClassVar[bool] = False
+    """Whether one call reads that of every version: all are then kept in memory, and of the others the last few."""
+
+    def model_post_init(self, context: object, /) -> None:
+        # Nobody asks a record which fields it was given, and a set of its own is a quarter of its memory.
+        object.__setattr__(self, "__pydantic_fields_set__", _given(type(self)))
+
+
+@cache
+def _given(model: type[Record]) -> set[str]:
+    return set(model.model_fields)
 
 
 class LoopFile(Record):
@@ -89,6 +102,12 @@ class KeptCheckpoint(Record):
     names: tuple[str, ...] = Field(description="what was kept: last.ckpt, best.ckpt, logs")
     epochs: int | None
     at: str
+
+
+class Company(Record):
+    """How many evaluations ran on the machine at the same time as this one, itself included; absent: it was alone."""
+
+    evaluations: int
 
 
 class Verdict(Record):
@@ -163,6 +182,8 @@ class TrainReceipt(Record):
 
 
 class EvalReceipt(Record):
+    scanned = True
+
     attempt: int
     fingerprint: str
     checkpoint_sha256: str
@@ -173,6 +194,7 @@ class EvalReceipt(Record):
     created_at: str
     sandbox: str = ""
     start: str = ""
+    side_by_side: int = Field(default=1, description="evaluations on the machine while it was scored, itself included")
     warnings: tuple[str, ...] = ()
 
 
@@ -183,6 +205,8 @@ class AnalysisReceipt(Record):
 
 
 class ActionReceipt(Record):
+    scanned = True
+
     document_sha256: str
     goal: str
     change: str
@@ -195,6 +219,8 @@ class ActionReceipt(Record):
 
 class NextReceipt(Record):
     """The next version was authored: exactly this diff, for exactly this action."""
+
+    scanned = True
 
     script_sha256: str
     diff: str
@@ -214,6 +240,7 @@ class ReportReceipt(Record):
 
 
 R = TypeVar("R", bound=Record)
+Part = TypeVar("Part", bound=str)
 
 
 def load(tree: Tree, relative: str, model: type[R]) -> R | None:
@@ -237,8 +264,24 @@ def load(tree: Tree, relative: str, model: type[R]) -> R | None:
         raise damaged from error
     if _seal(sealed.record) != sealed.seal:
         raise damaged
-    tree.known.keep(relative, record, stamp)
+    tree.known.keep(relative, record, stamp, briefly=not model.scanned)
     return record
+
+
+def load_part(tree: Tree, relative: str, model: type[R], kind: type[Part], part: Callable[[R], str]) -> Part | None:
+    """The one text of the record that a call wants of every version: kept for all, when the record is not.
+
+    `kind` names the part among those of the same file. Raises like `load`.
+    """
+    stamp = tree.known.stamp(relative)
+    if (known := tree.known.recall(relative, kind, stamp)) is not None:
+        return known
+    record = load(tree, relative, model)
+    if record is None:
+        return None
+    found = kind(part(record))
+    tree.known.keep(relative, found, stamp)
+    return found
 
 
 def save(tree: Tree, relative: str, record: Record) -> None:

@@ -2,15 +2,15 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, JsonValue, ValidationError
 
 from .errors import RulesError
+from .execution import ExecutionConfig, Section, ServerAddress
 from .files import Tree
 from .json_places import place_of_constant, place_of_repeated_key, place_of_value
 from .workspace import INSTRUCTION_FILE, RULES_FILE
@@ -27,23 +27,10 @@ def _name_elsewhere(text: str) -> str:
     return text
 
 
-def _server_address(text: str) -> str:
-    if not re.fullmatch(r"https?://[^/@?#\s]+(/[^@?#\s]*)?", text):
-        raise ValueError("must be http://HOST:PORT or https://…; name and password belong in the environment")
-    return text
-
-
 _ElsewhereName = Annotated[str, AfterValidator(_name_elsewhere)]
-_ServerAddress = Annotated[str, AfterValidator(_server_address)]
 
 
-class _Section(BaseModel):
-    """Strict about what it knows; keys that it doesn't know are kept and shown."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="allow", defer_build=True)
-
-
-class LoopConfig(_Section):
+class LoopConfig(Section):
     max_versions: Annotated[int, Field(ge=1, le=999_999)] = 10
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
     max_changed_statements: Annotated[int, Field(ge=1, le=100_000)] = 60
@@ -51,55 +38,41 @@ class LoopConfig(_Section):
     max_eval_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
-class DatasetConfig(_Section):
+class DatasetConfig(Section):
     dataset_id: Annotated[str, Field(min_length=1)] | None = None
 
 
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """Everything in it is fixed: `epochs`, `batch_size`, `learning_rate` … whatever the user names."""
 
 
-class EvalConfig(_Section):
+class EvalConfig(Section):
     primary_metric: Annotated[str, Field(min_length=1)] = "loss"
     metrics: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     repeats: Annotated[int, Field(ge=1, le=100)] = 1
     infer_samples: Annotated[int, Field(ge=0, le=10_000)] = 10
 
 
-class ExecutionConfig(_Section):
-    python: Annotated[str, Field(min_length=1)] | None = None
-    env: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    executor: Literal["local"] = "local"
-    sandbox: Literal["auto", "require", "off"] = "auto"
-    network: bool = False
-    warm_start: bool = True
-    max_processes: Annotated[int, Field(ge=1, le=1_000_000)] = 2048
-    max_artifact_gb: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 100.0
-    min_free_gb: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 1.0
-    trash_gb: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 5.0
-    allow_network_filesystem: bool = False
-
-
-class MlflowConfig(_Section):
+class MlflowConfig(Section):
     # Without one, the server's own MLFLOW_TRACKING_URI. No credentials in it: agents are shown the rules.
-    tracking_uri: _ServerAddress | None = None
+    tracking_uri: ServerAddress | None = None
     experiment: _ElsewhereName | None = None
 
 
-class TensorboardConfig(_Section):
+class TensorboardConfig(Section):
     log_dir: Annotated[str, Field(min_length=1, max_length=2000)] = "Models/tensorboard"
 
 
-class TrackioConfig(_Section):
+class TrackioConfig(Section):
     project: _ElsewhereName | None = None
 
 
-class WandbConfig(_Section):
+class WandbConfig(Section):
     project: _ElsewhereName | None = None
     mode: Literal["offline", "online"] = "offline"
 
 
-class TrackingConfig(_Section):
+class TrackingConfig(Section):
     """Where versions are mirrored to; a tracker that isn't named is off. Names are the project folder's by default."""
 
     mlflow: MlflowConfig | None = None
@@ -108,7 +81,7 @@ class TrackingConfig(_Section):
     wandb: WandbConfig | None = None
 
 
-class RulesFile(_Section):
+class RulesFile(Section):
     """The whole of user_defined_rules.json."""
 
     seed: int = 42
@@ -214,10 +187,10 @@ def parse_rules(data: bytes, where: str) -> RulesFile:
     try:
         return RulesFile.model_validate_json(json.dumps(content))
     except ValidationError as error:
-        refuse(describe(error), place_of_value(text, error.errors(include_url=False)[0]["loc"]))
+        refuse(describe(error, "there is no such key"), place_of_value(text, error.errors(include_url=False)[0]["loc"]))
 
 
-def describe(error: ValidationError) -> str:
+def describe(error: ValidationError, unknown: str = "there is no such argument") -> str:
     """Pydantic's findings without its links and class names: `field: what is wrong (got value)`; one a line."""
     lines: list[str] = []
     for item in error.errors(include_url=False):
@@ -225,10 +198,11 @@ def describe(error: ValidationError) -> str:
         if item["type"] == "missing":
             lines.append(f"{field}: is missing")
         elif item["type"] == "extra_forbidden":
-            lines.append(f"{field}: there is no such argument")
+            lines.append(f"{field}: {unknown}")
         else:
             shown = json.dumps(item["input"], ensure_ascii=False, default=str)
-            message = item["msg"][0].lower() + item["msg"][1:]
+            message = item["msg"].removeprefix("Value error, ")
+            message = message[0].lower() + message[1:]
             lines.append(f"{field}: {message} (got {shown[:80]})")
     return "; ".join(lines)
 

@@ -17,6 +17,7 @@ from .receipts import (
     TrainReceipt,
     Verdict,
     load,
+    load_part,
 )
 from .rules import Rules
 from .workspace import BASELINE_SCRIPT, STATE, version_id
@@ -67,6 +68,18 @@ class LoopState:
 
 def train_receipt(project: Project, cur: int) -> TrainReceipt | None:
     return load(project.workspace.tree, project.workspace.receipt(cur, "train"), TrainReceipt)
+
+
+class _Weights(str):
+    """What `Tree.known` keeps of a train receipt."""
+
+    __slots__ = ()
+
+
+def trained_weights(project: Project, cur: int) -> str | None:
+    """The hash of best.ckpt, or None where no training passed."""
+    where = project.workspace.receipt(cur, "train")
+    return load_part(project.workspace.tree, where, TrainReceipt, _Weights, lambda it: it.artifacts["best.ckpt"])
 
 
 def eval_receipt(project: Project, cur: int) -> EvalReceipt | None:

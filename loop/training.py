@@ -16,6 +16,7 @@ from .files import Tree
 from .filesystems import prune_trash, require_room
 from .intact import require_intact
 from .integrity import require_authored, require_modules
+from .placing import command
 from .project import Project
 from .receipts import LoopFile, Plan, TrainReceipt, Verdict, save
 from .retries import write_retry_report
@@ -26,7 +27,7 @@ from .scripts import Script
 from .scripts.fixed import clashes, dynamic_overrides, synonyms
 from .scripts.settings import settings
 from .snapshots import take_snapshot
-from .state import LoopState, derive, next_call, require, train_receipt
+from .state import LoopState, derive, next_call, require, train_receipt, trained_weights
 from .workspace import version_id
 
 LOG_TAIL_BYTES = 16_384
@@ -35,13 +36,14 @@ EPOCHS = synonyms("epochs")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a running job is. Epochs count from 1; times are in seconds."""
+    """How far a running job is. Epochs count from 1; times are in seconds. `waiting` says why it has not begun."""
 
     elapsed_seconds: float
     epoch: int | None = None
     epochs: int | None = None
     eta_seconds: float | None = None
     latest: tuple[tuple[str, float], ...] = ()
+    waiting: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ def train(project: Project, cur: int, *, attach: int | None = None, resumed: boo
 def train_progress(project: Project, attempt: Attempt, status: JobStatus) -> Progress:
     """Epoch and ETA from the metrics.csv so far and the number of epochs that the script states."""
     elapsed = status.elapsed_seconds or 0.0
+    if status.waiting is not None:
+        return Progress(elapsed, waiting=status.waiting)
     seen = newest(project.workspace.tree, project.workspace.artifacts(attempt.cur))
     if seen is None:
         return Progress(elapsed)
@@ -142,7 +146,7 @@ def _start(project: Project, rules: Rules, state: LoopState, *, resumed: bool) -
 
 
 def _job(project: Project, rules: Rules, attempt: Attempt, python: str, *, resumed: bool) -> Job:
-    minutes = rules.file.loop_config.max_train_minutes
+    config, minutes = rules.file.execution_config, rules.file.loop_config.max_train_minutes
     environment = project.environment(rules)
     if resumed:
         environment[resume.VARIABLE] = resume.checkpoint(project, attempt.cur)
@@ -150,13 +154,23 @@ def _job(project: Project, rules: Rules, attempt: Attempt, python: str, *, resum
         kind="train",
         version_id=version_id(attempt.cur),
         attempt=attempt.number,
-        argv=(python, project.workspace.script(attempt.cur)),
+        argv=command(config, python, project.workspace.script(attempt.cur)),
         cwd=str(project.workspace.root),
         env=environment,
         timeout_seconds=None if minutes is None else minutes * 60,
-        imports=preloading.usable(rules, preloading.train_imports(project, attempt.cur)),
+        imports=preloading.train_usable(project, rules, attempt.cur),
     )
     return confined(job, attempt, rules, (project.workspace.artifacts(attempt.cur),))
+
+
+def expect_first(project: Project, rules: Rules, cur: int) -> None:
+    """Tells the executor that the version's training comes next, and then its evaluation."""
+    attempt = Attempt(project, cur, "train", 1)
+
+    def job() -> Job:
+        return _job(project, rules, attempt, project.interpreter(rules), resumed=False)
+
+    preloading.expect(project, rules, cur, job, ("train", "eval"))
 
 
 def check_script(script: Script, rules: Rules) -> None:
@@ -234,8 +248,7 @@ def _hashes(tree: Tree, artifacts: str) -> dict[str, str]:
 
 def _same_weights(project: Project, cur: int, weights: str) -> str | None:
     for other in project.workspace.versions():
-        earlier = train_receipt(project, other) if other < cur else None
-        if earlier and earlier.artifacts["best.ckpt"] == weights:
+        if other < cur and trained_weights(project, other) == weights:
             return version_id(other)
     return None
 

@@ -20,6 +20,7 @@ from ..loop.errors import LoopError, UserDecision
 from ..loop.project import Project
 from ..loop.rules import describe
 from ..tools import STEPS, Step, StepResult, attached
+from ..tools.results import JobView
 from .answers import answer, failure, refusal
 from .asking import ask
 from .loop_tasks import LoopTasks
@@ -142,24 +143,32 @@ async def _waited(
         # Large data is being read, by turns within the calls; the job comes after it.
         await context.report_progress(MAX_WAIT_SECONDS - max(0.0, deadline - time.monotonic()), None, result.message)
         result = await anyio.to_thread.run_sync(call)
-    call = attached(call, result)
     began = time.monotonic()
     while result.state == "running" and result.job is not None and time.monotonic() < deadline:
+        call = attached(call, result)
         if time.monotonic() - reported >= _PROGRESS_SECONDS:
             reported = time.monotonic()
-            job = result.job
-            done = job.epoch if job.epochs and job.epoch is not None else job.elapsed_seconds
-            await context.report_progress(done, job.epochs, job.line)
+            await context.report_progress(*_progress(result, result.job), result.line)
             # The epoch and ETA of the next report; a Step is cheap, but not as cheap as a look at the job.
             result = await anyio.to_thread.run_sync(call)
             continue
         # A job that started warm may be over in half a second, which a tenth of one would lengthen by a fifth.
         await anyio.sleep(min(_POLL_SECONDS, 0.01 + (time.monotonic() - began) / 50))
-        folder = project.workspace.tree.path(result.job.folder)
-        status = await anyio.to_thread.run_sync(project.executor.poll, folder)
-        if status.state != "running":
+        if await anyio.to_thread.run_sync(_has_ended, project, result.folders):
             result = await anyio.to_thread.run_sync(call)
     return result
+
+
+def _progress(result: StepResult, job: JobView) -> tuple[float, float | None]:
+    """How much is done, and of how much where that is known."""
+    if result.together is not None:
+        return result.together.done, result.together.total
+    return (job.epoch, job.epochs) if job.epochs and job.epoch is not None else (job.elapsed_seconds, None)
+
+
+def _has_ended(project: Project, folders: Sequence[str]) -> bool:
+    """Whether any of the jobs has."""
+    return any(project.executor.poll(project.workspace.tree.path(folder)).state != "running" for folder in folders)
 
 
 def _arguments(step: Step) -> type[ArgModelBase]:

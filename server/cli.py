@@ -9,13 +9,17 @@ import sys
 from collections.abc import Sequence
 
 from ..loop.errors import LoopError
-from .commanded import INTERRUPTED
-from .options import parser
+from .importing import uncollected
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command and exits with its code."""
-    arguments = parser().parse_args(argv)
+    with uncollected():
+        from .commanded import INTERRUPTED
+        from .options import parser
+
+        made = parser()
+    arguments = made.parse_args(argv)
     try:
         code = arguments.command(arguments)
         sys.stdout.flush()

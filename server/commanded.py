@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..loop.errors import LoopError
 from ..loop.project import Project
+from .importing import uncollected
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -29,7 +30,8 @@ def project_of(arguments: argparse.Namespace) -> Project:
 
 
 def on_demo(arguments: argparse.Namespace) -> int:
-    from .driving import demo
+    with uncollected():
+        from .driving import demo
 
     folder = "demo" if arguments.example == "digits" else f"demo-{arguments.example}"
     place = Path(arguments.folder or folder)
@@ -37,7 +39,8 @@ def on_demo(arguments: argparse.Namespace) -> int:
 
 
 def on_run(arguments: argparse.Namespace) -> int:
-    from .driving import run
+    with uncollected():
+        from .driving import run
 
     options = {name: value for name in _MODEL_OPTIONS if (value := getattr(arguments, name)) is not None}
     if arguments.agent == "anthropic":
@@ -53,7 +56,8 @@ def on_run(arguments: argparse.Namespace) -> int:
 
 
 def on_serve(arguments: argparse.Namespace) -> int:
-    from .serving import serve
+    with uncollected():
+        from .serving import serve
 
     try:
         serve(

@@ -51,11 +51,12 @@ def finish(project: Project, step: Callable[..., StepResult], arguments: argpars
 
 def _waited(project: Project, step: Callable[..., StepResult], *, quiet: bool) -> StepResult:
     error = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
-    tell = lines(error, quiet=quiet)
-    with live(project, error, quiet=quiet):
+    tell, latest = lines(error, quiet=quiet), ""
+    with live(project, error, quiet=quiet, told=lambda: latest):
         while (result := step()).state == "running":
             if result.job is not None:
-                tell(result.job)
+                tell(result.line)
+                latest = result.line
                 step = attached(step, result)
             time.sleep(_POLL_SECONDS)
     return result

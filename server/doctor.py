@@ -11,6 +11,7 @@ from typing import Literal
 
 from ..loop.confinement import level
 from ..loop.errors import LoopError
+from ..loop.probing import probe
 from ..loop.project import Project
 from ..loop.running.sandbox import INSTALL
 from ..loop.workspace import RULES_FILE, STATE
@@ -62,6 +63,7 @@ def _checks(project: Project) -> Iterator[Check]:
     yield _project(project)
     yield from _user_python(project)
     yield _sandbox(project)
+    yield _executor(project)
     yield _warm_start(project)
     yield from _trackers(project)
     yield _disk(project)
@@ -118,6 +120,16 @@ def _sandbox(project: Project) -> Check:
     asked_off = config.sandbox == "off"
     hint = "" if asked_off else f"{INSTALL}; in a container it needs user namespaces"
     return Check("sandbox", "note", f"{found.name}; user code gets an environment without keys, and no more", hint)
+
+
+def _executor(project: Project) -> Check:
+    """Runs a job: on a cluster only that tells whether its nodes see the project and its interpreter."""
+    try:
+        tried = probe(project)
+    except LoopError as error:
+        return Check("executor", "missing", error.what, error.hint or "")
+    marks: dict[str, Literal["ok", "note", "missing"]] = {"ended": "ok", "waits": "note", "failed": "missing"}
+    return Check("executor", marks[tried.state], tried.detail, tried.hint)
 
 
 def _warm_start(project: Project) -> Check:

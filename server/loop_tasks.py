@@ -13,7 +13,7 @@ from mcp_types import INTERNAL_ERROR, CallToolRequestParams, CallToolResult, Eli
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from ..loop import journal
-from ..loop.attempts import Attempt, JobKind, attempts
+from ..loop.attempts import Attempt, JobKind
 from ..loop.errors import Busy, LoopError, OutOfOrder, UserDecision
 from ..loop.project import Project
 from ..loop.receipts import Record, load, save
@@ -31,7 +31,7 @@ _ID = re.compile(rf"({'|'.join(get_args(Tool))})-v\d{{3,6}}-\d{{3,}}-[0-9a-f]{{3
 
 
 class TaskRecord(Record):
-    """What a task waits for: an attempt's end, or (attempt 0) the whole report.
+    """What a task waits for: an attempt's end, or (attempt 0) the whole report, whose running jobs are `awaited`.
 
     `result` stands once it is over, and then for good. `pending` is what the user was asked and has not answered;
     `answered` counts the answers.
@@ -45,6 +45,7 @@ class TaskRecord(Record):
     updated_at: str
     analysis: str | None = None
     stop_reason: str | None = None
+    awaited: tuple[str, ...] = ()
     status: Literal["working", "completed", "cancelled"] = "working"
     result: dict[str, JsonValue] | None = None
     pending: Literal["rules", "protocol"] | None = None
@@ -69,6 +70,7 @@ class _Running(BaseModel):
 
     state: Literal["running"]
     job: JobView
+    message: str
 
 
 class LoopTasks:
@@ -85,15 +87,16 @@ class LoopTasks:
         result = await call_next(ctx)
         content = cast(object, result.structured_content) if isinstance(result, CallToolResult) else None
         try:
-            job = _Running.model_validate(content).job
+            running = _Running.model_validate(content)
         except ValidationError:
             return result
         try:
-            task_id, record = await anyio.to_thread.run_sync(self._create, params, job)
+            task_id, record = await anyio.to_thread.run_sync(self._create, params, running.job)
         except (LoopError, OSError):
             # The job runs all the same, and its plain result says how to go on with it.
             return result
-        return _working(task_id, record, job)
+        line = running.message if record.tool == "final_report" else running.job.line
+        return _working(task_id, record, line, running.job.eta_seconds)
 
     async def get(self, task_id: str, ctx: RequestContext) -> Task | None:
         record = await anyio.to_thread.run_sync(self._load, task_id)
@@ -102,7 +105,7 @@ class LoopTasks:
         try:
             return await self._looked(task_id, record, ctx)
         except Busy as error:  # of the task that says nothing, and the next look may tell
-            return _working(task_id, record, None, error.what)
+            return _working(task_id, record, error.what)
         except LoopError as error:
             raise MCPError(INTERNAL_ERROR, str(error)) from error
 
@@ -118,7 +121,10 @@ class LoopTasks:
         except (LoopError, OSError) as error:
             return await self._end(task_id, record, await refusal(self._project, error))
         if result.state == "running":
-            return _working(task_id, record, result.job, result.message)
+            if record.tool == "final_report" and result.folders != record.awaited:
+                waits = {"awaited": result.folders}
+                record = await anyio.to_thread.run_sync(self._change, task_id, record, waits)
+            return _working(task_id, record, result.line, result.job.eta_seconds if result.job else None)
         cancelled = result.failure is not None and result.failure.kind == "cancelled"
         return await self._end(task_id, record, answer(result), cancelled=cancelled)
 
@@ -183,6 +189,7 @@ class LoopTasks:
                 updated_at=now,
                 analysis=told.analysis,
                 stop_reason=told.stop_reason,
+                awaited=(job.folder,) if whole else (),
             )
             # Nobody can guess another's task: half of the id is chance.
             task_id = f"{prefix}{secrets.token_hex(16)}"
@@ -213,28 +220,20 @@ class LoopTasks:
         state = derive(self._project, self._project.rules())
         if state.cur != record.current:
             raise OutOfOrder("the loop has gone on since this report was begun", hint=next_call(state))
-        return final_report(self._project, record.analysis, record.stop_reason)
+        return final_report(self._project, record.analysis, record.stop_reason, awaited=record.awaited)
 
     def _cancel(self, task_id: str, record: TaskRecord) -> None:
-        whole = record.tool == "final_report"
-        if whole:  # first, so that nobody who looks at it starts the report's next job
-            self._change(task_id, record, _cancelled())
-        running = self._running(record)
-        # Where no version is scored for a report, an external model may be, whose attempts are no version's.
-        cur = running.cur if running else record.current if whole else None
-        stopped = cur is not None and not cancel_run(self._project, cur).already_done
-        # A training that had ended by itself is told as what it became.
-        if stopped and not whole:
-            self._change(task_id, record, _cancelled())
+        from ..loop.cancelling import cancel_report
 
-    def _running(self, record: TaskRecord) -> Attempt | None:
-        """The attempt that the task waits for, unless somebody has settled it; for a report, the one being scored."""
-        if record.tool != "final_report":
-            kind: JobKind = "train" if record.tool == "run_train" else "eval"
-            attempt = Attempt(self._project, record.version, kind, record.attempt)
-            return attempt if attempt.verdict is None else None
-        last = (attempts(self._project, cur, "eval")[-1:] for cur in self._project.workspace.versions())
-        return next((attempt for tried in last for attempt in tried if attempt.verdict is None), None)
+        if record.tool == "final_report":
+            self._change(task_id, record, _cancelled())  # first: nobody who looks at it shall start the next jobs
+            cancel_report(self._project)
+            return
+        kind: JobKind = "train" if record.tool == "run_train" else "eval"
+        attempt = Attempt(self._project, record.version, kind, record.attempt)
+        # One that had ended by itself is told as what it became.
+        if attempt.verdict is None and not cancel_run(self._project, record.version).already_done:
+            self._change(task_id, record, _cancelled())
 
     async def _asked(self, task_id: str, record: TaskRecord, decision: UserDecision) -> Task:
         if record.pending != decision.subject:
@@ -270,14 +269,13 @@ def _where(task_id: str) -> str:
     return f"{_FOLDER}/{task_id}.json"
 
 
-def _working(task_id: str, record: TaskRecord, job: JobView | None, message: str = "") -> Task:
-    eta = job.eta_seconds if job else None
+def _working(task_id: str, record: TaskRecord, message: str, eta: float | None = None) -> Task:
     return Task(
         task_id=task_id,
         status="working",
         created_at=record.created_at,
         updated_at=journal.now(),
-        message=job.line if job else message,
+        message=message,
         poll_seconds=2.0 if eta is None else min(max(eta / 3, 1.0), 15.0),
     )
 

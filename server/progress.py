@@ -26,31 +26,34 @@ _DOING = {"train": "training", "eval": "scoring"}
 
 
 @contextmanager
-def live(project: Project, out: Console, *, quiet: bool = False) -> Generator[None]:
-    """Shows the running job on `out` while the block runs; nothing on what is no terminal."""
+def live(project: Project, out: Console, *, quiet: bool = False, told: Callable[[], str] = str) -> Generator[None]:
+    """Shows the running job on `out` while the block runs; nothing on what is no terminal.
+
+    `told` says what goes on where it is no single job.
+    """
     if quiet or not out.is_terminal or out.is_dumb_terminal:
         yield
         return
-    show = partial(picture, project)
+    show = partial(picture, project, told)
     with Live(get_renderable=show, console=out, transient=True, refresh_per_second=_REFRESHES_A_SECOND):
         yield
 
 
-def lines(out: Console, *, quiet: bool = False) -> Callable[[JobView], None]:
-    """Tells of a job in plain lines, four a minute at most; nothing on a terminal, which has the live display."""
+def lines(out: Console, *, quiet: bool = False) -> Callable[[str], None]:
+    """Tells how far it is in plain lines, four a minute at most; nothing on a terminal, which has the live display."""
     told = time.monotonic()
 
-    def tell(job: JobView) -> None:
+    def tell(line: str) -> None:
         nonlocal told
         if quiet or (out.is_terminal and not out.is_dumb_terminal) or time.monotonic() - told < _LINE_SECONDS:
             return
         told = time.monotonic()
-        out.print(job.line, markup=False)
+        out.print(line, markup=False)
 
     return tell
 
 
-def picture(project: Project) -> RenderableType:
+def picture(project: Project, told: Callable[[], str] = str) -> RenderableType:
     """Two lines: the present step with its epochs, time left and newest values; the best version so far."""
     try:
         now = next_step(project, brief=False)
@@ -61,7 +64,7 @@ def picture(project: Project) -> RenderableType:
     row = Text(no_wrap=True, overflow="ellipsis")
     row.append(version_id(now.version) if now.version else "start", style="bold")
     if now.job is None:
-        row.append(f" {now.phase}")
+        row.append(f" {told() or now.phase}")
     else:
         _append_job(row, now.job)
     return Group(row, Text(best, style="dim", no_wrap=True, overflow="ellipsis"))
@@ -69,6 +72,9 @@ def picture(project: Project) -> RenderableType:
 
 def _append_job(row: Text, job: JobView) -> None:
     row.append(f" {_DOING[job.kind]}", style="cyan")
+    if job.waiting is not None:
+        row.append(f" {job.waiting}")
+        return
     if job.epoch is not None and job.epochs:
         done = min(_BAR_COLUMNS, _BAR_COLUMNS * job.epoch // job.epochs)
         row.append(" ").append("━" * done, style="cyan").append("━" * (_BAR_COLUMNS - done), style="bright_black")

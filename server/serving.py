@@ -14,6 +14,7 @@ import anyio
 from ..loop.errors import LoopError
 from ..loop.project import Project
 from .app import build_server
+from .importing import uncollected
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -45,7 +46,8 @@ def serve(
     if http is None:
         if token_file is not None or allowed_hosts:
             raise LoopError("--token-file and --allowed-host are for HTTP", hint="add --http HOST:PORT")
-        server = build_server(project)
+        with uncollected():
+            server = build_server(project)
         _ = project.workspace
         server.run("stdio")
     else:

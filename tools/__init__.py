@@ -51,10 +51,13 @@ class Step:
 
 
 def attached(call: Callable[..., StepResult], result: StepResult) -> Callable[..., StepResult]:
-    """The call to make while waiting for the job of `result`: one that never starts another job in its place."""
-    if result.job is None or "attach" not in signature(call).parameters:
+    """The call to make while waiting for the jobs of `result`: one that never starts another in the place of one."""
+    if result.job is None:
         return call
-    return partial(call, attach=result.job.attempt)
+    known = signature(call).parameters
+    if "awaited" in known:
+        return partial(call, awaited=result.folders)
+    return partial(call, attach=result.job.attempt) if "attach" in known else call
 
 
 STEPS: tuple[Step, ...] = (

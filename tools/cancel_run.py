@@ -4,6 +4,8 @@ from ..loop.project import Project
 from ..loop.workspace import version_id
 from .results import StepResult, where_now
 
+_NAMED = 10  # of what may be a thousand
+
 
 class CancelResult(StepResult):
     killed: tuple[str, ...] = ()
@@ -16,8 +18,10 @@ def cancel_run(project: Project, version: int) -> CancelResult:
     cancelled = cancel(project, version)
     state, following = where_now(project)
     name = version_id(version)
+    scorings = ", ".join(cancelled.scorings[:_NAMED]) + (" …" if len(cancelled.scorings) > _NAMED else "")
+    ended = f"What was scored for the report ({scorings})" if scorings else f"The {cancelled.kind} run of {name}"
     message = {
-        "cancelled": f"The {cancelled.kind} run of {name} is ended, with every process that it had.",
+        "cancelled": f"{ended} is ended, with every process that it had.",
         "nothing": f"{name} has no running job.",
         "finished": f"The {cancelled.kind} run of {name} had ended by itself; collect it with the next call.",
     }[cancelled.outcome]

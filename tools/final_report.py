@@ -1,19 +1,20 @@
 """Step 7: the final report."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from ..loop.attempts import attempts
 from ..loop.errors import StillReading
 from ..loop.project import Project
 from ..loop.receipts import ReportReceipt
-from ..loop.workspace import version_id
-from .results import StepResult, job_of, where_now
+from .results import StepResult, Together, job_of, where_now
 
 if TYPE_CHECKING:
-    from ..loop.report.externals import Scoring
-    from ..loop.report.final import Rescoring
+    from ..loop.report.rescoring import Rescoring
+
+
+_NAMED = 3  # of what may be many
 
 
 class ReportResult(StepResult):
@@ -26,23 +27,23 @@ def final_report(
     project: Project,
     analysis: Annotated[str | None, Field(description="why the first three rank where they do (Markdown)")] = None,
     stop_reason: Annotated[str | None, Field(description="ends the loop before max_versions")] = None,
+    *,
+    awaited: Collection[str] = (),
 ) -> ReportResult:
     """End the loop: score every version alike, rank, bundle the best. Call again until done, then with analysis."""
     from ..loop.report import documents, final
-    from ..loop.report.externals import Scoring
+    from ..loop.report.rescoring import Rescoring
     from ..prompts.charts.painting import can_paint
     from ..prompts.reports import analysis_html, late_pictures, report_files
 
     try:
-        reached = final.advance(project, stop_reason)
+        reached = final.advance(project, stop_reason, awaited)
     except StillReading as reading:
         state, following = where_now(project)
         message = f"{reading.what}. Call again."
         return ReportResult(state="running", message=message, phase=state.phase, version=state.cur, next=following)
-    if isinstance(reached, final.Rescoring):
+    if isinstance(reached, Rescoring):
         return _rescoring(project, reached)
-    if isinstance(reached, Scoring):
-        return _scoring(project, reached)
     already_done = isinstance(reached, ReportReceipt)
     receipt = reached if isinstance(reached, ReportReceipt) else None
     if isinstance(reached, final.ReportData):
@@ -67,28 +68,36 @@ def final_report(
     )
 
 
-def _scoring(project: Project, reached: "Scoring") -> ReportResult:
-    state, _ = where_now(project)
-    attempt = reached.attempt
-    return ReportResult(
-        state="running",
-        message=f"The external model {attempt.name} is scored; {reached.left} left.",
-        phase="reporting",
-        version=state.cur,
-        job=job_of("eval", attempt.number, attempt.relative, reached.elapsed_seconds),
-        next=None,
-    )
-
-
 def _rescoring(project: Project, reached: "Rescoring") -> ReportResult:
+    from ..loop.evaluation.externals import ExternalAttempt
+
     state, _ = where_now(project)
-    attempt = attempts(project, reached.version, "eval")[-1]
-    job = job_of("eval", attempt.number, attempt.relative, reached.elapsed_seconds)
+    first = reached.running[0]
+    models = [one.attempt.name for one in reached.running if isinstance(one.attempt, ExternalAttempt)]
+    versions = len(reached.running) - len(models)
+    said, lines = list[str](), list[str]()
+    if versions:
+        verb = "is" if versions == 1 else "are"
+        of = f"{versions} of {reached.versions} versions"
+        said.append(f"{of} {verb} scored again under the present protocol; {reached.stale} left.")
+        lines.append(f"re-scoring {of}, {reached.stale} left")
+    if models:
+        left = f"; {max(reached.models, len(models))} left"
+        named = ", ".join(models[:_NAMED]) + (" …" if len(models) > _NAMED else "")
+        plural = len(models) > 1
+        said.append(f"The external model{'s' if plural else ''} {named} {'are' if plural else 'is'} scored{left}.")
+        lines.append(f"scoring external model{'s' if plural else ''} {named}{left}")
     return ReportResult(
         state="running",
-        message=f"{version_id(reached.version)} is scored again under the present protocol; {reached.left} left.",
+        message=" ".join(said),
         phase="reporting",
         version=state.cur,
-        job=job,
+        job=job_of("eval", first.attempt.number, first.attempt.relative, first.elapsed_seconds, waiting=first.waiting),
         next=None,
+        together=Together(
+            folders=tuple(one.attempt.relative for one in reached.running),
+            done=reached.versions - reached.stale,
+            total=reached.versions,
+            line="; ".join(lines),
+        ),
     )

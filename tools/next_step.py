@@ -24,7 +24,8 @@ def next_step(
     state, following = where_now(project, rules)
     job = running_job(project, state)
     if job is not None:
-        message = f"{state.version_id} is running ({job.line})."
+        doing = "waits" if job.waiting else "is running"
+        message = f"{state.version_id} {doing} ({job.line})."
     elif following is None:
         message = "The loop is over."
     else:
@@ -53,4 +54,6 @@ def running_job(project: Project, state: LoopState) -> JobView | None:
     if status.state != "running":
         return None
     progress = train_progress(project, attempt, status) if attempt.kind == "train" else None
-    return job_of(attempt.kind, attempt.number, attempt.relative, status.elapsed_seconds or 0.0, progress)
+    return job_of(
+        attempt.kind, attempt.number, attempt.relative, status.elapsed_seconds or 0.0, progress, status.waiting
+    )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..loop.project import Project
 from ..loop.receipts import Metric, Verdict
@@ -27,7 +27,7 @@ class Next(Value):
 
 
 class JobView(Value):
-    """A running job. `folder` holds its log.txt; times are in seconds."""
+    """A running job. `folder` holds its log.txt; times are in seconds. `waiting` says why it has not begun yet."""
 
     kind: Literal["train", "eval"]
     attempt: int
@@ -37,10 +37,13 @@ class JobView(Value):
     epochs: int | None = None
     eta_seconds: float | None = None
     latest: Mapping[str, float] = {}
+    waiting: str | None = None
 
     @property
     def line(self) -> str:
         """One line for a person: `epoch 2/3, 4 s left`."""
+        if self.waiting is not None:
+            return f"{self.kind}: {self.waiting}"
         parts = [f"{self.kind}: {self.elapsed_seconds:.0f} s"]
         if self.epoch is not None:
             parts.append(f"epoch {self.epoch}" + (f"/{self.epochs}" if self.epochs else ""))
@@ -57,8 +60,20 @@ class FailureView(Value):
     trace: str = ""
 
 
+class Together(Value):
+    """Several jobs that run side by side: their folders, how far they are together, and that in words."""
+
+    folders: tuple[str, ...]
+    done: int
+    total: int
+    line: str
+
+
 class StepResult(Value):
-    """What every Step returns; each adds its own fields."""
+    """What every Step returns; each adds its own fields.
+
+    `together` is for who waits in this process: a client reads `job`, the first of them, and the message.
+    """
 
     state: Literal["done", "running", "failed"] = "done"
     message: str
@@ -68,6 +83,21 @@ class StepResult(Value):
     job: JobView | None = None
     failure: FailureView | None = None
     next: Next | None
+    together: Together | None = Field(default=None, exclude=True)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Of the jobs whose end is waited for; there is news as soon as one of them has ended."""
+        if self.together is not None:
+            return self.together.folders
+        return () if self.job is None else (self.job.folder,)
+
+    @property
+    def line(self) -> str:
+        """How far it is, in one line for a person."""
+        if self.together is not None:
+            return self.together.line
+        return self.message if self.job is None else self.job.line
 
 
 def next_of(step: NextStep | None) -> Next | None:
@@ -91,10 +121,15 @@ def failure_of(verdict: Verdict | None) -> FailureView | None:
 
 
 def job_of(
-    kind: Literal["train", "eval"], attempt: int, folder: str, elapsed: float, progress: "Progress | None" = None
+    kind: Literal["train", "eval"],
+    attempt: int,
+    folder: str,
+    elapsed: float,
+    progress: "Progress | None" = None,
+    waiting: str | None = None,
 ) -> JobView:
     if progress is None:
-        return JobView(kind=kind, attempt=attempt, folder=folder, elapsed_seconds=round(elapsed, 1))
+        return JobView(kind=kind, attempt=attempt, folder=folder, elapsed_seconds=round(elapsed, 1), waiting=waiting)
     eta = None if progress.eta_seconds is None else round(progress.eta_seconds, 1)
     return JobView(
         kind=kind,
@@ -105,6 +140,7 @@ def job_of(
         epochs=progress.epochs,
         eta_seconds=eta,
         latest=dict(progress.latest),
+        waiting=progress.waiting,
     )
 
 

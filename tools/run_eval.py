@@ -44,7 +44,7 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
     receipt, job = status.receipt, None
     if status.state == "running":
         folder = Attempt(project, version, "eval", status.attempt).relative
-        job = job_of("eval", status.attempt, folder, status.elapsed_seconds)
+        job = job_of("eval", status.attempt, folder, status.elapsed_seconds, waiting=status.waiting)
         message = f"{name} is being evaluated ({job.line}). Call again."
     elif receipt is not None:
         message = f"{name} is scored on {receipt.num_samples} samples: {metric_line(receipt.metrics)}."

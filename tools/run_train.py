@@ -31,7 +31,8 @@ def run_train(project: Project, version: int, resume: Resume = False, *, attach:
         folder = Attempt(project, version, "train", status.attempt).relative
         elapsed = status.progress.elapsed_seconds if status.progress else 0.0
         job = job_of("train", status.attempt, folder, elapsed, status.progress)
-        message = f"{name} is training, attempt {status.attempt} ({job.line}). It goes on by itself; call again."
+        doing = "waits to be trained" if job.waiting else "is training"
+        message = f"{name} {doing}, attempt {status.attempt} ({job.line}). It goes on by itself; call again."
     elif status.receipt is not None:
         message = f"{name} is trained (attempt {status.attempt}); its artifacts are complete."
     else:

@@ -24,9 +24,11 @@ def start_loop(
     from_baseline: bool = False,
 ) -> StartResult:
     """Start (or adopt) the loop when the user asks for it: freezes the data set, audits the baseline, makes v001."""
-    from ..loop import starting
+    from ..loop import starting, training
 
     started = starting.start_loop(project, dataset_id, patch, from_baseline=from_baseline)
+    if not started.already_done:
+        training.expect_first(project, project.rules(), started.cur)
     state, following = where_now(project)
     findings = [*started.findings]
     findings += [f"stats.json doesn't say: {name}" for name in started.stats.unknown]

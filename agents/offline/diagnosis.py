@@ -15,6 +15,7 @@ _STILL_FALLING = 0.03  # a loss that lately gains this much an epoch has more to
 _GAP = 1.5  # a validation loss this many times the training loss shows memorising
 _DIVERGED = 1.5  # a loss this many times its start has blown up
 _LEVEL = 0.001  # scores this close, relative to the best, are level
+_BEHIND = 0.01  # a score less far behind the best, relative to it, is not worth a training to take the change back
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _regression(scores: Scores) -> str | None:
     if best is None or best == len(scores.values) - 1 or not _real(last := scores.values[-1]):
         return None
     top = scores.values[best]
-    if top is None or last == top:
+    if top is None or abs(top - last) <= _BEHIND * abs(top):
         return None
     worse = "below" if scores.higher_is_better else "above"
     behind = f"{abs(top - last):.4f} {worse} the best so far"

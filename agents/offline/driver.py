@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pydantic import JsonValue
 
@@ -10,7 +11,7 @@ from ...loop.scripts import Script
 from ...loop.scripts.fixed import Fixed
 from . import optimisation, wording
 from .client import AgentStopped, Loop, LossCurves, NextCall, Status, ToolClient, ToolRefused
-from .diagnosis import Curves, Diagnosis, Scores, diagnose
+from .diagnosis import Curves, Diagnosis, Scores, Verdict, diagnose
 from .playbook import Move, Past, moves
 
 _MAX_REPEATS = 5  # how often one Step may come up for one version before a person should look
@@ -60,8 +61,13 @@ class _Case:
     past: Past
     fixed: tuple[Fixed, ...]
 
-    def moves(self) -> list[Move]:
-        return list(moves(self.past, self.diagnosis.verdict, self.fixed))
+    def moves(self) -> tuple[Move, ...]:
+        return _moves(self.past, self.diagnosis.verdict, self.fixed)
+
+
+@lru_cache(maxsize=2)  # a version's analysis, its action and its successor ask for the same, which takes 50 ms
+def _moves(past: Past, verdict: Verdict, fixed: tuple[Fixed, ...]) -> tuple[Move, ...]:
+    return tuple(moves(past, verdict, fixed))
 
 
 class _Driver:

@@ -133,6 +133,7 @@ def publish(
         latency_ms=score.latency_ms,
         created_at=score.created_at,
         sandbox=plan.sandbox,
+        side_by_side=attempt.side_by_side,
         warnings=(*evaluated.warnings, *_not_hidden(attempt)),
     )
     tree.write(f"{artifacts(name)}/eval_score.json", score_bytes(receipt, loop.dataset_id))

@@ -16,7 +16,7 @@ from ..preloading import expect_after
 from ..project import Project
 from ..receipts import Acceptance, EvalPlan, EvalReceipt, LoopFile, TrainReceipt, Verdict, save
 from ..rules import Rules
-from ..running.job import JobStatus
+from ..running.job import Job, JobStatus
 from ..running.logs import tail
 from ..state import derive, eval_receipt, require, train_receipt
 from ..workspace import version_id
@@ -35,46 +35,54 @@ class EvalStatus:
     state: Literal["running", "done", "failed"]
     attempt: int
     elapsed_seconds: float = 0.0
+    waiting: str | None = None
     receipt: EvalReceipt | None = None
     verdict: Verdict | None = None
     already_done: bool = False
 
 
-def evaluate(project: Project, cur: int, *, again: bool = False, attach: int | None = None) -> EvalStatus:
-    """Starts the version's evaluation, or attaches to the one that runs, or publishes what it found.
+def evaluate(project: Project, cur: int, *, attach: int | None = None) -> EvalStatus:
+    """Starts the version's first evaluation, or attaches to the one that runs, or publishes what it found.
 
-    Returns at once; needs a 03_eval.py. `again` scores a version that has a score already (R2).
-    `attach` is as in `train`.
+    Returns at once; needs a 03_eval.py. `attach` is as in `train`. Later ones are the report's (report/rescoring.py).
     Raises `OutOfOrder`, `EvaluationError`, `GuardError` (weights changed after training), `RunError`.
     """
     rules = project.rules()
     with project.mutation():
         state = derive(project, rules)
         receipt = eval_receipt(project, cur) if 1 <= cur <= state.cur else None
-        if receipt and not again:
+        if receipt:
             return EvalStatus("done", receipt.attempt, receipt=receipt, already_done=True)
         if attach is not None and (failure := failure_of(Attempt(project, cur, "eval", attach))):
             return EvalStatus("failed", attach, verdict=failure, already_done=True)
-        if not receipt:
-            require(state, "run_eval", cur, "evaluate", "evaluating")
-        loop = state.loop
-        trained = train_receipt(project, cur)
-        if loop is None or trained is None:
-            raise OutOfOrder(f"version {cur} is not trained", hint="call next_step")
+        loop = require(state, "run_eval", cur, "evaluate", "evaluating")
         require_intact(project, rules, loop)
-        attempt = _open_attempt(project, cur) or _start(project, rules, loop, cur, trained)
+        attempt = open_attempt(project, cur)
+        if attempt is None:
+            attempt, job = start(project, rules, loop, cur)
+            expect_after(project, rules, cur, job)
         status = attempt.status()
         if status.state == "running":
-            return EvalStatus("running", attempt.number, elapsed_seconds=status.elapsed_seconds or 0.0)
-        return _settle(project, rules, loop, attempt, status)
+            return EvalStatus(
+                "running", attempt.number, elapsed_seconds=status.elapsed_seconds or 0.0, waiting=status.waiting
+            )
+        return settle(project, rules, loop, attempt, status)
 
 
-def _open_attempt(project: Project, cur: int) -> Attempt | None:
+def open_attempt(project: Project, cur: int) -> Attempt | None:
+    """The version's evaluation that runs or waits to be collected."""
     tried = attempts(project, cur, "eval")
     return tried[-1] if tried and tried[-1].verdict is None else None
 
 
-def _start(project: Project, rules: Rules, loop: LoopFile, cur: int, trained: TrainReceipt) -> Attempt:
+def start(project: Project, rules: Rules, loop: LoopFile, cur: int, *, side_by_side: int = 1) -> tuple[Attempt, Job]:
+    """Submits an evaluation, as one of so many on this machine; call it with the lock held, and none open.
+
+    Raises as `evaluate` does.
+    """
+    trained = train_receipt(project, cur)
+    if trained is None:
+        raise OutOfOrder(f"version {cur} is not trained", hint="call next_step")
     config = rules.file.execution_config
     sandbox = level(config)
     require_room(project.workspace, config)
@@ -88,11 +96,11 @@ def _start(project: Project, rules: Rules, loop: LoopFile, cur: int, trained: Tr
         require_weights(project, cur, trained, "last.ckpt")  # it says how many epochs there were
     with new_attempt(project, cur, "eval") as attempt:
         attempt.save_plan(plan)
+        attempt.save_company(side_by_side)
         job = prepare(project, rules, loop, attempt, plan)
         attempt.submit(job)
-    expect_after(project, rules, cur, job)
     journal.record(project.workspace, "eval_started", version_id(cur), attempt=attempt.number)
-    return attempt
+    return attempt, job
 
 
 def require_weights(project: Project, cur: int, trained: TrainReceipt, name: str = "best.ckpt") -> str:
@@ -109,7 +117,8 @@ def require_weights(project: Project, cur: int, trained: TrainReceipt, name: str
     return found
 
 
-def _settle(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, status: JobStatus) -> EvalStatus:
+def settle(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, status: JobStatus) -> EvalStatus:
+    """Publishes what an evaluation that has ended found, or says why it failed; call it with the lock held."""
     wall = status.outcome.wall_seconds if status.outcome else None
     if status.state == "lost" and attempt.submitted:
         project.executor.cancel(attempt.path)
@@ -219,6 +228,7 @@ def _publish(attempt: Attempt, plan: EvalPlan, evaluated: Evaluated, status: Job
         created_at=score.created_at,
         sandbox=plan.sandbox,
         start=status.outcome.start if status.outcome else "",
+        side_by_side=attempt.side_by_side,
         warnings=evaluated.warnings,
     )
     tree.write(f"{artifacts}/eval_score.json", score_bytes(receipt, score.dataset_id))

@@ -19,7 +19,7 @@ MOST_BCA = 10_000
 #: A metric that is no mean is resampled over at most this many units: more samples are gathered into them at random.
 MOST_UNITS = 2_500
 _HEAVY = 200_000  # unit terms from which the joint bootstrap makes do with fewer resamples
-_CELLS = 2_000_000  # of one batch: 16 MB an array, of which scipy and numpy hold a handful
+_CELLS = 200_000  # of one batch: arrays of 1.6 MB stay in the cache, which is four times as fast as 16 MB
 _Z = NormalDist().inv_cdf(0.975)
 
 

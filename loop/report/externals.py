@@ -46,15 +46,6 @@ class External:
         return self.receipt is None and self.problem is None
 
 
-@dataclass(frozen=True)
-class Scoring:
-    """The report waits for this external model's evaluation."""
-
-    attempt: jobs.ExternalAttempt
-    elapsed_seconds: float
-    left: int
-
-
 def names(project: Project) -> list[str]:
     """The folders of Models/external/, which may be links to elsewhere."""
     found = project.workspace.tree.names_following(EXTERNAL)
@@ -78,20 +69,8 @@ def standing(project: Project, rules: Rules, loop: LoopFile) -> list[External]:
     return [_standing(project, rules, loop, name, cur) for name in names(project)]
 
 
-def advance(project: Project, rules: Rules, loop: LoopFile) -> Scoring | None:
-    """One step of scoring what waits: starts, attaches or publishes, and returns what runs; None when nothing waits."""
-    with project.mutation():
-        while waiting := [one for one in standing(project, rules, loop) if one.waits]:
-            attempt = waiting[0].attempt or _start(project, rules, loop, waiting[0])
-            status = attempt.status()
-            if status.state == "running":
-                return Scoring(attempt, status.elapsed_seconds or 0.0, len(waiting))
-            _settle(project, rules, loop, attempt, status)
-        return None
-
-
 def open_attempts(project: Project) -> list[jobs.ExternalAttempt]:
-    """The evaluation of an external model that runs or waits to be collected; at most one."""
+    """The evaluations of external models that run or wait to be collected, one a model at most."""
     cur = _reference(project) or 1
     newest = [tried[-1] for name in _fit(project) if (tried := _tried(project, name, cur))]
     return [attempt for attempt in newest if attempt.verdict is None]
@@ -171,7 +150,10 @@ def _tried(project: Project, name: str, cur: int) -> list[jobs.ExternalAttempt]:
     return [jobs.ExternalAttempt(project, cur, "eval", number, name) for number in sorted(numbers)]
 
 
-def _start(project: Project, rules: Rules, loop: LoopFile, external: External) -> jobs.ExternalAttempt:
+def start(
+    project: Project, rules: Rules, loop: LoopFile, external: External, *, side_by_side: int = 1
+) -> jobs.ExternalAttempt:
+    """Submits the evaluation of one that waits without any, as one of so many; call it with the lock held."""
     cur = _reference(project)
     assert cur is not None and external.plan is not None, "it waits to be started"
     require_room(project.workspace, rules.file.execution_config)
@@ -180,12 +162,14 @@ def _start(project: Project, rules: Rules, loop: LoopFile, external: External) -
     attempt = jobs.ExternalAttempt(project, cur, "eval", number, external.name)
     with submitted_whole(attempt):
         attempt.save_plan(external.plan)
+        attempt.save_company(side_by_side)
         attempt.submit(jobs.prepare(project, rules, loop, attempt))
     journal.record(project.workspace, "external_started", name=external.name, attempt=number)
     return attempt
 
 
-def _settle(project: Project, rules: Rules, loop: LoopFile, attempt: jobs.ExternalAttempt, status: JobStatus) -> None:
+def settle(project: Project, rules: Rules, loop: LoopFile, attempt: jobs.ExternalAttempt, status: JobStatus) -> None:
+    """Publishes what an evaluation that has ended found, or records why it failed; call it with the lock held."""
     if status.state == "lost" and attempt.submitted:
         project.executor.cancel(attempt.path)
     plan, wall = attempt.external_plan, status.outcome.wall_seconds if status.outcome else None

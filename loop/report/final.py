@@ -2,7 +2,7 @@
 
 import inspect
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -11,9 +11,8 @@ from pathlib import Path
 from .. import intents, journal
 from ..attempts import attempts
 from ..deltas import Comparison, comparisons, primary_metric
-from ..errors import EvaluationError, OutOfOrder
-from ..evaluation.protocol import fingerprint
-from ..evaluation.runs import evaluate, require_weights
+from ..errors import OutOfOrder
+from ..evaluation.runs import require_weights
 from ..evidence import cell
 from ..intact import require_intact
 from ..noise.verdict import NoiseVerdict
@@ -33,7 +32,10 @@ from ..state import (
     train_receipt,
 )
 from ..workspace import REPORT_SCRIPT, REPORTS, STATE, version_id
-from . import externals, leaderboard
+from . import externals, leaderboard, rescoring
+from .rescoring import Rescoring
+
+_NAMED = 5  # of what may be a thousand
 
 
 @dataclass(frozen=True)
@@ -74,20 +76,13 @@ class ReportData:
         )
 
 
-@dataclass(frozen=True)
-class Rescoring:
-    """The report waits for this version's evaluation under the present protocol (R2)."""
+def advance(
+    project: Project, stop_reason: str | None, awaited: Collection[str] = ()
+) -> Rescoring | ReportData | ReportReceipt:
+    """One step towards the report: the scorings that run, or all that the report says, or the finished report.
 
-    version: int
-    elapsed_seconds: float
-    left: int
-
-
-def advance(project: Project, stop_reason: str | None) -> Rescoring | externals.Scoring | ReportData | ReportReceipt:
-    """One step towards the report: a scoring that runs, or all that the report says, or the finished report.
-
-    Returns at once. Raises `OutOfOrder` while the loop isn't over and no `stop_reason` ends it, `EvaluationError` if a
-    version can't be scored under the present protocol.
+    Returns at once. `awaited` is as in `rescoring.advance`. Raises `OutOfOrder` while the loop isn't over and no
+    `stop_reason` ends it, `EvaluationError` if a version can't be scored under the present protocol.
     """
     rules = project.rules()
     state = derive(project, rules)
@@ -101,17 +96,8 @@ def advance(project: Project, stop_reason: str | None) -> Rescoring | externals.
     assert state.loop is not None, "a loop that can end was started"
     with project.mutation():
         require_intact(project, rules, state.loop)
-    stale = _stale(project, rules, state)
-    if stale:
-        status = evaluate(project, stale[0], again=True)
-        if status.state == "failed":
-            told = status.verdict.summary if status.verdict else "no reason known"
-            raise EvaluationError(
-                f"{version_id(stale[0])} can't be scored under the present protocol: {told}",
-                hint="correct what it names, then call final_report again",
-            )
-        return Rescoring(stale[0], status.elapsed_seconds, len(stale))
-    return externals.advance(project, rules, state.loop) or _data(project, rules, state, reason)
+        scoring = rescoring.advance(project, rules, state.loop, awaited)
+    return scoring or _data(project, rules, state, reason)
 
 
 def _reason(state: LoopState, stop_reason: str) -> str:
@@ -125,16 +111,6 @@ def _reason(state: LoopState, stop_reason: str) -> str:
     if state.phase not in ("start", "training", "evaluating"):
         hint += ". To end the loop early, pass stop_reason"
     raise OutOfOrder(f"final_report is not possible now: the loop is not over (phase: {state.phase})", hint=hint)
-
-
-def _stale(project: Project, rules: Rules, state: LoopState) -> list[int]:
-    """Scored versions whose score is of another protocol."""
-    assert state.loop is not None, "a loop that can end was started"
-    scored = [(cur, receipt) for cur in project.workspace.versions() if (receipt := eval_receipt(project, cur))]
-    if not scored:
-        return []
-    current = fingerprint(project, rules, state.loop)
-    return [cur for cur, receipt in scored if receipt.fingerprint != current]
 
 
 def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> ReportData:
@@ -162,7 +138,7 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
         rows=rows,
         best=best,
         looks=rules.file.loop_config.max_versions,
-        warnings=(*_warnings(project, rules, rows), *_of_externals(models, primary)),
+        warnings=(*_warnings(project, rules, rows), *_of_externals(models, primary), *_of_latency(project, models)),
     )
 
 
@@ -196,6 +172,19 @@ def _of_externals(models: Sequence[externals.External], primary: str) -> Iterato
             yield from (f"external model {name}: {cell(warning, 300)}" for warning in model.receipt.warnings)
         else:
             yield f"external model {name} ranks last: its folder was changed while the report was made"
+
+
+def _of_latency(project: Project, models: Sequence[externals.External]) -> Iterator[str]:
+    """Which latencies don't compare with those of an evaluation that had the machine to itself."""
+    receipts = {version_id(cur): eval_receipt(project, cur) for cur in project.workspace.versions()}
+    receipts |= {cell(model.name, 100): model.receipt for model in models}
+    among = {name: receipt.side_by_side for name, receipt in receipts.items() if receipt and receipt.side_by_side > 1}
+    if among:
+        names = ", ".join(list(among)[:_NAMED]) + (f" and {len(among) - _NAMED} more" if len(among) > _NAMED else "")
+        yield (
+            f"latency_ms of {names} was measured with up to {max(among.values())} evaluations side by side on one"
+            " machine (execution_config.max_parallel): it doesn't compare with that of an evaluation alone"
+        )
 
 
 def _ranked(project: Project, compared: Mapping[int, Comparison], primary: str, place: int, name: str) -> Ranked:

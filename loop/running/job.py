@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ..errors import RunError
+from .placement import Placement
 
 MIN_LOG_BYTES = 4096
 # In `env` for one attempt only, and nothing but the script reads it: a warm start sets it late.
@@ -29,6 +30,8 @@ class Job:
     `watched` are the folders that, with the job's temporary files, may hold `max_watched_bytes`.
     `imports` is what its script does before all else (scripts/leading.py), which an interpreter that is to run it may
     have done before; None if that mustn't be.
+    `placement` says where it runs, if not on this machine. `inherits` are names of variables, or with a `*` how they
+    begin, which it takes from where it runs; they count more than those of `env`.
     Raises: RunError for a value that no process could be started with.
     """
 
@@ -50,6 +53,8 @@ class Job:
     watched: tuple[str, ...] = ()
     max_watched_bytes: int | None = None
     imports: tuple[str, ...] | None = None
+    inherits: tuple[str, ...] = ()
+    placement: Placement | None = None
 
     def __post_init__(self) -> None:
         for what in (*self.argv, *self.wrapper, *self.watched, self.cwd, *self.env, *self.env.values()):
@@ -133,7 +138,7 @@ class JobStatus:
 
     `elapsed_seconds` never comes from the clock on the wall; None = not known. `heartbeat_age_seconds` is set while it
     runs: a runner beats every 2 s, so that a large age means a stopped runner or a disk without room.
-    `detail` says in words why it is lost.
+    `waiting` is set while it has not begun: why, and what is known of when. `detail` says in words why it is lost.
     """
 
     state: Literal["running", "finished", "lost"]
@@ -142,6 +147,7 @@ class JobStatus:
     elapsed_seconds: float | None
     heartbeat_age_seconds: float | None = None
     detail: str | None = None
+    waiting: str | None = None
 
 
 def _first_fault(error: ValidationError) -> str:

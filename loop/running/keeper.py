@@ -114,7 +114,7 @@ class Keeper:
         self._spares: dict[str, _Spare] = {}
         self._useless: dict[tuple[str, ...], str] = {}
         self._lock = threading.Lock()
-        self._busy = True  # the job before keeper was made started cold
+        self._busy = False  # with a job that started cold
 
     def start(self, attempt: Path, job: Job, lock: int) -> str | None:
         """Hands the job to a spare; None once that has it, else why nobody has, so that it is to be started cold.

@@ -67,7 +67,7 @@ class LocalExecutor:
     """Starts a runner per job, in the interpreter `python` (default: this one; it needs Python 3.9 and no package).
 
     `margin_seconds` is what cancel() gives a runner beyond the job's grace before it KILLs the runner itself. With a
-    `keeper` jobs may start warm, from the second on: for processes that live long enough to gain by it.
+    `keeper` jobs that were expected may start warm: for processes that live long enough to gain by it.
     """
 
     name = "local"
@@ -83,19 +83,20 @@ class LocalExecutor:
     def submit(self, attempt: Path, job: Job) -> None:
         """Returns when the runner holds run.lock and the script has been started; see Executor.submit."""
         attempt = attempt.absolute()
-        _check_startable(job)
+        check_startable(job)
         try:
             attempt.mkdir(parents=True, exist_ok=True)
             lock = files.hold(attempt)
         except BlockingIOError as error:
-            raise _submitted_before(attempt) from error
+            raise submitted_before(attempt) from error
         except OSError as error:
             raise RunError(f"the attempt can't be written: {error.strerror}", where=str(attempt)) from error
         # The runner inherits the lock, so that no other process ever sees the attempt without its holder.
         try:
-            _create_job(attempt, job)
+            create_job(attempt, job)
             try:
-                why = self._keeper.start(attempt, job, lock) if self._keeper else ""
+                keeper = self._kept()
+                why = keeper.start(attempt, job, lock) if keeper else ""
                 if why is not None:
                     self._start_runner(attempt, job, lock, why)
             except RunError:
@@ -106,11 +107,14 @@ class LocalExecutor:
 
     def expect(self, jobs: Callable[[], Sequence[Job]], state: Path) -> None:
         """Keeps a spare for each kind among `jobs`, if this executor keeps any; see Executor.expect."""
-        if self._make_keeper is None:
-            return
-        if self._keeper is None:
+        keeper = self._kept()
+        if keeper is not None:
+            keeper.expect(jobs(), state, self._python)
+
+    def _kept(self) -> Keeper | None:
+        if self._keeper is None and self._make_keeper is not None:
             self._keeper = self._make_keeper()
-        self._keeper.expect(jobs(), state, self._python)
+        return self._keeper
 
     def close(self) -> None:
         """Ends what waits for jobs, not the jobs; that also happens when this process ends."""
@@ -228,7 +232,7 @@ def runner_command(python: str, *arguments: str) -> list[str]:
     return [python, "-I", "-S", "-B", "-X", "utf8", str(_RUNNER), *arguments]
 
 
-def _check_startable(job: Job) -> None:
+def check_startable(job: Job) -> None:
     if not Path(job.cwd).is_dir():
         raise RunError("the working folder doesn't exist", where=job.cwd)
     # As the kernel would look for it, from the job's own folder and PATH.
@@ -239,13 +243,13 @@ def _check_startable(job: Job) -> None:
         )
 
 
-def _submitted_before(attempt: Path) -> RunError:
+def submitted_before(attempt: Path) -> RunError:
     return RunError("this attempt has had its job", where=str(attempt), hint="use a new attempt folder")
 
 
-def _create_job(attempt: Path, job: Job) -> None:
+def create_job(attempt: Path, job: Job) -> None:
     if (attempt / files.JOB).exists():  # nobody else can make it now: the caller holds the lock
-        raise _submitted_before(attempt)
+        raise submitted_before(attempt)
     try:
         files.write_text(attempt / files.JOB, job.to_json())
     except OSError as error:

@@ -6,6 +6,7 @@ Standard library only and Python 3.9: the runner reads this module in the user's
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING or __package__:
 else:
     import attempt
     from limits import Limits
+
+# Names of the variables that a batch script's setup made, with spaces between.
+SETUP_VARIABLE = "PROGRESSIVE_TRAINING_SETUP"
 
 
 class Order(NamedTuple):
@@ -32,6 +36,7 @@ class Order(NamedTuple):
     max_file_bytes: int | None
     watched: list[str]
     max_watched_bytes: int | None
+    inherits: list[str]
 
     @classmethod
     def read(cls, folder: Path) -> Order:
@@ -43,3 +48,12 @@ class Order(NamedTuple):
         """What the job may use; its temporary files count with what is watched."""
         folders = (*self.watched, str(scratch))
         return Limits(self.max_processes, self.max_threads, self.max_file_bytes, self.max_watched_bytes, folders)
+
+    def environment(self, here: Mapping[str, str]) -> dict[str, str]:
+        """The job's variables, where `here` are those of the place that it runs in."""
+        if not self.inherits:
+            return self.env
+        # The second are what execution_config.setup made on a cluster's node (batch/submission.py).
+        names = {*self.inherits, *here.get(SETUP_VARIABLE, "").split()}
+        beginnings = tuple(name[:-1] for name in self.inherits if name.endswith("*"))
+        return {**self.env, **{name: here[name] for name in here if name in names or name.startswith(beginnings)}}

@@ -51,7 +51,7 @@ class Confines:
 
 def wrapper(confines: Confines) -> tuple[str, ...]:
     """The command line to stand in front of `-- program`. Of two mounts in one place the later one counts."""
-    hidden = [Path("/tmp"), Path("/run"), *_private()]
+    hidden = [Path("/tmp"), Path("/run"), Path("/dev"), *_private()]
     options = ["--ro-bind", "/", "/", "--proc", "/proc", *_kernel_settings(), "--dev", "/dev", *_gpus()]
     options += ["--bind", str(confines.scratch), "/tmp", "--tmpfs", "/run"]
     for path in _private():
@@ -115,7 +115,7 @@ def problem(*, network: bool = False) -> str | None:
         confines = Confines(place, (place,), interpreter_folders(sys.executable), network)
         try:
             done = subprocess.run(
-                [*wrapper(confines), "--", sys.executable, "-I", "-S", "-c", ""],
+                [*wrapper(confines), "--", os.path.normpath(sys.executable), "-I", "-S", "-c", ""],
                 capture_output=True,
                 text=True,
                 timeout=20,

@@ -42,6 +42,9 @@ ORDER_HEAD_BYTES = 8  # how long the first message is, in digits
 MAX_OUTPUT_BYTES = 1 << 20
 READY_SECONDS = 25.0  # below what the server gives the whole of a start
 _MAX_MESSAGE_BYTES = 1 << 20
+# For the imports only. The threads of an OpenBLAS spin for 2^28 cycles before they sleep, from its import on, and numpy
+# and scipy bring one each: a tenth of a preload. Spinning for 2^24, 6 ms, still spans the calls of a loop.
+_WHILE_IMPORTING = {"OPENBLAS_THREAD_TIMEOUT": "24"}
 _BOOT = """
 import sys
 def boot():
@@ -174,7 +177,8 @@ class Spare:
             if fault is not None:
                 raise Unfit(fault)
         with contextlib.suppress(OSError):  # of one that has died, which is seen below
-            self._channel.sendall(json.dumps(job).encode() + b"\n")
+            added = [name for name in _WHILE_IMPORTING if name not in self._order.env]
+            self._channel.sendall(json.dumps({**job, "without": added}).encode() + b"\n")
         self._said = b""
         self._await("started", deadline)
 
@@ -211,7 +215,11 @@ class Spare:
         script = launch(
             [*order.argv, "-c", _BOOT, str(theirs.fileno())],
             cwd=order.cwd,
-            env={**order.env, **variables(self.marker, self.scratch.path, wrapped=bool(order.wrapper))},
+            env={
+                **_WHILE_IMPORTING,
+                **order.env,
+                **variables(self.marker, self.scratch.path, wrapped=bool(order.wrapper)),
+            },
             wrapper=order.wrapper,
             output=output,
             in_child=in_child,

@@ -105,14 +105,14 @@ class Supervisor:
         wrapper = self._script.pid if self._order.wrapper else None
         self._tree = processes.Tree(self._marker, os.getpid(), self._script.pid, wrapper)
         self._watchdog = limits.Watchdog(self._limits, self._tree.usage)
-        self._gpus = gpu.watch(self._order.env)
+        self._gpus = gpu.watch(self._order.environment(os.environ))
         self._write_identity(self._script.pid)
 
     def finish(self) -> int:
         """Sees the script through, writes result.json, and returns the exit code in the shell's convention."""
         reason = self._until_it_must_end()
         if reason != "exited" or not self._wait_until(self._is_gone, SETTLE_SECONDS):
-            self._stop()
+            self._stop(leftovers=reason == "exited")
         # A wrapper has nobody left to wait for.
         if not self._wait_until(lambda: not self._script.running, SETTLE_SECONDS):
             os.kill(self._script.pid, signal.SIGKILL)
@@ -142,7 +142,10 @@ class Supervisor:
         self._oom_kills = limits.oom_kills()
         self._pipe, write_end = os.pipe()
         os.set_blocking(self._pipe, False)
-        env = {**order.env, **variables(self._marker, self._scratch.path, wrapped=bool(order.wrapper))}
+        env = {
+            **order.environment(os.environ),
+            **variables(self._marker, self._scratch.path, wrapped=bool(order.wrapper)),
+        }
         try:
             script = launch(
                 order.argv, cwd=order.cwd, env=env, wrapper=order.wrapper, output=write_end, in_child=in_child
@@ -189,6 +192,7 @@ class Supervisor:
                 "started_at": self._started_at,
                 "started_monotonic": self._started,
             },
+            durable=False,  # it says who lives since the machine was started
         )
 
     # Running
@@ -205,7 +209,8 @@ class Supervisor:
             if self._detail is not None:
                 return "limit"
             self._pump(min(deadline, self._watchdog.next_look))
-        return "exited"
+        # A scheduler's TERM goes to the whole tree: the script may be gone before this one has looked.
+        return "cancelled" if self._signals.cancelled and self._script.status != 0 else "exited"
 
     def _pump(self, deadline: float) -> None:
         """Takes in output until the deadline or a signal, reaping and beating; may return early."""
@@ -270,10 +275,10 @@ class Supervisor:
 
     # Ending
 
-    def _stop(self) -> None:
+    def _stop(self, *, leftovers: bool) -> None:
         """TERM to the whole tree, the grace, then KILL; remembers whom it took more than TERM, and all leftovers."""
         members = self._tree.members()
-        if self._script.status is not None:
+        if leftovers:
             self._killed.update((process.pid, processes.describe(process)) for process in members)
         for process in members:
             self._tree.signal_one(process, signal.SIGTERM)

@@ -5,7 +5,7 @@ of its own, so that `__main__` is free for the script. Messages are lines of JSO
 
     we get  {"imports": ["torch", "torch:nn", …], "root": the project}
     we say  {"ready": true} or {"unfit": why nobody may use this interpreter}
-    we get  {"interpreter": […], "argv": […], "cwd": …, "env": {…}, "writable": […]}
+    we get  {"interpreter": […], "argv": […], "cwd": …, "env": {…}, "without": […], "writable": […]}
     we say  {"started": true} or {"unfit": why not for this job}
 """
 
@@ -100,11 +100,15 @@ class _Preloaded:
                 break
         gc.freeze()  # nor is it looked through again and again afterwards
         gc.enable()
+        own: dict[str, bool] = {}  # by folder: to resolve the paths of thousands of files takes a tenth of a second
         for module in list(sys.modules.values()):
             file = getattr(module, "__file__", None)
             if isinstance(file, str) and os.path.isfile(file):
                 self._files[file] = stamp = _stamp(file)
-                if _is_own(file, root):
+                folder = os.path.dirname(file)
+                if folder not in own:
+                    own[folder] = _is_own(folder, root)
+                if _is_own(file, root) if os.path.islink(file) else own[folder]:
                     raise Unfit(f"an installed package imports the project's own {file}")
                 if stamp[2] >= began:
                     raise Unfit(f"{file} was written meanwhile")
@@ -211,6 +215,8 @@ def _first_folder(argv: list[str], cwd: str) -> str | None:
 def _settle(job: dict[str, Any]) -> None:
     """The process becomes the job's: folder, variables, search path, and what modules remember of these."""
     os.chdir(job["cwd"])
+    for name in job["without"]:
+        os.environ.pop(name, None)
     os.environ.update(job["env"])
     folder = _first_folder(job["argv"], job["cwd"])
     if folder is not None:

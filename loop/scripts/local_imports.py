@@ -3,10 +3,9 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
-from .source import Script, read_script
+from .source import Script, kept_with_script, read_script
 
 _FOREIGN = frozenset({".venv", "venv", "site-packages", "dist-packages", "__pycache__", "node_modules", ".git"})
 
@@ -88,7 +87,7 @@ class Finder:
 
 
 # Kept, here and below: an evaluator of a thousand lines is asked for its imports several times in each Step.
-@lru_cache(maxsize=64)
+@kept_with_script
 def _requests(script: Script, package: str) -> tuple[Request, ...]:
     return tuple(_requests_in(script.tree, package))
 
@@ -142,7 +141,7 @@ def _path_additions(script: Script, home: Path, root: Path) -> Iterator[Path]:
         yield from (base / text for base in (home, root) if _is_folder(base / text))
 
 
-@lru_cache(maxsize=64)
+@kept_with_script
 def _path_texts(script: Script) -> tuple[str, ...]:
     """What the script adds to `sys.path`, as far as that is literal: each part, and all parts together."""
     return tuple(_path_texts_in(script.tree))

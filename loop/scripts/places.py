@@ -3,11 +3,10 @@
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from .folding import UNRESOLVED, Scope, Value, is_literal
-from .source import MAIN, MODULE, FunctionNode, Script, bindings, is_main_guard
+from .source import MAIN, MODULE, FunctionNode, Script, bindings, is_main_guard, kept_with_script
 from .syntax import (
     assigned_to,
     expressions,
@@ -84,7 +83,7 @@ _POSITIONS: Mapping[str, tuple[int, str]] = {
 
 
 # One guard asks for the same script's settings a dozen times; a walk takes milliseconds.
-@lru_cache(maxsize=16)
+@kept_with_script
 def collect(script: Script) -> tuple[tuple[Setting, ...], tuple[Call, ...]]:
     collector = _Collector(script, dict(signatures(script.tree)), [], [])
     scope = Scope.module(script.tree)

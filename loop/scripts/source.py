@@ -9,17 +9,19 @@ import io
 import re
 import sys
 import tokenize
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, wraps
 from pathlib import Path
-from typing import Literal, cast
+from typing import Concatenate, Literal, ParamSpec, TypeVar, cast
 
 from ..errors import ProjectError, ScriptError
 
 Constant = bool | int | float | str | None
 SymbolKind = Literal["constant", "function", "class", "method", "field", "statement"]
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MODULE = "<module>"
 """Name of the module-level statements that define nothing."""
@@ -56,9 +58,10 @@ class Script:
         """
         return cls._parse(text, name)
 
-    # One Step asks for the same few scripts again and again; nobody changes a tree.
+    # One Step asks for the same few scripts again and again; nobody changes a tree. Few: a tree takes some thirty times
+    # the memory of its text, and each version of a loop brings new texts.
     @classmethod
-    @lru_cache(maxsize=32)
+    @lru_cache(maxsize=16)
     def _parse(cls, text: str, name: str) -> "Script":
         text = text.removeprefix("\ufeff")
         if (nul := text.find("\0")) >= 0:
@@ -111,6 +114,11 @@ class Script:
         return literal if isinstance(literal, bool | int | float | str) else None
 
     @cached_property
+    def findings(self) -> dict[object, object]:
+        """What `kept_with_script` keeps of it."""
+        return {}
+
+    @cached_property
     def data(self) -> bytes:
         """The text as UTF-8, which the byte offsets refer to."""
         return self.text.encode()
@@ -136,6 +144,22 @@ class Script:
         for start, end, replacement in sorted(edits, reverse=True):
             data = data[:start] + replacement.encode() + data[end:]
         return data.decode()
+
+
+def kept_with_script(look: Callable[Concatenate[Script, P], T]) -> Callable[Concatenate[Script, P], T]:
+    """The function, asked once for each script: what it finds is kept as long as the script is, and no longer.
+
+    A cache of its own would keep every script that it was asked for, with its tree.
+    """
+
+    @wraps(look)
+    def known(script: Script, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        key = (look, args, tuple(kwargs.items()))
+        if key not in script.findings:
+            script.findings[key] = look(script, *args, **kwargs)
+        return cast(T, script.findings[key])
+
+    return known
 
 
 def read_script(path: Path) -> Script:

@@ -219,7 +219,7 @@ def running(project: Project, state: LoopState) -> Running | None:
     if attempt.kind == "train":
         progress = train_progress(project, attempt, status)
     else:
-        progress = Progress(status.elapsed_seconds or 0.0)
+        progress = Progress(status.elapsed_seconds or 0.0, waiting=status.waiting)
     return Running(attempt.kind, attempt.cur, attempt.number, status.state, progress)
 
 

@@ -352,6 +352,23 @@ def test_a_checkpoint_that_holds_a_foreign_object_is_refused_by_name(plain: Proj
     assert "best.ckpt holds fractions.Fraction" in ended.last_line
 
 
+def test_what_stands_in_sys_modules_and_is_no_module_is_passed_over(
+    plain: Project, plain_result: Ended, tmp_path: Path
+) -> None:
+    odd = (
+        "import sys\n"
+        "class Lazy:\n"
+        "    def __getattr__(self, name):\n"
+        "        raise RuntimeError(f'{name} of what is no module was asked for')\n"
+        "sys.modules['lazy_package'] = Lazy()\n"
+        "sys.modules['nothing'] = None\n"
+    )
+    before, after = plain.script.split("import numpy as np\n")
+    ended = plain.evaluate(snapshot=plain.with_script(f"{before}{odd}import numpy as np\n{after}", tmp_path))
+    assert ended.code == 0, ended.err
+    assert ended.metrics == plain_result.metrics
+
+
 def test_a_missing_checkpoint_is_named(plain: Project, tmp_path: Path) -> None:
     ended = plain.evaluate("--checkpoint", str(tmp_path / "none.ckpt"))
     assert ended.code == 1

@@ -1,4 +1,4 @@
-"""What every executor does (the first part: add a factory to EXECUTORS), and what only the local one promises."""
+"""What only the local executor promises; what every one does is in test_every_executor.py."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,46 +17,13 @@ from pydantic import TypeAdapter
 from progressive_training.loop.errors import RunError
 from progressive_training.loop.running import attempt as files
 from progressive_training.loop.running import processes
-from progressive_training.loop.running.executor import Executor
-from progressive_training.loop.running.job import Job, Outcome
+from progressive_training.loop.running.job import Job
 from progressive_training.loop.running.local import LocalExecutor, RunnerIdentity
 from progressive_training.loop.running.logs import tail
+from support.jobs import FAMILY, STAY, alive, finish, job, linux, pid_in, run, wait_for
 from support.warmed import Warmed
 
-EXECUTORS: dict[str, Callable[[], Executor]] = {"local": LocalExecutor, "local, warm": Warmed}
 RUNNING = Path(str(processes.__file__)).parent
-linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-
-# Says its pid in a file that appears as a whole, and stays until it is ended.
-STAY = """
-import os, pathlib, signal, time
-def stay(name):
-    here = pathlib.Path(name)
-    here.with_suffix(".part").write_text(str(os.getpid()))
-    here.with_suffix(".part").rename(here)
-    while True:
-        time.sleep(1)
-"""
-# A child, a grandchild, and a grandchild that left for a session of its own.
-FAMILY = (
-    STAY
-    + """
-if os.fork() == 0:
-    if os.fork() == 0:
-        stay("grandchild")
-    if os.fork() == 0:
-        os.setsid()
-        if os.fork() == 0:
-            stay("daemon")
-        os._exit(0)
-    stay("child")
-"""
-)
-
-
-@pytest.fixture(params=sorted(EXECUTORS))
-def executor(request: pytest.FixtureRequest) -> Executor:
-    return EXECUTORS[request.param]()
 
 
 @pytest.fixture
@@ -71,111 +36,6 @@ def work(tmp_path: Path) -> Path:
 @pytest.fixture
 def attempt(work: Path) -> Path:
     return work / ".progressive-training" / "attempts" / "v001" / "001"
-
-
-def job(
-    work: Path,
-    script: str,
-    *arguments: str,
-    timeout: float | None = 60.0,
-    grace: float = 10.0,
-    log: int = 1 << 20,
-    env: dict[str, str] | None = None,
-) -> Job:
-    return Job(
-        kind="train",
-        version_id="v001",
-        attempt=1,
-        argv=(sys.executable, "-c", script, *arguments),
-        cwd=str(work),
-        env=env if env is not None else {"PATH": os.defpath},
-        timeout_seconds=timeout,
-        log_limit_bytes=log,
-        grace_seconds=grace,
-    )
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.01)
-
-
-def finish(executor: Executor, attempt: Path) -> Outcome:
-    wait_for(lambda: executor.poll(attempt).state != "running", "the end of the job")
-    status = executor.poll(attempt)
-    assert status.state == "finished", status
-    assert status.outcome is not None
-    return status.outcome
-
-
-def run(executor: Executor, attempt: Path, job: Job) -> Outcome:
-    executor.submit(attempt, job)
-    return finish(executor, attempt)
-
-
-def pid_in(path: Path) -> int:
-    wait_for(path.exists, str(path))
-    return int(path.read_text())
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return bool(state.strip()) and not state.startswith("Z")
-
-
-# Every executor
-
-
-@pytest.mark.parametrize("code", [0, 1, 3, 255])
-def test_the_exit_code_is_the_scripts_own(executor: Executor, attempt: Path, work: Path, code: int) -> None:
-    outcome = run(executor, attempt, job(work, f"raise SystemExit({code})"))
-    assert (outcome.rc, outcome.signal, outcome.reason, outcome.killed) == (code, None, "exited", ())
-
-
-@pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL", "SIGTERM"])
-def test_a_death_by_signal_is_named(executor: Executor, attempt: Path, work: Path, name: str) -> None:
-    outcome = run(executor, attempt, job(work, f"import os, signal; os.kill(os.getpid(), signal.{name})"))
-    assert (outcome.rc, outcome.signal, outcome.signal_name) == (None, getattr(signal, name), name)
-    assert outcome.reason == "exited"
-
-
-def test_a_crash_leaves_the_stack_in_the_log(executor: Executor, attempt: Path, work: Path) -> None:
-    run(executor, attempt, job(work, "import faulthandler; faulthandler._sigsegv()"))
-    assert "Fatal Python error: Segmentation fault" in tail(attempt / files.LOG)
-
-
-def test_arguments_folder_and_environment_arrive_as_they_are(executor: Executor, attempt: Path, work: Path) -> None:
-    script = "import json, os, sys; print(json.dumps([sys.argv[1:], os.getcwd(), os.environ['NOTE']]))"
-    arguments = ("-x", "two words", 'it\'s "$HOME" `id` \\', "한글", "line\nbreak", "")
-    environment = {"PATH": os.defpath, "NOTE": "값 = 'x'\n"}
-    run(executor, attempt, job(work, script, *arguments, env=environment))
-    assert json.loads(tail(attempt / files.LOG)) == [list(arguments), str(work), environment["NOTE"]]
-
-
-def test_the_script_sees_no_variable_but_the_jobs_and_ours(executor: Executor, attempt: Path, work: Path) -> None:
-    plain = Job("eval", "v001", 1, (str(shutil.which("env")),), str(work), {"ONLY": "this"})
-    run(executor, attempt, plain)
-    names = {line.split("=")[0] for line in tail(attempt / files.LOG).split("\n") if line}
-    assert names == {"ONLY", "TMPDIR", "PYTHONFAULTHANDLER", "PYTHONUNBUFFERED", processes.MARKER}
-
-
-def test_the_log_can_be_followed_and_holds_both_streams_in_order(executor: Executor, attempt: Path, work: Path) -> None:
-    script = "import sys; print('out'); print('err', file=sys.stderr); print('last')" + STAY + "stay('here')"
-    executor.submit(attempt, job(work, script))
-    wait_for(lambda: tail(attempt / files.LOG) == "out\nerr\nlast\n", "the output of a running script")
-    assert executor.poll(attempt).state == "running"
-    executor.cancel(attempt)
-
-
-def test_standard_input_is_empty(executor: Executor, attempt: Path, work: Path) -> None:
-    run(executor, attempt, job(work, "import sys; print(repr(sys.stdin.read()))"))
-    assert tail(attempt / files.LOG) == "''\n"
 
 
 def test_a_job_outlives_the_process_group_that_submitted_it(attempt: Path, work: Path) -> None:
@@ -205,179 +65,6 @@ def test_a_job_outlives_the_process_group_that_submitted_it(attempt: Path, work:
     assert another.poll(attempt).state == "running"
     (work / "go").touch()
     assert finish(another, attempt).rc == 7
-
-
-@linux
-def test_cancel_ends_children_grandchildren_and_those_that_left_the_session(
-    executor: Executor, attempt: Path, work: Path
-) -> None:
-    executor.submit(attempt, job(work, FAMILY + "stay('script')"))
-    pids = [pid_in(work / name) for name in ("script", "child", "grandchild", "daemon")]
-    assert all(alive(pid) for pid in pids)
-    status = executor.cancel(attempt)
-    assert not any(alive(pid) for pid in pids)
-    assert status.outcome is not None
-    assert (status.state, status.outcome.reason, status.outcome.killed) == ("finished", "cancelled", ())
-    assert status.outcome.signal_name == "SIGTERM"
-
-
-@linux
-def test_cancel_ends_a_daemon_that_dropped_its_environment(executor: Executor, attempt: Path, work: Path) -> None:
-    leave = (
-        "import os, sys\n"
-        "if os.fork() == 0:\n"
-        "    os.setsid()\n"
-        "    if os.fork() == 0:\n"
-        "        os.execve(sys.executable, sys.argv, {})\n"
-        "    os._exit(0)\n"
-    )
-    executor.submit(attempt, job(work, leave + STAY + "stay('script')", "-c", STAY + "stay('daemon')"))
-    daemon = pid_in(work / "daemon")
-    executor.cancel(attempt)
-    assert not alive(daemon)
-
-
-def test_cancel_kills_a_script_that_ignores_the_request_and_says_so(
-    executor: Executor, attempt: Path, work: Path
-) -> None:
-    script = STAY + "signal.signal(signal.SIGTERM, signal.SIG_IGN); stay('script')"
-    executor.submit(attempt, job(work, script, grace=0.2))
-    pid = pid_in(work / "script")
-    outcome = executor.cancel(attempt).outcome
-    assert not alive(pid)
-    assert outcome is not None
-    assert (outcome.reason, outcome.signal_name) == ("cancelled", "SIGKILL")
-    assert len(outcome.killed) == 1
-    assert str(pid) in outcome.killed[0]
-
-
-def test_a_cancelled_script_may_save_and_keeps_its_exit_code(executor: Executor, attempt: Path, work: Path) -> None:
-    script = STAY + "signal.signal(signal.SIGTERM, lambda *_: (print('saved'), exit(5))); stay('script')"
-    executor.submit(attempt, job(work, script))
-    pid_in(work / "script")
-    outcome = executor.cancel(attempt).outcome
-    assert outcome is not None
-    assert (outcome.rc, outcome.reason) == (5, "cancelled")
-    assert tail(attempt / files.LOG) == "saved\n"
-
-
-def test_cancel_again_and_cancel_after_the_end_return_the_same_outcome(
-    executor: Executor, attempt: Path, work: Path
-) -> None:
-    executor.submit(attempt, job(work, STAY + "stay('script')"))
-    first = executor.cancel(attempt)
-    assert first.state == "finished"
-    assert executor.cancel(attempt) == first == executor.poll(attempt)
-    run(executor, attempt.with_name("002"), job(work, "raise SystemExit(4)"))
-    after = executor.cancel(attempt.with_name("002")).outcome
-    assert after is not None
-    assert (after.rc, after.reason) == (4, "exited")
-
-
-def test_a_job_past_its_time_limit_is_ended(executor: Executor, attempt: Path, work: Path) -> None:
-    outcome = run(executor, attempt, job(work, FAMILY + "stay('script')", timeout=1.0))
-    assert outcome.reason == "timeout"
-    assert outcome.wall_seconds is not None
-    assert outcome.wall_seconds >= 1.0
-    assert not any(alive(pid_in(work / name)) for name in ("script", "child"))
-
-
-def test_a_folder_takes_one_job_only(executor: Executor, attempt: Path, work: Path) -> None:
-    executor.submit(attempt, job(work, STAY + "stay('script')"))
-    with pytest.raises(RunError, match="has had its job"):
-        executor.submit(attempt, job(work, "pass"))
-    executor.cancel(attempt)
-    with pytest.raises(RunError, match="has had its job"):
-        executor.submit(attempt, job(work, "pass"))
-
-
-def test_what_cannot_start_is_refused_with_the_reason_and_the_folder_stays_usable(
-    executor: Executor, attempt: Path, work: Path
-) -> None:
-    missing = Job("train", "v001", 1, ("/no/such/python", "x.py"), str(work), {})
-    with pytest.raises(RunError, match=r"/no/such/python.*not found"):
-        executor.submit(attempt, missing)
-    with pytest.raises(RunError, match=r"working folder doesn't exist"):
-        executor.submit(attempt, Job("train", "v001", 1, (sys.executable,), str(work / "없음"), {}))
-    (work / "broken").write_text("no format that a kernel knows")
-    (work / "broken").chmod(0o755)
-    with pytest.raises(RunError, match="Exec format error"):
-        executor.submit(attempt, Job("train", "v001", 1, ("./broken",), str(work), {}))
-    with pytest.raises(RunError, match="no job was submitted"):
-        executor.poll(attempt)
-    assert run(executor, attempt, job(work, "raise SystemExit(6)")).rc == 6
-
-
-def test_a_flood_of_output_is_capped_and_blocks_nobody(executor: Executor, attempt: Path, work: Path) -> None:
-    script = "print('the first line')\nfor n in range(300): print('x' * 100_000)\nprint('the last line')"
-    outcome = run(executor, attempt, job(work, script, log=1 << 18))
-    log = (attempt / files.LOG).read_text()
-    assert (outcome.rc, outcome.log_truncated) == (0, True)
-    assert len(log) <= 1 << 18
-    assert log.startswith("the first line\n")
-    assert log.endswith("\nthe last line\n")
-    assert "bytes left out here" in log
-
-
-def test_peak_memory_is_in_bytes(executor: Executor, attempt: Path, work: Path) -> None:
-    outcome = run(executor, attempt, job(work, "kept = b'x' * 200_000_000"))
-    assert outcome.peak_memory_bytes is not None
-    assert 200_000_000 < outcome.peak_memory_bytes < 260_000_000
-
-
-def test_processor_time_counts_the_children_too(executor: Executor, attempt: Path, work: Path) -> None:
-    script = "import os, time\nif os.fork() == 0:\n while time.process_time() < 0.4: pass\nelse: os.wait()"
-    outcome = run(executor, attempt, job(work, script))
-    assert outcome.cpu_seconds is not None
-    assert outcome.cpu_seconds >= 0.4
-
-
-@linux
-def test_leftovers_of_a_script_that_ended_are_ended_and_listed(executor: Executor, attempt: Path, work: Path) -> None:
-    wait = "while not all(os.path.exists(n) for n in ('child', 'grandchild', 'daemon')): time.sleep(0.01)"
-    outcome = run(executor, attempt, job(work, FAMILY + wait))
-    pids = [pid_in(work / name) for name in ("child", "grandchild", "daemon")]
-    assert not any(alive(pid) for pid in pids)
-    assert (outcome.rc, outcome.reason) == (0, "exited")
-    assert sorted(int(text.split()[1]) for text in outcome.killed) == sorted(pids)
-
-
-def test_a_helper_that_ends_just_after_its_script_is_no_leftover(executor: Executor, attempt: Path, work: Path) -> None:
-    script = "import os, time\nif os.fork() == 0: time.sleep(0.1); print('done')"
-    assert run(executor, attempt, job(work, script)).killed == ()
-    assert tail(attempt / files.LOG) == "done\n"
-
-
-def test_the_temporary_folder_holds_sockets_and_is_gone_after(executor: Executor, attempt: Path, work: Path) -> None:
-    script = (
-        "import multiprocessing as m, pathlib, tempfile\n"
-        "with m.get_context('fork').Manager() as manager: print(manager.list([1]))\n"
-        "place = pathlib.Path(tempfile.mkstemp()[1])\n"
-        "print(place); print(place.resolve())"
-    )
-    outcome = run(executor, attempt, job(work, script))
-    log = tail(attempt / files.LOG)
-    assert outcome.rc == 0, log
-    said, real = (Path(line) for line in log.split("\n")[1:3])
-    assert real.is_relative_to(attempt.resolve())
-    assert not real.exists()
-    assert not said.parent.is_symlink()
-
-
-def test_a_script_cannot_announce_its_own_end(executor: Executor, attempt: Path, work: Path) -> None:
-    run(executor, attempt, job(work, "pass"))
-    forged = (attempt / files.RESULT).read_text()
-    second = attempt.with_name("002")
-    script = f"open({str(second / files.RESULT)!r}, 'w').write({forged!r})" + STAY + "stay('script')"
-    executor.submit(second, job(work, script))
-    pid_in(work / "script")
-    assert executor.poll(second).state == "running"
-    outcome = executor.cancel(second).outcome
-    assert outcome is not None
-    assert outcome.reason == "cancelled"
-
-
-# The local executor
 
 
 def identity(attempt: Path) -> RunnerIdentity:

@@ -18,7 +18,7 @@ import pytest
 
 from progressive_training.loop.confinement import level
 from progressive_training.loop.errors import RunError
-from progressive_training.loop.rules import ExecutionConfig
+from progressive_training.loop.execution import ExecutionConfig
 from progressive_training.loop.running import attempt as files
 from progressive_training.loop.running import processes, sandbox
 from progressive_training.loop.running.job import Job, Outcome
@@ -273,6 +273,22 @@ def test_a_read_only_mount_cannot_be_made_writable_again(place: Place) -> None:
     )
     place.run(script)
     assert place.said() == "-1 -1 -1\n"
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no memory file system")
+@pytest.mark.parametrize("executor", [LocalExecutor, Warmed])
+def test_a_project_in_shared_memory_is_seen_though_the_rest_of_it_is_hidden(
+    executor: Callable[[], LocalExecutor],
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        place = Place(Path(folder) / "한글", executor())
+        (place.root / "art").mkdir(parents=True)
+        (place.root / "03_eval.py").write_text("is read")
+        script = "import os; open('art/x', 'w').close(); print(open('03_eval.py').read(), os.listdir('/dev/shm'))"
+        outcome = place.run(script)
+        assert (outcome.rc, place.said()) == (0, f"is read ['{Path(folder).name}']\n")
+        assert (place.root / "art" / "x").exists()
+        place.executor.close()
 
 
 def test_nobody_elses_temporary_files_are_seen(place: Place) -> None:

@@ -1,6 +1,6 @@
 """Jobs that start in an interpreter which waited for them: they see, do and leave what a cold start would have them.
 
-What every executor promises is shown for warm starts in test_local_executor.py and test_sandbox.py.
+What every executor promises is shown for warm starts in test_every_executor.py and test_sandbox.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ import pytest
 
 from progressive_training.loop.running import attempt as files
 from progressive_training.loop.running import processes, sandbox
+from progressive_training.loop.running.backends import Backends
 from progressive_training.loop.running.job import RESUME_VARIABLE, Job, Outcome
 from progressive_training.loop.running.keeper import SPARES, Keeper, remove_dead, resting
 from progressive_training.loop.running.local import LocalExecutor
@@ -147,7 +148,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 # The same as cold
 
 SHOW = """
-import json, os, resource, signal, sys, threading
+import gc, json, os, resource, signal, sys, threading
 def handlers():
     return {name.name: str(signal.getsignal(name)) for name in signal.Signals}
 print(json.dumps({
@@ -161,6 +162,7 @@ print(json.dumps({
     "variables": {**os.environ, "TMPDIR": "", "PROGRESSIVE_TRAINING_ATTEMPT": ""},
     "limits": [resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_")],
     "descriptors": sorted(os.listdir("/proc/self/fd")), "session": os.getsid(0) == os.getpid(), "umask": os.umask(0o22),
+    "collects": [gc.isenabled(), gc.get_threshold(), gc.get_debug()],
     "pwd": os.environ.get("PWD"), "prefix": [sys.prefix, sys.base_prefix], "recursion": sys.getrecursionlimit(),
 }))
 """
@@ -663,6 +665,45 @@ def test_a_spare_that_is_killed_while_it_is_given_a_job_loses_it_or_leaves_it_an
     clear(place)
 
 
+GIVE = f"{KEEP}executor.submit(Path(sys.argv[4]), Job.from_json(sys.argv[1]))"
+
+
+@linux
+@pytest.mark.parametrize("moment", [*range(8), "the spare doesn't answer"])
+def test_a_server_that_is_killed_while_it_gives_a_job_to_a_spare_has_it_run_once_or_never(
+    place: Place, moment: int | str
+) -> None:
+    job = place.job("-c", "import os; os.write(os.open('art/runs', os.O_WRONLY | os.O_CREAT | os.O_APPEND), b'ran ')")
+    folder, runs = place.attempt(1), place.root / "art" / "runs"
+    command = [sys.executable, "-c", GIVE, job.to_json(), str(place.state), "600", str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
+        assert server.stdin is not None and server.stdout is not None and server.stdout.readline() == b"kept\n"
+        wait_for(lambda: [spare.ready for spare in resting(place.state)] == [True], "the spare")
+        runner, pids = place.spare_pid(), members(place)
+        if isinstance(moment, int):
+            killer = threading.Timer(moment * 0.002, server.kill)
+            killer.start()
+            server.stdin.close()
+            killer.join()
+        else:
+            os.kill(runner, signal.SIGSTOP)
+            server.stdin.close()
+            # It has sent all, and waits to hear that the script runs.
+            wait_for(lambda: (folder / files.JOB).exists() and sleeps(server.pid), "the server to wait")
+            server.kill()
+            server.wait()
+            os.kill(runner, signal.SIGCONT)
+    wait_for(lambda: all(gone(pid) for pid in pids), "the end of all of it")
+    wait_for(lambda: place.spares() == [], "its folder to go")
+    state = place.executor.poll(folder).state if (folder / files.JOB).exists() else "never submitted"
+    found = state, runs.read_text() if runs.exists() else ""
+    assert found == ("finished", "ran ") or (moment in range(8) and found in (("lost", ""), ("never submitted", "")))
+
+
+def sleeps(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
 @linux
 def test_the_end_of_a_job_that_started_warm_leaves_no_process_and_no_folder(place: Place) -> None:
     place.prepare(place.job("-c", ""))
@@ -696,7 +737,7 @@ def test_there_is_one_spare_of_a_kind_and_a_changed_expectation_replaces_it(plac
 
 
 @pytest.mark.anyio
-async def test_from_the_second_run_on_a_loop_starts_warm_and_the_receipts_say_so(folder: Folder) -> None:
+async def test_from_its_first_run_on_a_loop_starts_warm_and_the_receipts_say_so(folder: Folder) -> None:
     folder.write(BASELINE, "import pydantic\n" + TRAINER)
     project = folder.project().kept_warm()
     async with connected(folder, executor=project.executor) as agent:
@@ -706,13 +747,43 @@ async def test_from_the_second_run_on_a_loop_starts_warm_and_the_receipts_say_so
         assert (await agent.score())["state"] == "done"
     trained, scored = train_receipt(project, 1), eval_receipt(project, 1)
     assert trained is not None and scored is not None
-    assert (trained.start, scored.start) == ("cold", "warm")
+    assert (trained.start, scored.start) == ("warm", "warm")
     kinds = {spare.kind for spare in resting(folder.root / STATE)}
     assert kinds <= {"train", "eval"} and kinds
     assert any("waiting now: for " in check["detail"] for check in doctor_says(folder))
-    assert isinstance(project.executor, LocalExecutor)
+    assert isinstance(project.executor, Backends)
     project.executor.close()
     wait_for(lambda: list(resting(folder.root / STATE)) == [], "the end of the spares")
+
+
+class Expecting(LocalExecutor):
+    """Notes what kinds of jobs it is told to expect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kinds: list[list[str]] = []
+
+    def expect(self, jobs: Callable[[], Sequence[Job]], state: Path) -> None:
+        self.kinds.append([job.kind for job in jobs() if job.imports])
+
+
+@pytest.mark.anyio
+async def test_of_the_last_version_only_its_evaluation_is_expected_and_nothing_after_it(folder: Folder) -> None:
+    folder.set_rules(loop_config={"max_versions": 2})
+    folder.write(BASELINE, "import pydantic\n" + TRAINER)
+    executor = Expecting()
+    async with connected(folder, executor=executor) as agent:
+        await agent.call("start_loop")
+        assert (await agent.train())["state"] == "done"
+        await agent.call("write_eval", source=EVALUATOR)
+        assert (await agent.score())["state"] == "done"
+        assert executor.kinds == [["train", "eval"], ["eval", "train"], ["train", "eval"]]
+        await agent.analyse()
+        await agent.act()
+        await agent.author()
+        assert (await agent.train(2))["state"] == "done"
+        assert (await agent.score(2))["state"] == "done"
+    assert executor.kinds[3:] == [["eval"], []]
 
 
 @pytest.mark.anyio

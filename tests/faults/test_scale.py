@@ -12,6 +12,7 @@ import pytest
 _VERSIONS = 40
 _TESTS = Path(__file__).resolve().parents[1]
 _STEPS = (
+    "next_step",
     "run_train",
     "run_train, collected",
     "run_eval",
@@ -38,16 +39,17 @@ def calls(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 def test_a_long_loop_keeps_no_descriptor_and_little_memory(calls: list[dict[str, Any]]) -> None:
-    assert calls[-1]["tool"] == "final_report"
+    assert [call["tool"] for call in calls[-2:]] == ["final_report", "next_step"]
     assert max(call["version"] or 0 for call in calls) == _VERSIONS
-    # Each Step imports its part of the loop at its first call: after two versions all is there but the report's.
-    settled = calls[1 + 2 * len(_STEPS) : -1]
+    # Each Step imports its part of the loop at its first call, and the few scripts that are kept parsed are there after
+    # some versions: from then on there is room for 10 MB in a thousand, and for what an allocator asks for at a time.
+    settled = [call for call in calls[:-2] if call["version"] and call["version"] > 10]
     assert len({call["descriptors"] for call in settled}) == 1
-    assert settled[-1]["resident"] - settled[0]["resident"] < 10_000_000
+    assert settled[-1]["resident"] - settled[0]["resident"] < 3_000_000
 
 
 @pytest.mark.parametrize("tool", _STEPS)
 def test_what_a_step_opens_does_not_grow_with_the_versions(calls: list[dict[str, Any]], tool: str) -> None:
-    opened = {call["version"]: call["opened"] for call in calls if call["tool"] == tool}
+    opened = {call["version"]: call["opened"] for call in calls if call["tool"] == tool and call["version"]}
     # The youngest records are read each time, so that the number goes up and down with the machine's pace.
     assert min(opened[number] for number in range(34, 40)) <= 1.5 * max(opened[number] for number in range(4, 10))

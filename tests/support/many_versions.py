@@ -79,6 +79,7 @@ def _files(project: Project, model: int, cur: int) -> None:
     target = tree.path(project.workspace.artifacts(cur))
     shutil.copytree(tree.path(project.workspace.artifacts(model)), target, copy_function=_linked)
     shutil.copytree(tree.path(project.workspace.attempts(model)), tree.path(project.workspace.attempts(cur)))
+    shutil.copytree(tree.path(project.workspace.snapshot(model)), tree.path(project.workspace.snapshot(cur)))
     known = load(tree, f"{STATE}/scores/{version_id(model)}/noise.json", Judgements)
     scores = tree.path(f"{STATE}/scores/{version_id(cur)}")
     scores.mkdir(parents=True, exist_ok=True)

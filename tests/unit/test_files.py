@@ -1,6 +1,7 @@
 """The one way to open, write and move: confined to the project, all or nothing."""
 
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,6 +113,15 @@ def test_copying_a_folder_with_a_link_in_it_is_refused(tree: Tree) -> None:
     (tree.root / "folder" / "link").symlink_to(tree.root.parent / "outside" / "secret.txt")
     with pytest.raises(UnsafePath):
         tree.copy("folder", "copy")
+
+
+def test_a_small_file_takes_little_room_however_large_it_might_have_been(tree: Tree) -> None:
+    tree.write("small", b"x" * 1000)
+    tracemalloc.start()
+    assert tree.read("small", limit=4 << 30) == b"x" * 1000
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1 << 20
 
 
 def test_a_file_above_the_limit_is_refused(tree: Tree) -> None:

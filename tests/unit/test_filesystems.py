@@ -6,6 +6,7 @@ import pytest
 
 from progressive_training.loop import journal
 from progressive_training.loop.errors import ProjectError, RunError
+from progressive_training.loop.execution import ExecutionConfig
 from progressive_training.loop.filesystems import (
     give_up_reserve,
     mount_of,
@@ -15,7 +16,6 @@ from progressive_training.loop.filesystems import (
     reserved,
 )
 from progressive_training.loop.project import Project
-from progressive_training.loop.rules import ExecutionConfig
 from progressive_training.loop.workspace import Workspace
 
 LOCAL = "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n"

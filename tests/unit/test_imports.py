@@ -11,15 +11,16 @@ from support.e2e import environment
 
 # The loop's own files: where it stands is told from these. All else is imported by the Step that does it.
 _LOOP = {
-    *("attempts", "errors", "files", "filesystems", "intents", "journal", "json_places", "known", "project"),
-    *("receipts", "rules", "state", "workspace"),
+    *("attempts", "errors", "execution", "files", "filesystems", "intents", "journal", "json_places", "known"),
+    *("project", "receipts", "rules", "state", "workspace"),
     *(f"running.{name}" for name in ("attempt", "executor", "job", "limits", "local", "processes", "scratch")),
+    *(f"running.{name}" for name in ("backends", "placement")),
     *(f"running.{name}" for name in ("keeper", "sandbox")),  # the local executor keeps its hot spare by them
     "running",
 }
 _SERVER = {
-    *("answers", "app", "asking", "cli", "commanded", "loop_tasks", "options", "prompts", "resources", "serving"),
-    *("skills", "tasks", "telling", "watching"),
+    *("answers", "app", "asking", "cli", "commanded", "importing", "loop_tasks", "options", "prompts", "resources"),
+    *("serving", "skills", "tasks", "telling", "watching"),
 }
 _OURS = re.compile(r"progressive_training\.(loop|prompts|agents|server)\.([\w.]+)")
 _BARE = "from mcp.server.mcpserver import MCPServer; MCPServer(name='bare')"

@@ -37,6 +37,18 @@ def test_another_file_of_the_same_size_and_time_has_another_stamp(tmp_path: Path
     assert known.stamp("a") != before
 
 
+def test_what_is_kept_briefly_gives_way_to_what_is_kept_so_after_it() -> None:
+    known = Known(HERE.parent)
+    stamp = known.stamp(HERE.name)
+    known.keep("lasting", "its value", stamp)
+    for number in range(100):
+        known.keep(f"receipts/v{number:03d}", str(number), stamp, briefly=True)
+    recalled = [known.recall(f"receipts/v{number:03d}", str, stamp) for number in range(100)]
+    assert recalled[-10:] == [str(number) for number in range(90, 100)]
+    assert recalled[:10] == [None] * 10
+    assert known.recall("lasting", str, stamp) == "its value"
+
+
 def test_a_young_file_is_not_remembered(tmp_path: Path) -> None:
     known = Known(tmp_path)
     (tmp_path / "a").write_text("1")

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from progressive_training.loop.execution import ExecutionConfig
 from progressive_training.loop.preloading import usable
-from progressive_training.loop.rules import ExecutionConfig, Rules, RulesFile
+from progressive_training.loop.rules import Rules, RulesFile
 from progressive_training.loop.scripts.leading import leading_imports
 
 

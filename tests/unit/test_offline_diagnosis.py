@@ -50,10 +50,25 @@ def test_a_score_behind_the_best_one_is_a_regression_in_either_direction(
     assert "v002" in found.evidence[0]
 
 
-def test_a_score_level_with_the_best_one_is_no_regression() -> None:
-    found = diagnose(curves([0.5, 0.5, 0.5], [0.5, 0.5, 0.5]), Scores("accuracy", (0.9, 0.95, 0.95), True))
+@pytest.mark.parametrize(
+    ("values", "higher_is_better"),
+    [((0.9, 0.95, 0.95), True), ((0.9, 0.95, 0.941), True), ((51.2, 50.0, 50.4), False), ((0.0, 0.0), True)],
+)
+def test_a_score_level_with_the_best_one_or_behind_by_one_percent_is_no_regression(
+    values: tuple[float, ...], higher_is_better: bool
+) -> None:
+    found = diagnose(curves([0.5, 0.5, 0.5], [0.5, 0.5, 0.5]), Scores("score", values, higher_is_better))
 
     assert found.verdict == "plateau"
+
+
+def test_what_costs_one_percent_again_and_again_is_a_regression_in_the_end() -> None:
+    found = [
+        diagnose(curves([0.5, 0.5], [0.5, 0.5]), Scores("accuracy", values, True)).verdict
+        for values in ((0.95, 0.943), (0.95, 0.943, 0.936))
+    ]
+
+    assert found == ["plateau", "regressed"]
 
 
 def test_divergence_outranks_a_regression() -> None:

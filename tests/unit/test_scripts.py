@@ -1,3 +1,4 @@
+import gc
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from progressive_training.loop.scripts import (
     read_script,
     with_version,
 )
+from progressive_training.loop.scripts.settings import settings
 
 BASE = '''"""손글씨 숫자 분류."""
 from __future__ import annotations
@@ -358,3 +360,15 @@ def test_a_local_module_that_can_not_be_parsed_is_named(tmp_path: Path) -> None:
     with pytest.raises(ScriptError) as caught:
         local_imports(tmp_path / "a.py", tmp_path)
     assert caught.value.where == "bad.py:1:5"
+
+
+def test_the_scripts_of_a_long_loop_are_forgotten_with_all_that_was_found_in_them(tmp_path: Path) -> None:
+    script = None
+    for number in range(100):
+        name = f"02_train_v{number:03d}.py"
+        write(tmp_path, {name: f"import helper{number}\nRATE = 0.{number}\n", f"helper{number}.py": f"X = {number}\n"})
+        script = read_script(tmp_path / name)
+        assert len(settings(script)) == len(script.symbols) == len(imported(tmp_path, name)) == 1
+    del script
+    gc.collect()
+    assert sum(isinstance(one, Script) for one in gc.get_objects()) < 50

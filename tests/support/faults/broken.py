@@ -19,7 +19,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 def write_in_place() -> None:
     """A file is emptied and then filled, where it stands."""
 
-    def write(self: Tree, relative: str, data: bytes) -> None:
+    def write(self: Tree, relative: str, data: bytes, *, durable: bool = True) -> None:
         _fill(self, relative, data)
 
     Tree.write = write
@@ -84,7 +84,7 @@ def receipt_before_document() -> None:
     put_off: list[tuple[Tree, str, bytes]] = []
     write, save = Tree.write, documents.save
 
-    def late(self: Tree, relative: str, data: bytes) -> None:
+    def late(self: Tree, relative: str, data: bytes, *, durable: bool = True) -> None:
         if relative.endswith(".md"):
             put_off.append((self, relative, data))
         else:
@@ -140,7 +140,7 @@ def journal_without_torn_tails() -> None:
     """A line is written in two pieces, and what a crash left of the last one is not looked at."""
     last = journal._last
 
-    def append(self: Tree, relative: str, data: bytes) -> None:
+    def append(self: Tree, relative: str, data: bytes, *, durable: bool = True) -> None:
         with self.path(relative).open("ab", buffering=0) as file:
             file.write(data[: len(data) // 2])
             file.write(data[len(data) // 2 :])
@@ -155,7 +155,7 @@ def journal_without_torn_tails() -> None:
 def journal_in_two_pieces() -> None:
     """No fault: a line torn by a kill, and the real journal that has to bear it."""
 
-    def append(self: Tree, relative: str, data: bytes) -> None:
+    def append(self: Tree, relative: str, data: bytes, *, durable: bool = True) -> None:
         with self.path(relative).open("ab", buffering=0) as file:
             file.write(data[: len(data) // 2])
             file.write(data[len(data) // 2 :])

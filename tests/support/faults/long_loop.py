@@ -44,21 +44,29 @@ def main() -> None:
         if event in _COUNTED:
             work["events"] += 1
 
+    def told(tool: str, version: int | None, began: float) -> None:
+        seconds = time.perf_counter() - began
+        cost = {"tool": tool, "version": version, "seconds": seconds, "opened": work["events"]}
+        descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - counted, not walked
+        print(json.dumps({**cost, "descriptors": descriptors, "resident": _resident()}), flush=True)
+        work.clear()
+
     sys.addaudithook(count)
-    while (now := next_step(project, brief=False)).next is not None:
+    while True:
+        began = time.perf_counter()
+        now = next_step(project)
         following = now.next
+        told("next_step", now.version, began)
+        if following is None:
+            break
         version = following.arguments.get("version")
         collecting = now.phase in ("training", "evaluating")
-        work.clear()
         began = time.perf_counter()
         result = advance(project, following.tool, version)
-        seconds = time.perf_counter() - began
-        step = following.tool + (", collected" if collecting else "")
-        told = {"tool": step, "version": version, "seconds": seconds, "opened": work["events"]}
-        descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - counted, not walked
-        print(json.dumps({**told, "descriptors": descriptors, "resident": _resident()}), flush=True)
+        told(following.tool + (", collected" if collecting else ""), version, began)
         if result.state == "running":
             wait_for_jobs(project, version)
+            work.clear()
 
 
 def _resident() -> int:

@@ -1,0 +1,1 @@
+"""Jobs on clusters: one executor over a scheduler's few commands, and the schedulers."""

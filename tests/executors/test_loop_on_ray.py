@@ -1,0 +1,108 @@
+"""The loop on a real Ray, as an agent goes through it."""
+
+import json
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import httpx2
+import pytest
+
+from progressive_training.loop.probing import probe
+from progressive_training.loop.running.backends import batch
+from progressive_training.loop.state import train_receipt
+from support.clusters.ray import RayCluster, ray
+from support.projects import FOLDER_NAME, STAGES, STATE, Agent, Folder, connected, make_project
+from support.resumable import RESUMABLE
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def cluster() -> RayCluster:
+    batch.cache_clear()  # a server of its own
+    return ray()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, cluster: RayCluster) -> Folder:
+    made = make_project(tmp_path / FOLDER_NAME)
+    made.set_rules(execution_config={"executor": "ray", "ray": {"address": cluster.address}, "resources": {"cpus": 1}})
+    return made
+
+
+def scores(folder: Folder, version: str) -> dict[str, float]:
+    score = folder.json(f"Models/Artifacts/{version}/eval_score.json")
+    return {metric["name"]: metric["value"] for metric in score["metrics"]}
+
+
+async def test_the_whole_loop_runs_there_and_scores_as_on_this_machine(folder: Folder, tmp_path: Path) -> None:
+    here = make_project(tmp_path / "here")
+    for project in (folder, here):
+        async with connected(project) as agent:
+            for advance in STAGES.values():
+                await advance(agent)
+    for version in ("v001", "v002"):
+        assert scores(folder, version) == scores(here, version)
+    jobs = sorted(folder.path(f"{STATE}/attempts").glob("*/*/job.json"))
+    assert [path.parent.name for path in jobs] == ["eval-001", "train-001", "eval-001", "train-001"]
+    assert all((path.parent / "accepted.json").exists() for path in jobs)
+
+
+async def test_a_training_that_was_stopped_from_outside_goes_on_from_its_last_checkpoint(
+    cluster: RayCluster, folder: Folder
+) -> None:
+    folder.write("02_train_baseline.py", RESUMABLE)
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        await agent.call("run_train", version=1)
+    batch.cache_clear()
+    async with connected(folder) as agent:  # a server that came later
+        await trained_to(agent, 2)
+        name = folder.json(f"{STATE}/attempts/v001/train-001/accepted.json")["id"]
+        httpx2.post(f"{cluster.address}/api/jobs/{name}/stop", trust_env=False).raise_for_status()
+        failure = (await agent.train())["failure"]
+        assert (failure["kind"], failure["summary"]) == (
+            "killed",
+            "Ray ended it: STOPPED: Job was intentionally stopped.",
+        )
+        assert "run_train with resume=true" in failure["advice"]
+        folder.write("gate", "")
+        result = await agent.call("run_train", version=1, resume=True, wait_seconds=45)
+        assert (result["state"], result.get("epochs")) == ("done", 3), result
+    receipt = train_receipt(folder.project(), 1)
+    assert receipt is not None and (receipt.attempt, receipt.resumed_from) == (2, 1)
+    log = folder.read("Models/Artifacts/v001/logs/version_0/metrics.csv")
+    assert log.splitlines()[1].startswith("2,2,"), "only epoch 2 was trained"
+
+
+async def test_a_training_that_waits_says_why_and_can_be_cancelled(folder: Folder) -> None:
+    rules = folder.json("user_defined_rules.json")["execution_config"]
+    folder.set_rules(execution_config={**rules, "resources": {"cpus": 500}})
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        await agent.call("run_train", version=1)
+        answer = await agent.call("next_step", brief=False)
+        told = answer["job"]["waiting"]
+        assert told.startswith("waits in Ray's queue: PENDING: Job has not started yet.")
+        assert "it asks for 500 CPU and no node has more than" in told
+        await agent.call("cancel_run", version=1)
+        assert (await agent.call("next_step", brief=False))["failure"]["kind"] == "cancelled"
+
+
+async def test_doctor_runs_a_job_there(folder: Folder) -> None:
+    found = await anyio.to_thread.run_sync(probe, folder.project())
+    assert found.state == "ended", found
+    assert found.detail.startswith("Ray ran a job in ")
+    assert not folder.path(STATE).exists()
+
+
+async def trained_to(agent: Agent, epochs: int) -> None:
+    with anyio.fail_after(30):
+        while True:
+            await agent.call("next_step", brief=False)
+            try:
+                if agent.folder.json("Models/Artifacts/v001/last.ckpt")["epoch"] + 1 >= epochs:
+                    return
+            except (FileNotFoundError, json.JSONDecodeError):
+                continue

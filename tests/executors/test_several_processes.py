@@ -1,0 +1,115 @@
+"""Trainings of several processes: started on every node, one failure told for all, none left behind."""
+
+import json
+import os
+import re
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from progressive_training.loop.execution import ExecutionConfig
+from progressive_training.loop.failures import Failure, process_failure
+from progressive_training.loop.placing import command, placed
+from progressive_training.loop.running import attempt as files
+from progressive_training.loop.running.backends import Backends, batch
+from progressive_training.loop.running.job import Job, Outcome
+from progressive_training.loop.running.logs import tail
+from support.clusters.slurm import slurm
+from support.jobs import STAY, alive, finish, job, pid_in, wait_for
+from support.several import LIGHTNING, RANKS
+
+TORCHRUN: dict[str, Any] = {"launcher": "torchrun", "processes_per_node": 2}
+ON_SLURM: dict[str, Any] = {"executor": "slurm", "resources": {"cpus": 2, "memory_gb": 2}}
+SRUN: dict[str, Any] = {**ON_SLURM, "launcher": "srun", "processes_per_node": 2}
+
+
+@pytest.fixture(autouse=True)
+def cluster() -> Iterator[None]:
+    running = slurm()
+    batch.cache_clear()
+    yield
+    running.drain()
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "it's a 한글 folder"
+    folder.mkdir()
+    return folder
+
+
+def of_several(work: Path, text: str, config: dict[str, Any], *arguments: str) -> Job:
+    (work / "train.py").write_text(text)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        # The nodes of the tests' cluster have no names of their own; a real cluster's have.
+        meet = f"export MASTER_ADDR=127.0.0.1 MASTER_PORT={free.getsockname()[1]}"
+    rules = ExecutionConfig.model_validate_json(json.dumps({**config, "setup": [meet] if "executor" in config else []}))
+    argv = (*command(rules, sys.executable, "train.py"), *arguments)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(work), "OMP_NUM_THREADS": "1"}
+    return placed(replace(job(work, "", timeout=150.0), argv=argv, env=environment), rules)
+
+
+def run(work: Path, planned: Job) -> tuple[Outcome, str]:
+    executor = Backends()
+    executor.submit(work / "attempt", planned)
+    return finish(executor, work / "attempt", 180.0), tail(work / "attempt" / files.LOG, 16_384)
+
+
+def told(outcome: Outcome, log: str) -> Failure:
+    failure = process_failure(outcome, log, limit_minutes=None)
+    assert failure is not None
+    return failure
+
+
+@pytest.mark.parametrize("config", [TORCHRUN, SRUN], ids=["torchrun", "srun"])
+def test_the_failure_of_one_rank_is_the_cause_whatever_the_launcher_and_the_others_say(
+    work: Path, config: dict[str, Any]
+) -> None:
+    outcome, log = run(work, of_several(work, RANKS, config, "raise ValueError('of rank 1')"))
+    failure = told(outcome, log)
+    assert (failure.kind, failure.summary) == ("code error", f"exit code {outcome.rc}: ValueError: of rank 1"), log
+    assert "of rank 1" in failure.trace
+
+
+@pytest.mark.parametrize("config", [{**ON_SLURM, **TORCHRUN}, SRUN], ids=["torchrun", "srun"])
+def test_two_ranks_find_each_other_and_a_cancellation_ends_both(work: Path, config: dict[str, Any]) -> None:
+    executor = Backends()
+    text = RANKS + STAY + "stay(f'rank{rank}')"
+    executor.submit(work / "attempt", of_several(work, text, config))
+    pids = [pid_in(work / f"rank{rank}") for rank in (0, 1)]
+    both = {"rank 0 of 2: 3", "rank 1 of 2: 3"}
+    wait_for(lambda: both <= set(tail(work / "attempt" / files.LOG).splitlines()), "what both say")
+    outcome = executor.cancel(work / "attempt").outcome
+    assert outcome is not None and outcome.reason == "cancelled"
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_lightning_trains_on_two_nodes_with_one_result(work: Path) -> None:
+    config = {**ON_SLURM, "resources": {"cpus": 1, "memory_gb": 2, "nodes": 2}}
+    outcome, log = run(work, of_several(work, LIGHTNING, config))
+    assert outcome.rc == 0, log
+    ends = re.findall(r"^rank (\d) of 2: 4 steps, (\S+)$", log, re.MULTILINE)
+    assert sorted(rank for rank, _ in ends) == ["0", "1"], log
+    assert len({weights for _, weights in ends}) == 1
+
+
+def test_a_rank_that_was_killed_is_told_apart_from_one_that_failed() -> None:
+    killed = "\n".join(
+        (
+            "[rank0]: Traceback (most recent call last):",
+            '[rank0]:   File "train.py", line 7, in <module>',
+            "[rank0]: RuntimeError: Connection closed by peer",
+            "srun: error: node7: task 1: {how}",
+            "srun: error: node7: task 0: Exited with exit code 1",
+        )
+    )
+    outcome = Outcome(137, None, None, "exited", 1.0, 1.0, 1, (), None, None, log_truncated=False)
+    assert told(outcome, killed.format(how="Killed")).kind == "killed"
+    assert told(outcome, killed.format(how="Out Of Memory")).kind == "out of memory"
+    assert told(outcome, killed.format(how="Exited with exit code 1")).kind == "code error"

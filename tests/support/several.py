@@ -1,0 +1,38 @@
+"""Trainings of several processes, which talk over gloo on this machine's processors."""
+
+# Says what the ranks come to together; where there is an argument, rank 1 does what that says before.
+RANKS = """
+import os, sys, torch, torch.distributed as dist
+for ours, slurms in {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS"}.items():
+    os.environ.setdefault(ours, os.environ.get(slurms, ""))
+dist.init_process_group("gloo")
+rank, total = dist.get_rank(), torch.tensor([float(dist.get_rank() + 1)])
+if rank == 1 and len(sys.argv) > 1:
+    exec(sys.argv[1])
+dist.all_reduce(total)
+print(f"rank {rank} of {dist.get_world_size()}: {total.item():.0f}", flush=True)
+dist.destroy_process_group()
+"""
+# Each of two nodes has one rank, which is Lightning's doing.
+LIGHTNING = """
+import lightning as L, torch
+from torch.utils.data import DataLoader, TensorDataset
+
+class Model(L.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 1)
+    def training_step(self, batch):
+        return self.layer(batch[0]).square().mean()
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+L.seed_everything(1)
+data = DataLoader(TensorDataset(torch.randn(64, 4)), batch_size=8)
+off = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+trainer = L.Trainer(accelerator="cpu", devices=1, num_nodes=2, strategy="ddp", max_epochs=1, **off)
+model = Model()
+trainer.fit(model, data)
+weights = model.layer.weight.sum().item()
+print(f"rank {trainer.global_rank} of {trainer.world_size}: {trainer.global_step} steps, {weights:.6f}", flush=True)
+"""
