@@ -102,7 +102,6 @@ def test_setup_lines_run_on_the_node_and_their_variables_reach_the_job(attempt: 
     assert tail(attempt / submission.OUTPUT) == "from the setup\n"
 
 
-@pytest.mark.requirement("M7")
 def test_nothing_of_the_servers_environment_reaches_ray_or_the_job(
     cluster: RayCluster, attempt: Path, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,7 +107,6 @@ def sent(head: Head) -> str | None:
     return {name.lower(): value for name, value in head.seen[-1][2].items()}.get("authorization")
 
 
-@pytest.mark.requirement("M7")
 def test_the_token_is_found_where_ray_itself_looks_for_it(
     head: Head, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -163,7 +162,6 @@ def test_a_refusal_names_the_variables_and_quotes_no_secret(
     assert SECRET not in told
 
 
-@pytest.mark.requirement("M7")
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_no_redirect_is_followed_so_that_the_token_stays_here(
     head: Head, monkeypatch: pytest.MonkeyPatch, status: int, script: Path

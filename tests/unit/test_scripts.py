@@ -371,4 +371,4 @@ def test_the_scripts_of_a_long_loop_are_forgotten_with_all_that_was_found_in_the
         assert len(settings(script)) == len(script.symbols) == len(imported(tmp_path, name)) == 1
     del script
     gc.collect()
-    assert sum(isinstance(one, Script) for one in gc.get_objects()) < 50
+    assert sum(type(one) is Script for one in gc.get_objects()) < 50
