@@ -23,6 +23,7 @@ from progressive_training.server.app import build_server
 
 FOLDER_NAME = "나의 project's 폴더"
 STATE = ".progressive-training"
+RUNNERS_OWN = ("runner.json", ".runner.json.", "heartbeat.json", ".heartbeat.json.", "log.txt", "tmp/")
 
 TRAINER = '''\
 """Learns where the positive samples begin."""
@@ -236,8 +237,12 @@ class Folder:
         return Project(self.root, **others)
 
     def contents(self) -> dict[str, bytes]:
-        """Every file and what it holds, except the lock and what counts only with a receipt."""
-        left_out = tuple(f"{STATE}/{name}" for name in ("lock", ".gitignore", "cache/", "snapshots/"))
+        """Every file and what it holds, except the lock, what only counts with a receipt, and a runner's own."""
+        names = ["lock", ".gitignore", "cache/", "snapshots/"]
+        for job in self.root.glob(f"{STATE}/attempts/*/*/job.json"):
+            if not (job.parent / "result.json").exists():
+                names += [f"{job.parent.relative_to(self.root / STATE)}/{own}" for own in RUNNERS_OWN]
+        left_out = tuple(f"{STATE}/{name}" for name in names)
         files = {path.relative_to(self.root).as_posix(): path for path in self.root.rglob("*") if path.is_file()}
         return {name: path.read_bytes() for name, path in files.items() if not name.startswith(left_out)}
 
