@@ -10,9 +10,10 @@ from typing import Literal
 
 from .placing import placed
 from .project import Project
-from .running.attempt import RUNNER, read_text
+from .running.attempt import LOG
 from .running.job import Job, JobStatus
 from .running.logs import tail
+from .running.records import read_identity
 from .workspace import STATE
 
 _PATIENCE_SECONDS = 60.0
@@ -69,10 +70,8 @@ def _told(status: JobStatus, where: str, seconds: float, folder: Path) -> Probe:
     if status.outcome is None or status.state == "lost":
         return Probe("failed", f"a job on {where} was lost: {status.detail}", _AGAIN)
     if status.outcome.rc != 0:
-        said = tail(folder / "log.txt", 500).strip() or status.outcome.detail or "it said nothing"
+        said = tail(folder / LOG, 500).strip() or status.outcome.detail or "it said nothing"
         return Probe("failed", f"a job on {where} failed: {said}", _AGAIN)
-    node = ""
-    with suppress(OSError, UnicodeDecodeError):
-        host = read_text(folder / RUNNER).partition('"host": "')[2].partition('"')[0]
-        node = f" on {host}" if host and where != _NAMES["local"] else ""
+    runner = read_identity(folder)
+    node = f" on {runner.host}" if runner and where != _NAMES["local"] else ""
     return Probe("ended", f"{where} ran a job in {seconds:.1f} s{node}")

@@ -12,6 +12,7 @@ import stat
 from pathlib import Path
 
 JOB = "job.json"  # what is to run; made once, its presence means "submitted"
+BATCH = "batch.json"  # who was asked to run it; made before that, its presence means "not on this machine"
 LOG = "log.txt"  # stdout and stderr of the script, merged
 LOCK = "run.lock"  # held by the runner for its life; never unlinked, since a lock belongs to the inode
 RUNNER = "runner.json"  # who the runner is

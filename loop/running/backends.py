@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RunError
+from . import attempt as files
 from .executor import Executor
 from .job import Job, JobStatus
 from .local import LocalExecutor
 
 if TYPE_CHECKING:
     from .batch.executor import BatchExecutor
-
-_RECORD = "batch.json"  # batch/submission.py, which is imported where there is one
 
 
 class Backends:
@@ -48,14 +47,14 @@ class Backends:
         return self._local if job.placement is None else batch(job.placement.backend, job.placement.address)
 
     def _at(self, attempt: Path) -> Executor:
-        if not (attempt / _RECORD).exists():
+        if not (attempt / files.BATCH).exists():
             return self._local
         from .batch.submission import Submission
 
         try:
             asked = Submission.read(attempt)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{_RECORD} can't be used: {error}", where=str(attempt)) from error
+            raise RunError(f"{files.BATCH} can't be used: {error}", where=str(attempt)) from error
         return self._local if asked is None else batch(asked.backend, asked.address)
 
 

@@ -132,6 +132,22 @@ class Outcome:
             raise RunError(f"not a result: {_first_fault(error)}") from error
 
 
+#: Of a job of which nothing is known.
+LOST = Outcome(
+    rc=None,
+    signal=None,
+    signal_name=None,
+    reason="lost",
+    wall_seconds=None,
+    cpu_seconds=None,
+    peak_memory_bytes=None,
+    killed=(),
+    started_at=None,
+    finished_at=None,
+    log_truncated=False,
+)
+
+
 @dataclass(frozen=True)
 class JobStatus:
     """Where an attempt stands; `outcome` is None while it runs.

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing import TYPE_CHECKING
 
 from ..errors import RunError
 from . import attempt as files
 from . import processes
-from .job import Job, JobStatus, Outcome
+from .job import LOST, Job, JobStatus, Outcome
+from .records import (
+    RunnerIdentity,
+    check_startable,
+    create_job,
+    read_heartbeat,
+    read_identity,
+    read_job,
+    submitted_before,
+)
 from .scratch import Scratch
 
 if TYPE_CHECKING:
@@ -28,39 +34,6 @@ if TYPE_CHECKING:
 START_SECONDS = 60.0  # an interpreter on a cold network disk is slow
 _RUNNER = Path(__file__).with_name("runner.py")
 _POLL_SECONDS = 0.02
-_DEFERRED = ConfigDict(defer_build=True)  # nothing is compiled at a server's start
-
-
-@dataclass(frozen=True)
-class RunnerIdentity:
-    """runner.json: who runs an attempt. `stamp` and `boot_id` tell it from a later process with its pid."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _DEFERRED
-
-    pid: int
-    stamp: str
-    boot_id: str
-    host: str
-    python: str
-    marker: str
-    script_pid: int | None
-    scratch: str
-    started_at: str
-    started_monotonic: float
-    start: str = ""
-
-
-@dataclass(frozen=True)
-class _Heartbeat:
-    __pydantic_config__: ClassVar[ConfigDict] = _DEFERRED
-
-    monotonic: float
-    elapsed_seconds: float
-    output_bytes: int
-
-
-_IDENTITY = TypeAdapter(RunnerIdentity)
-_HEARTBEAT = TypeAdapter(_Heartbeat)
 
 
 class LocalExecutor:
@@ -129,7 +102,7 @@ class LocalExecutor:
         if not (attempt / files.JOB).exists():
             raise RunError("no job was submitted here", where=str(attempt), hint="submit one")
         held = files.is_held(attempt)
-        identity = _read_identity(attempt)
+        identity = read_identity(attempt)
         if held:
             return _running(attempt, identity)
         try:
@@ -157,7 +130,7 @@ class LocalExecutor:
         """
         if files.is_held(attempt):
             raise RunError("the attempt is running", where=str(attempt), hint="cancel it")
-        identity = _read_identity(attempt)
+        identity = read_identity(attempt)
         if identity is None or identity.boot_id != processes.boot_id():
             return ()
         killed = processes.Tree(identity.marker, session=identity.script_pid).kill(time.sleep)
@@ -196,9 +169,9 @@ class LocalExecutor:
         raise RunError(f"the job can't be started: {text or f'exit code {starter.returncode}'}", where=str(attempt))
 
     def _end_runner(self, attempt: Path) -> JobStatus:
-        deadline = time.monotonic() + _read_grace(attempt) + self._margin
+        deadline = time.monotonic() + (read_job(attempt) or Job).grace_seconds + self._margin
         # A submission in progress has no identity yet.
-        while (identity := _read_identity(attempt)) is None and time.monotonic() < deadline:
+        while (identity := read_identity(attempt)) is None and time.monotonic() < deadline:
             if not files.is_held(attempt):
                 return self.poll(attempt)
             time.sleep(_POLL_SECONDS)
@@ -232,76 +205,19 @@ def runner_command(python: str, *arguments: str) -> list[str]:
     return [python, "-I", "-S", "-B", "-X", "utf8", str(_RUNNER), *arguments]
 
 
-def check_startable(job: Job) -> None:
-    if not Path(job.cwd).is_dir():
-        raise RunError("the working folder doesn't exist", where=job.cwd)
-    # As the kernel would look for it, from the job's own folder and PATH.
-    program = job.argv[0] if "/" not in job.argv[0] else str(Path(job.cwd) / job.argv[0])
-    if shutil.which(program, path=job.env.get("PATH", os.defpath)) is None:
-        raise RunError(
-            "the interpreter was not found, or may not be executed", where=job.argv[0], hint="give its full path"
-        )
-
-
-def submitted_before(attempt: Path) -> RunError:
-    return RunError("this attempt has had its job", where=str(attempt), hint="use a new attempt folder")
-
-
-def create_job(attempt: Path, job: Job) -> None:
-    if (attempt / files.JOB).exists():  # nobody else can make it now: the caller holds the lock
-        raise submitted_before(attempt)
-    try:
-        files.write_text(attempt / files.JOB, job.to_json())
-    except OSError as error:
-        raise RunError(f"the attempt can't be written: {error.strerror}", where=str(attempt)) from error
-
-
-def _read_identity(attempt: Path) -> RunnerIdentity | None:
-    try:
-        return _IDENTITY.validate_json(files.read_text(attempt / files.RUNNER))
-    except (OSError, UnicodeDecodeError, ValidationError):
-        return None
-
-
-def _read_heartbeat(attempt: Path) -> _Heartbeat | None:
-    try:
-        return _HEARTBEAT.validate_json(files.read_text(attempt / files.HEARTBEAT))
-    except (OSError, UnicodeDecodeError, ValidationError):
-        return None
-
-
-def _read_grace(attempt: Path) -> float:
-    try:
-        return Job.from_json(files.read_text(attempt / files.JOB)).grace_seconds
-    except (OSError, UnicodeDecodeError, RunError):
-        return Job.grace_seconds
-
-
 def _running(attempt: Path, identity: RunnerIdentity | None) -> JobStatus:
     if identity is None or identity.boot_id != processes.boot_id():
         return JobStatus("running", None, identity.pid if identity else None, None)
     now = time.clock_gettime(time.CLOCK_MONOTONIC)
-    beat = _read_heartbeat(attempt)
+    beat = read_heartbeat(attempt)
     age = now - beat.monotonic if beat else None
     return JobStatus("running", None, identity.pid, now - identity.started_monotonic, age)
 
 
 def _lost(attempt: Path, identity: RunnerIdentity | None, detail: str) -> JobStatus:
-    beat = _read_heartbeat(attempt)
+    beat = read_heartbeat(attempt)
     elapsed = beat.elapsed_seconds if beat else None
-    outcome = Outcome(
-        rc=None,
-        signal=None,
-        signal_name=None,
-        reason="lost",
-        wall_seconds=elapsed,
-        cpu_seconds=None,
-        peak_memory_bytes=None,
-        killed=(),
-        started_at=identity.started_at if identity else None,
-        finished_at=None,
-        log_truncated=False,
-    )
+    outcome = replace(LOST, wall_seconds=elapsed, started_at=identity.started_at if identity else None)
     return JobStatus("lost", outcome, identity.pid if identity else None, elapsed, detail=detail)
 
 

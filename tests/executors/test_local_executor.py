@@ -18,8 +18,9 @@ from progressive_training.loop.errors import RunError
 from progressive_training.loop.running import attempt as files
 from progressive_training.loop.running import processes
 from progressive_training.loop.running.job import Job
-from progressive_training.loop.running.local import LocalExecutor, RunnerIdentity
+from progressive_training.loop.running.local import LocalExecutor
 from progressive_training.loop.running.logs import tail
+from progressive_training.loop.running.records import RunnerIdentity
 from support.jobs import FAMILY, STAY, alive, finish, job, linux, pid_in, run, wait_for
 from support.warmed import Warmed
 

@@ -83,7 +83,7 @@ def test_ray_is_told_what_the_job_needs_and_how_long_its_end_may_take(
     executor = on_ray(cpus=2, memory_gb=0.5)
     run(executor, attempt, job(work, "pass", grace=7.5))
     told = told_of(cluster, attempt)
-    assert told["submission_id"] == json.loads((attempt / submission.RECORD).read_text())["name"]
+    assert told["submission_id"] == json.loads((attempt / files.BATCH).read_text())["name"]
     assert told["metadata"] == {
         "job_name": told["submission_id"],
         "grace": "7.5",
@@ -114,7 +114,7 @@ def test_nothing_of_the_servers_environment_reaches_ray_or_the_job(
     run(executor, attempt, replace(job(work, script), inherits=("RAY_*", "PATH")))
     assert "canary" not in json.dumps(told_of(cluster, attempt)).lower()
     written = [path for path in (work, *work.rglob("*")) if path.is_file()]
-    assert {files.JOB, submission.RECORD, files.LOG, "of the node"} <= {path.name for path in written}
+    assert {files.JOB, files.BATCH, files.LOG, "of the node"} <= {path.name for path in written}
     assert not any(b"canary" in path.read_bytes().lower() for path in written)
 
 
@@ -291,8 +291,8 @@ def test_a_job_whose_id_was_never_noted_is_found_by_its_name(attempt: Path, work
 def test_a_job_that_never_came_to_ray_is_lost(attempt: Path, work: Path) -> None:
     run(on_ray(), attempt, job(work, "pass"))
     (attempt / submission.ACCEPTED).unlink()
-    record = json.loads((attempt / submission.RECORD).read_text())
-    (attempt / submission.RECORD).write_text(json.dumps(record | {"name": "never-seen"}))
+    record = json.loads((attempt / files.BATCH).read_text())
+    (attempt / files.BATCH).write_text(json.dumps(record | {"name": "never-seen"}))
     (attempt / files.RESULT).unlink()
     status = on_ray().poll(attempt)
     assert (status.state, status.detail) == ("lost", "Ray knows nothing of the job any more, and it left no result")

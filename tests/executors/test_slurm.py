@@ -64,7 +64,7 @@ def test_the_submit_script_says_in_its_head_what_is_asked_for(cluster: SlurmClus
     executor.submit(attempt, replace(job(work, "pass"), placement=asked))
     lines = (attempt / submission.SCRIPT).read_text().splitlines()
     assert lines[0] == "#!/bin/bash"
-    name = json.loads((attempt / submission.RECORD).read_text())["name"]
+    name = json.loads((attempt / files.BATCH).read_text())["name"]
     output = str(attempt / submission.OUTPUT).replace("%", "%%").replace('"', '\\"')
     assert lines[1:18] == [
         f"#SBATCH --job-name={name}",
@@ -325,8 +325,8 @@ def test_a_job_whose_number_was_never_noted_is_found_by_its_name(
 def test_a_job_that_never_came_to_slurm_is_lost(cluster: SlurmCluster, attempt: Path, work: Path) -> None:
     run(on_slurm(), attempt, job(work, "pass"))
     (attempt / submission.ACCEPTED).unlink()
-    record = json.loads((attempt / submission.RECORD).read_text())
-    (attempt / submission.RECORD).write_text(json.dumps(record | {"name": "never-seen"}))
+    record = json.loads((attempt / files.BATCH).read_text())
+    (attempt / files.BATCH).write_text(json.dumps(record | {"name": "never-seen"}))
     assert on_slurm().poll(attempt).state == "finished"  # its result is there
     (attempt / files.RESULT).unlink()
     status = on_slurm().poll(attempt)

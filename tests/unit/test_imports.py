@@ -14,7 +14,7 @@ _LOOP = {
     *("attempts", "errors", "execution", "files", "filesystems", "intents", "journal", "json_places", "known"),
     *("project", "receipts", "rules", "state", "workspace"),
     *(f"running.{name}" for name in ("attempt", "executor", "job", "limits", "local", "processes", "scratch")),
-    *(f"running.{name}" for name in ("backends", "placement")),
+    *(f"running.{name}" for name in ("backends", "placement", "records")),
     *(f"running.{name}" for name in ("keeper", "sandbox")),  # the local executor keeps its hot spare by them
     "running",
 }

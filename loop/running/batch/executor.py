@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,9 +9,9 @@ from pathlib import Path
 
 from ...errors import RunError
 from .. import attempt as files
-from ..job import Job, JobStatus, Outcome
-from ..local import check_startable, create_job, submitted_before
+from ..job import LOST, Job, JobStatus, Outcome
 from ..logs import tail
+from ..records import check_startable, create_job, read_heartbeat, read_job, submitted_before
 from . import submission
 from .scheduler import Scheduler, Seen
 from .submission import Submission
@@ -58,7 +56,7 @@ class BatchExecutor:
         try:
             accepted = self._scheduler.submit(asked.name, script, job.placement)
         except RunError:
-            for name in (files.JOB, submission.RECORD):
+            for name in (files.JOB, files.BATCH):
                 (attempt / name).unlink()
             raise
         submission.save_id(attempt, accepted)
@@ -84,7 +82,7 @@ class BatchExecutor:
             (attempt / submission.TOKEN).unlink(missing_ok=True)
             self._scheduler.cancel(job)
             asked = time.monotonic()
-            deadline = asked + (_job(attempt) or Job).grace_seconds + self._end_seconds
+            deadline = asked + (read_job(attempt) or Job).grace_seconds + self._end_seconds
             while (seen := self._scheduler.look(job, fresh=True)) is not None and seen.state != "ended":
                 if seen.state == "queued" and time.monotonic() >= asked + _WITHDRAWN_SECONDS:
                     break
@@ -104,7 +102,7 @@ class BatchExecutor:
                 return known
             asked = Submission.read(attempt)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{submission.RECORD} can't be used: {error}", where=str(attempt)) from error
+            raise RunError(f"{files.BATCH} can't be used: {error}", where=str(attempt)) from error
         found = self._scheduler.find(asked.name) if asked else None
         if found is not None:
             submission.save_id(attempt, found)
@@ -127,14 +125,14 @@ class BatchExecutor:
             outcome = Outcome.from_json(files.read_text(attempt / files.RESULT))
         except FileNotFoundError:
             if withdrawn:
-                outcome = replace(_EMPTY, reason="cancelled", detail="it had not begun")
+                outcome = replace(LOST, reason="cancelled", detail="it had not begun")
                 return JobStatus("finished", outcome, None, None)
             return self._without_result(attempt, seen, elapsed)
         except (OSError, UnicodeDecodeError, RunError) as error:
             return _lost(f"{files.RESULT} can't be used: {error}", elapsed)
         if seen is not None:
             outcome = _as_ended(outcome, seen, self._scheduler.name)
-        job = _job(attempt)
+        job = read_job(attempt)
         if outcome.reason == "timeout" and outcome.detail is None and job is not None and job.timeout_seconds:
             outcome = replace(outcome, detail=f"still running after {job.timeout_seconds / 60:g} minutes")
         return JobStatus("finished", outcome, None, outcome.wall_seconds)
@@ -146,7 +144,7 @@ class BatchExecutor:
         if seen.ending in ("cancelled", "timeout", "out of memory"):
             reasons = {"cancelled": "cancelled", "timeout": "timeout", "out of memory": "exited"}
             outcome = replace(
-                _EMPTY, reason=reasons[seen.ending], wall_seconds=elapsed, detail=f"{name} ended it: {seen.word}"
+                LOST, reason=reasons[seen.ending], wall_seconds=elapsed, detail=f"{name} ended it: {seen.word}"
             )
             if seen.ending == "out of memory":
                 outcome = replace(outcome, signal=9, signal_name="SIGKILL", oom_kills=1)
@@ -164,21 +162,6 @@ class BatchExecutor:
             return JobStatus("running", None, None, elapsed, detail="its result is not visible here yet")
         code = "" if seen.exit_code is None else f" with code {seen.exit_code}"
         return _lost(f"{name}'s job ended{code} and left no result" + (f": {said}" if said else ""), elapsed)
-
-
-_EMPTY = Outcome(
-    rc=None,
-    signal=None,
-    signal_name=None,
-    reason="lost",
-    wall_seconds=None,
-    cpu_seconds=None,
-    peak_memory_bytes=None,
-    killed=(),
-    started_at=None,
-    finished_at=None,
-    log_truncated=False,
-)
 
 
 def _as_ended(outcome: Outcome, seen: Seen, name: str) -> Outcome:
@@ -199,7 +182,7 @@ def _as_ended(outcome: Outcome, seen: Seen, name: str) -> Outcome:
 
 
 def _lost(detail: str, elapsed: float | None) -> JobStatus:
-    return JobStatus("lost", replace(_EMPTY, wall_seconds=elapsed), None, elapsed, detail=detail)
+    return JobStatus("lost", replace(LOST, wall_seconds=elapsed), None, elapsed, detail=detail)
 
 
 def _waiting(name: str, seen: Seen) -> str:
@@ -217,13 +200,5 @@ def _is_withdrawn(attempt: Path) -> bool:
 
 def _elapsed(attempt: Path) -> float | None:
     """By the runner's own clock: the node's may differ from this one's."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return float(json.loads(files.read_text(attempt / files.HEARTBEAT))["elapsed_seconds"])
-    return None
-
-
-def _job(attempt: Path) -> Job | None:
-    try:
-        return Job.from_json(files.read_text(attempt / files.JOB))
-    except (OSError, UnicodeDecodeError, RunError):
-        return None
+    beat = read_heartbeat(attempt)
+    return beat.elapsed_seconds if beat else None

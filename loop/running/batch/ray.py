@@ -22,6 +22,7 @@ from ...errors import RunError
 from .. import attempt as files
 from ..job import Job
 from ..placement import Placement
+from ..records import read_job
 from . import submission
 from .ray_api import RayApi, Unanswered, path_of
 from .scheduler import Ending, Seen
@@ -117,7 +118,7 @@ class Ray:
         return f"# {name}\nexec >>{shlex.quote(str(output))} 2>&1\n"
 
     def submit(self, name: str, script: Path, placement: Placement) -> str:
-        asked, grace = _asked(placement), _grace(script.parent)
+        asked, grace = _asked(placement), (read_job(script.parent) or Job).grace_seconds
         told: dict[str, JsonValue] = {"job_name": name, "grace": f"{grace:g}"}
         told |= {what: f"{count:.0f}" for what, count in asked.items()}
         body: dict[str, JsonValue] = {
@@ -235,10 +236,6 @@ def _entrypoint(script: Path) -> str:
         f'{here} || {{ echo "$(hostname)"{said}; exit {submission.NOT_SHARED}; }}; '
         f"{_APART} true 2>/dev/null && exec {_APART} {start}; exec {start}"
     )
-
-
-def _grace(attempt: Path) -> float:
-    return Job.from_json(files.read_text(attempt / files.JOB)).grace_seconds
 
 
 def _ending(details: _Details) -> Ending:

@@ -18,7 +18,6 @@ from ..placement import Placement
 
 SCRIPT = "submit.sh"
 OUTPUT = "batch.txt"  # what the script says itself; the job's own output is in log.txt
-RECORD = "batch.json"  # made before the scheduler is asked: its presence means "not on this machine"
 ACCEPTED = "accepted.json"  # the scheduler's id for it
 TOKEN = "token"
 # Exit codes of the script itself, which no runner gives a job.
@@ -66,14 +65,14 @@ class Submission:
     def read(cls, attempt: Path) -> Submission | None:
         """None if nothing was handed to a scheduler in this folder. Raises: OSError, ValueError, KeyError."""
         try:
-            text = files.read_text(attempt / RECORD)
+            text = files.read_text(attempt / files.BATCH)
         except FileNotFoundError:
             return None
         value = cast("dict[str, str | None]", json.loads(text))
         return cls(str(value["backend"]), value["address"], str(value["name"]))
 
     def save(self, attempt: Path) -> None:
-        files.write_json(attempt / RECORD, self.__dict__)
+        files.write_json(attempt / files.BATCH, self.__dict__)
 
 
 def read_id(attempt: Path) -> str | None:
