@@ -9,13 +9,17 @@ from itertools import pairwise
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .curves import Curves, read_curves
+from .deltas import primary_metric
 from .project import Project
+from .receipts import Metric
+from .rules import Rules
 from .scripts.settings import settings
 from .scripts.source import Script, decode_script
 from .state import action_receipt, eval_receipt, next_receipt
 from .workspace import version_id
 
 MAX_SCRIPT_CHARACTERS = 24_000
+MOST_NEWEST, MOST_BEST = 30, 20  # actions of the past in a brief
 # Control characters but newline and tab, halves of surrogate pairs, and what hides or reorders text: soft hyphen, zero
 # width, bidi controls, interlinear annotation, tags.
 _CONTROL = re.compile(
@@ -60,8 +64,8 @@ class Tried:
     goal: str
     change: str
     symbols: tuple[str, ...]
-    before: float | None
-    after: float | None
+    before: str
+    after: str
 
 
 def curve_table(curves: Curves | None, most: int = 12) -> str:
@@ -172,26 +176,35 @@ def symbol_list(script: Script) -> str:
     return "\n".join(dict.fromkeys(lines))[:6_000]
 
 
-def tried_actions(project: Project, cur: int, primary: str) -> tuple[Tried, ...]:
-    """Every action that was carried out up to version `cur`, oldest first."""
-    found: list[Tried] = []
-    for number in project.workspace.versions():
-        authored, action = next_receipt(project, number), action_receipt(project, number)
-        if authored is None or action is None or number >= cur:
-            continue
-        found.append(
-            Tried(
-                version_id=version_id(number + 1),
-                goal=action.goal,
-                change=action.change,
-                symbols=authored.symbols,
-                before=_primary(project, number, primary),
-                after=_primary(project, number + 1, primary),
-            )
-        )
-    return tuple(found)
+def tried_actions(project: Project, rules: Rules, cur: int) -> tuple[tuple[Tried, ...], int]:
+    """Actions that were carried out up to version `cur`, oldest first, and how many are left out.
+
+    Shown are the newest ones, and of the older ones those that led to the best primary metric: a brief that grew with
+    the loop would be read again for every version.
+    """
+    numbers = [number for number in project.workspace.versions() if number < cur]
+    newest, older = numbers[-MOST_NEWEST:], numbers[:-MOST_NEWEST]
+    scored = [(number, metric) for number in older if (metric := _primary(project, rules, number + 1)) is not None]
+    best = sorted(scored, key=lambda one: -one[1].value if one[1].higher_is_better else one[1].value)[:MOST_BEST]
+    shown = sorted([*newest, *(number for number, _ in best)])
+    return tuple(one for number in shown if (one := _tried(project, rules, number))), len(numbers) - len(shown)
 
 
-def _primary(project: Project, cur: int, primary: str) -> float | None:
+def _tried(project: Project, rules: Rules, number: int) -> Tried | None:
+    authored, action = next_receipt(project, number), action_receipt(project, number)
+    if authored is None or action is None:
+        return None
+    before, after = _primary(project, rules, number), _primary(project, rules, number + 1)
+    return Tried(
+        version_id=version_id(number + 1),
+        goal=action.goal,
+        change=action.change,
+        symbols=authored.symbols,
+        before=f"{before.value:.6g}" if before else "(no score)",
+        after=f"{after.value:.6g}" if after else "(no score)",
+    )
+
+
+def _primary(project: Project, rules: Rules, cur: int) -> Metric | None:
     receipt = eval_receipt(project, cur)
-    return next((m.value for m in receipt.metrics if m.name == primary), None) if receipt else None
+    return primary_metric(receipt, rules) if receipt else None

@@ -112,7 +112,7 @@ def events(workspace: Workspace, *, most: int = 1000) -> list[Event]:
 
 def _last(workspace: Workspace) -> tuple[int, bool]:
     lines, torn = _tail(workspace, _TAIL_BYTES)
-    return max((event.seq for line in lines if (event := _parse(line))), default=0), torn
+    return next((event.seq for line in reversed(lines) if (event := _parse(line))), 0), torn
 
 
 def _tail(workspace: Workspace, most: int) -> tuple[list[bytes], bool]:

@@ -98,9 +98,11 @@ def _analysis(project: Project, rules: Rules, state: LoopState) -> Context:
 def _action(project: Project, rules: Rules, state: LoopState) -> Context:
     analysis = analysis_receipt(project, state.cur)
     best = best_version(project, rules, project.workspace.versions())
+    tried, left_out = evidence.tried_actions(project, rules, state.cur)
     return {
         "summary": analysis.summary if analysis else "",
-        "tried": evidence.tried_actions(project, state.cur, rules.file.eval_config.primary_metric),
+        "tried": tried,
+        "left_out": left_out,
         "symbols": evidence.symbol_list(evidence.script_of(project, state.cur)),
         "best": version_id(best) if best else None,
         "script_name": project.workspace.script(state.cur),

@@ -1,11 +1,13 @@
 """Steps 3 and 4: an analysis whose facts are the server's, and exactly one action that keeps the rules."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from support.projects import ACTION, ANALYSIS, At, connected
+from support.many_versions import grow
+from support.projects import ACTION, ANALYSIS, At, Folder, connected
 
 pytestmark = pytest.mark.anyio
 ANALYSIS_FILE = "Models/Artifacts/v001/result-analysis.md"
@@ -127,6 +129,24 @@ async def test_an_action_on_what_the_rules_fix_is_refused_and_may_be_chosen_anew
         text = await agent.refused("write_action", version=1, **{**ACTION, "where": [symbol]})
         assert f"{rule} = " in text and "next best" in text
         await agent.act()
+
+
+async def test_the_brief_of_a_long_loop_shows_the_newest_actions_and_the_best_before_them(
+    at: At, tmp_path: Path
+) -> None:
+    folder = Folder(tmp_path / "긴 loop")
+    grow(at("finished").root, folder.root, 90)
+    project = folder.project()
+    folder.path(project.workspace.receipt(90, "action")).unlink()
+    scores = {cur: folder.json(project.workspace.receipt(cur, "eval"))["record"] for cur in range(1, 91)}
+    best = {cur: next(m["value"] for m in score["metrics"] if m["name"] == "accuracy") for cur, score in scores.items()}
+    older = sorted(range(2, 61), key=lambda cur: -best[cur])
+    async with connected(folder) as agent:
+        brief = await agent.brief()
+    shown = [int(number) for number in re.findall(r"^- v(\d{3}): ", brief, re.M)]
+    assert shown == [*sorted(older[:20]), *range(61, 91)]
+    assert "39 more are left out" in brief
+    assert f"{best[89]:.6g} → {best[90]:.6g}\n" in brief
 
 
 async def test_documents_written_twice_stay_as_they_were_first(at: At) -> None:
