@@ -176,13 +176,13 @@ def symbol_list(script: Script) -> str:
     return "\n".join(dict.fromkeys(lines))[:6_000]
 
 
-def tried_actions(project: Project, rules: Rules, cur: int) -> tuple[tuple[Tried, ...], int]:
-    """Actions that were carried out up to version `cur`, oldest first, and how many are left out.
+def tried_actions(project: Project, rules: Rules, first: int, cur: int) -> tuple[tuple[Tried, ...], int]:
+    """Actions from version `first` up to version `cur`, oldest first, and how many are left out.
 
     Shown are the newest ones, and of the older ones those that led to the best primary metric: a brief that grew with
     the loop would be read again for every version.
     """
-    numbers = [number for number in project.workspace.versions() if number < cur]
+    numbers = [number for number in project.workspace.versions() if first <= number < cur]
     newest, older = numbers[-MOST_NEWEST:], numbers[:-MOST_NEWEST]
     scored = [(number, metric) for number in older if (metric := _primary(project, rules, number + 1)) is not None]
     best = sorted(scored, key=lambda one: -one[1].value if one[1].higher_is_better else one[1].value)[:MOST_BEST]

@@ -9,7 +9,7 @@ from . import journal, preloading, resume
 from .artifacts import CHECKPOINTS, missing, sha256, touched, untouchable, used_values
 from .attempts import Attempt, attempts, failure_of, new_attempt
 from .confinement import confined, level
-from .curves import epochs_trained, newest, read_curves
+from .curves import epochs_trained, read_curves
 from .errors import RuleViolation, UnsafePath
 from .failures import Failure, process_failure
 from .files import Tree
@@ -17,6 +17,7 @@ from .filesystems import prune_trash, require_room
 from .intact import require_intact
 from .integrity import require_authored, require_modules
 from .placing import command
+from .progress import EPOCHS, Progress, progress_of
 from .project import Project
 from .receipts import LoopFile, Plan, TrainReceipt, Verdict, save
 from .retries import write_retry_report
@@ -24,26 +25,13 @@ from .rules import Rules
 from .running.job import Job, JobStatus
 from .running.logs import tail
 from .scripts import Script
-from .scripts.fixed import clashes, dynamic_overrides, synonyms
+from .scripts.fixed import clashes, dynamic_overrides
 from .scripts.settings import settings
 from .snapshots import take_snapshot
 from .state import LoopState, derive, next_call, require, train_receipt, trained_weights
 from .workspace import version_id
 
 LOG_TAIL_BYTES = 16_384
-EPOCHS = synonyms("epochs")
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a running job is. Epochs count from 1; times are in seconds. `waiting` says why it has not begun."""
-
-    elapsed_seconds: float
-    epoch: int | None = None
-    epochs: int | None = None
-    eta_seconds: float | None = None
-    latest: tuple[tuple[str, float], ...] = ()
-    waiting: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,33 +65,10 @@ def train(project: Project, cur: int, *, attach: int | None = None, resumed: boo
         attempt = state.running or _start(project, rules, state, resumed=resumed)
         status = attempt.status()
         if status.state == "running":
-            return TrainStatus("running", attempt.number, progress=train_progress(project, attempt, status))
+            return TrainStatus("running", attempt.number, progress=progress_of(project, attempt, status))
         # Judged by the rules that it was started under: a script may have written others in the meantime.
         project.require_unchanged_rules(rules, loop)
         return _settle(project, rules, loop, attempt, status)
-
-
-def train_progress(project: Project, attempt: Attempt, status: JobStatus) -> Progress:
-    """Epoch and ETA from the metrics.csv so far and the number of epochs that the script states."""
-    elapsed = status.elapsed_seconds or 0.0
-    if status.waiting is not None:
-        return Progress(elapsed, waiting=status.waiting)
-    seen = newest(project.workspace.tree, project.workspace.artifacts(attempt.cur))
-    if seen is None:
-        return Progress(elapsed)
-    script = Script.parse(_script_text(project, attempt.cur), project.workspace.script(attempt.cur))
-    total = next(
-        (
-            setting.value
-            for setting in settings(script)
-            if setting.name.lower() in EPOCHS and type(setting.value) is int
-        ),
-        None,
-    )
-    epoch = seen.last_epoch + 1
-    trained = epoch - seen.first_epoch  # a resumed run has not trained the ones before
-    eta = elapsed / trained * (total - epoch) if total is not None and total >= epoch else None
-    return Progress(elapsed, epoch, total, eta, tuple(seen.values.items())[:6])
 
 
 def _script_text(project: Project, cur: int) -> str:

@@ -98,7 +98,8 @@ def _analysis(project: Project, rules: Rules, state: LoopState) -> Context:
 def _action(project: Project, rules: Rules, state: LoopState) -> Context:
     analysis = analysis_receipt(project, state.cur)
     best = best_version(project, rules, project.workspace.versions())
-    tried, left_out = evidence.tried_actions(project, rules, state.cur)
+    first = state.loop.first_version if state.loop else 1
+    tried, left_out = evidence.tried_actions(project, rules, first, state.cur)
     return {
         "summary": analysis.summary if analysis else "",
         "tried": tried,

@@ -92,7 +92,7 @@ def _rescoring(project: Project, reached: "Rescoring") -> ReportResult:
         message=" ".join(said),
         phase="reporting",
         version=state.cur,
-        job=job_of("eval", first.attempt.number, first.attempt.relative, first.elapsed_seconds, waiting=first.waiting),
+        job=job_of(first.attempt, first.progress),
         next=None,
         together=Together(
             folders=tuple(one.attempt.relative for one in reached.running),

@@ -45,7 +45,7 @@ def next_step(
 
 def running_job(project: Project, state: LoopState) -> JobView | None:
     """The job that runs now, or None; also None for one that ended and waits to be collected."""
-    from ..loop.training import train_progress
+    from ..loop.progress import progress_of
 
     attempt = state.running
     if attempt is None:
@@ -53,7 +53,4 @@ def running_job(project: Project, state: LoopState) -> JobView | None:
     status = attempt.status()
     if status.state != "running":
         return None
-    progress = train_progress(project, attempt, status) if attempt.kind == "train" else None
-    return job_of(
-        attempt.kind, attempt.number, attempt.relative, status.elapsed_seconds or 0.0, progress, status.waiting
-    )
+    return job_of(attempt, progress_of(project, attempt, status))

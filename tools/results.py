@@ -11,7 +11,8 @@ from ..loop.rules import Rules
 from ..loop.state import LoopState, NextStep, derive
 
 if TYPE_CHECKING:
-    from ..loop.training import Progress
+    from ..loop.attempts import Attempt
+    from ..loop.progress import Progress
 
 
 class Value(BaseModel):
@@ -120,21 +121,12 @@ def failure_of(verdict: Verdict | None) -> FailureView | None:
     )
 
 
-def job_of(
-    kind: Literal["train", "eval"],
-    attempt: int,
-    folder: str,
-    elapsed: float,
-    progress: "Progress | None" = None,
-    waiting: str | None = None,
-) -> JobView:
-    if progress is None:
-        return JobView(kind=kind, attempt=attempt, folder=folder, elapsed_seconds=round(elapsed, 1), waiting=waiting)
+def job_of(attempt: "Attempt", progress: "Progress") -> JobView:
     eta = None if progress.eta_seconds is None else round(progress.eta_seconds, 1)
     return JobView(
-        kind=kind,
-        attempt=attempt,
-        folder=folder,
+        kind=attempt.kind,
+        attempt=attempt.number,
+        folder=attempt.relative,
         elapsed_seconds=round(progress.elapsed_seconds, 1),
         epoch=progress.epoch,
         epochs=progress.epochs,

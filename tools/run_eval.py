@@ -42,10 +42,10 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
     state, following = where_now(project)
     name = version_id(version)
     receipt, job = status.receipt, None
-    if status.state == "running":
-        folder = Attempt(project, version, "eval", status.attempt).relative
-        job = job_of("eval", status.attempt, folder, status.elapsed_seconds, waiting=status.waiting)
-        message = f"{name} is being evaluated ({job.line}). Call again."
+    if status.progress is not None:
+        job = job_of(Attempt(project, version, "eval", status.attempt), status.progress)
+        doing = "waits to be" if job.waiting else "is being"
+        message = f"{name} {doing} evaluated ({job.line}). Call again."
     elif receipt is not None:
         message = f"{name} is scored on {receipt.num_samples} samples: {metric_line(receipt.metrics)}."
     else:

@@ -27,10 +27,8 @@ def run_train(project: Project, version: int, resume: Resume = False, *, attach:
     state, following = where_now(project)
     name = version_id(version)
     job = None
-    if status.state == "running":
-        folder = Attempt(project, version, "train", status.attempt).relative
-        elapsed = status.progress.elapsed_seconds if status.progress else 0.0
-        job = job_of("train", status.attempt, folder, elapsed, status.progress)
+    if status.progress is not None:
+        job = job_of(Attempt(project, version, "train", status.attempt), status.progress)
         doing = "waits to be trained" if job.waiting else "is training"
         message = f"{name} {doing}, attempt {status.attempt} ({job.line}). It goes on by itself; call again."
     elif status.receipt is not None:

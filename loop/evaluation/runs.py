@@ -13,6 +13,7 @@ from ..failures import Failure, process_failure
 from ..filesystems import require_room
 from ..intact import require_intact, score_bytes
 from ..preloading import expect_after
+from ..progress import Progress, progress_of
 from ..project import Project
 from ..receipts import Acceptance, EvalPlan, EvalReceipt, LoopFile, TrainReceipt, Verdict, save
 from ..rules import Rules
@@ -34,8 +35,7 @@ _LOG_TAIL_BYTES = 16_384
 class EvalStatus:
     state: Literal["running", "done", "failed"]
     attempt: int
-    elapsed_seconds: float = 0.0
-    waiting: str | None = None
+    progress: Progress | None = None
     receipt: EvalReceipt | None = None
     verdict: Verdict | None = None
     already_done: bool = False
@@ -63,9 +63,7 @@ def evaluate(project: Project, cur: int, *, attach: int | None = None) -> EvalSt
             expect_after(project, rules, cur, job)
         status = attempt.status()
         if status.state == "running":
-            return EvalStatus(
-                "running", attempt.number, elapsed_seconds=status.elapsed_seconds or 0.0, waiting=status.waiting
-            )
+            return EvalStatus("running", attempt.number, progress=progress_of(project, attempt, status))
         return settle(project, rules, loop, attempt, status)
 
 

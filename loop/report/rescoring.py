@@ -18,6 +18,7 @@ from ..evaluation.protocol import fingerprint
 from ..evaluation.runs import open_attempt, settle, start
 from ..failures import Failure
 from ..preloading import expect
+from ..progress import Progress, progress_of
 from ..project import Project
 from ..receipts import LoopFile, Verdict
 from ..rules import Rules
@@ -33,14 +34,10 @@ _TURN_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Running:
-    """One evaluation that runs, or was about to be collected when the turn was over.
-
-    `waiting` says why it has not begun yet.
-    """
+    """One evaluation that runs, or was about to be collected when the turn was over."""
 
     attempt: Attempt
-    elapsed_seconds: float
-    waiting: str | None = None
+    progress: Progress
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,7 @@ class _Turn:
             if _is_of_another(attempt, self._protocol):
                 _drop(attempt)
             elif status.state == "running" or self._is_over:
-                yield Running(attempt, status.elapsed_seconds or 0.0, status.waiting)
+                yield Running(attempt, progress_of(self._project, attempt, status))
             elif isinstance(attempt, ExternalAttempt):
                 externals.settle(project, rules, loop, attempt, status)
             else:
@@ -172,7 +169,7 @@ class _Turn:
                 attempt, job = start(project, rules, loop, one, side_by_side=beside)
             else:
                 attempt = externals.start(project, rules, loop, one, side_by_side=beside)
-            begun.append(Running(attempt, 0.0))
+            begun.append(Running(attempt, Progress()))
         if job is not None and len(todo) > len(begun):
             # Not after each: the second of several would wait for the spare that was begun for it.
             again = job

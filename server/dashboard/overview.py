@@ -10,12 +10,12 @@ from ...loop import journal
 from ...loop.attempts import Attempt, attempts
 from ...loop.evidence import clean
 from ...loop.lineage import Point, best_of, best_so_far, points, primary_metrics
+from ...loop.progress import Progress, progress_of
 from ...loop.project import Project
 from ...loop.receipts import Metric
 from ...loop.rules import Rules
 from ...loop.state import LoopState, derive, report_receipt
 from ...loop.status import VersionView, version_view
-from ...loop.training import Progress, train_progress
 from ...prompts.charts.lineage import LineageInput, lineage_chart
 from ...prompts.charts.shapes import Chart
 from ...prompts.charts.strip import strip_chart
@@ -216,11 +216,7 @@ def running(project: Project, state: LoopState) -> Running | None:
     if attempt is None:
         return None
     status = attempt.status()
-    if attempt.kind == "train":
-        progress = train_progress(project, attempt, status)
-    else:
-        progress = Progress(status.elapsed_seconds or 0.0, waiting=status.waiting)
-    return Running(attempt.kind, attempt.cur, attempt.number, status.state, progress)
+    return Running(attempt.kind, attempt.cur, attempt.number, status.state, progress_of(project, attempt, status))
 
 
 def troubles(project: Project, cur: int) -> Iterator[Trouble]:

@@ -39,18 +39,6 @@ def executor(request: pytest.FixtureRequest) -> Executor:
     return EXECUTORS[request.param]()
 
 
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    folder = tmp_path / 'it\'s a "한글" folder $HOME'
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def attempt(work: Path) -> Path:
-    return work / ".progressive-training" / "attempts" / "v001" / "001"
-
-
 def test_the_exit_code_is_the_scripts_own(executor: Executor, attempt: Path, work: Path) -> None:
     codes = (0, 1, 3, 255)
     for code in codes:

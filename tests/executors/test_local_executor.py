@@ -21,47 +21,15 @@ from progressive_training.loop.running.job import Job
 from progressive_training.loop.running.local import LocalExecutor
 from progressive_training.loop.running.logs import tail
 from progressive_training.loop.running.records import RunnerIdentity
-from support.jobs import FAMILY, STAY, alive, finish, job, linux, pid_in, run, wait_for
+from support.jobs import FAMILY, STAY, alive, finish, job, linux, pid_in, run, submit_and_die, wait_for
 from support.warmed import Warmed
 
 RUNNING = Path(str(processes.__file__)).parent
 
 
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    folder = tmp_path / 'it\'s a "한글" folder $HOME'
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def attempt(work: Path) -> Path:
-    return work / ".progressive-training" / "attempts" / "v001" / "001"
-
-
 def test_a_job_outlives_the_process_group_that_submitted_it(attempt: Path, work: Path) -> None:
     wait_for_go = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nraise SystemExit(7)"
-    (work / "job.json").write_text(job(work, wait_for_go).to_json())
-    submitter = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from pathlib import Path\n"
-            "from progressive_training.loop.running.local import LocalExecutor\n"
-            "from progressive_training.loop.running.job import Job\n"
-            "LocalExecutor().submit(Path(sys.argv[2]), Job.from_json(Path(sys.argv[1]).read_text()))\n"
-            "print('submitted', flush=True); sys.stdin.read()",
-            str(work / "job.json"),
-            str(attempt),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert submitter.stdout is not None
-    assert submitter.stdout.readline() == b"submitted\n"
-    os.killpg(submitter.pid, signal.SIGKILL)
-    submitter.communicate()
+    submit_and_die(attempt, job(work, wait_for_go))
     another = LocalExecutor()
     assert another.poll(attempt).state == "running"
     (work / "go").touch()

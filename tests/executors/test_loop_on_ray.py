@@ -1,6 +1,5 @@
 """The loop on a real Ray, as an agent goes through it."""
 
-import json
 from pathlib import Path
 
 import anyio
@@ -10,9 +9,9 @@ import pytest
 
 from progressive_training.loop.probing import probe
 from progressive_training.loop.running.backends import batch
-from progressive_training.loop.state import train_receipt
+from support.clusters.loops import goes_on, same_scores, trained_to
 from support.clusters.ray import RayCluster, ray
-from support.projects import FOLDER_NAME, STAGES, STATE, Agent, Folder, connected, make_project
+from support.projects import FOLDER_NAME, STATE, Folder, connected, make_project
 from support.resumable import RESUMABLE
 
 pytestmark = pytest.mark.anyio
@@ -31,19 +30,9 @@ def folder(tmp_path: Path, cluster: RayCluster) -> Folder:
     return made
 
 
-def scores(folder: Folder, version: str) -> dict[str, float]:
-    score = folder.json(f"Models/Artifacts/{version}/eval_score.json")
-    return {metric["name"]: metric["value"] for metric in score["metrics"]}
-
-
 async def test_the_whole_loop_runs_there_and_scores_as_on_this_machine(folder: Folder, tmp_path: Path) -> None:
     here = make_project(tmp_path / "here")
-    for project in (folder, here):
-        async with connected(project) as agent:
-            for advance in STAGES.values():
-                await advance(agent)
-    for version in ("v001", "v002"):
-        assert scores(folder, version) == scores(here, version)
+    await same_scores(folder, here)
     jobs = sorted(folder.path(f"{STATE}/attempts").glob("*/*/job.json"))
     assert [path.parent.name for path in jobs] == ["eval-001", "train-001", "eval-001", "train-001"]
     assert all((path.parent / "accepted.json").exists() for path in jobs)
@@ -67,13 +56,7 @@ async def test_a_training_that_was_stopped_from_outside_goes_on_from_its_last_ch
             "Ray ended it: STOPPED: Job was intentionally stopped.",
         )
         assert "run_train with resume=true" in failure["advice"]
-        folder.write("gate", "")
-        result = await agent.call("run_train", version=1, resume=True, wait_seconds=45)
-        assert (result["state"], result.get("epochs")) == ("done", 3), result
-    receipt = train_receipt(folder.project(), 1)
-    assert receipt is not None and (receipt.attempt, receipt.resumed_from) == (2, 1)
-    log = folder.read("Models/Artifacts/v001/logs/version_0/metrics.csv")
-    assert log.splitlines()[1].startswith("2,2,"), "only epoch 2 was trained"
+        await goes_on(agent)
 
 
 async def test_a_training_that_waits_says_why_and_can_be_cancelled(folder: Folder) -> None:
@@ -95,14 +78,3 @@ async def test_doctor_runs_a_job_there(folder: Folder) -> None:
     assert found.state == "ended", found
     assert found.detail.startswith("Ray ran a job in ")
     assert not folder.path(STATE).exists()
-
-
-async def trained_to(agent: Agent, epochs: int) -> None:
-    with anyio.fail_after(30):
-        while True:
-            await agent.call("next_step", brief=False)
-            try:
-                if agent.folder.json("Models/Artifacts/v001/last.ckpt")["epoch"] + 1 >= epochs:
-                    return
-            except (FileNotFoundError, json.JSONDecodeError):
-                continue

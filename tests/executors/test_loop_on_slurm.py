@@ -1,6 +1,5 @@
 """The loop on a real Slurm, as an agent goes through it."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,10 @@ import anyio
 import pytest
 
 from progressive_training.loop.running.backends import batch
-from progressive_training.loop.state import train_receipt
 from support.clusters.digits import digits
+from support.clusters.loops import goes_on, same_scores, trained_to
 from support.clusters.slurm import SlurmCluster, fill, slurm
-from support.projects import FOLDER_NAME, STAGES, STATE, Agent, Folder, connected, make_project
+from support.projects import FOLDER_NAME, STATE, Folder, connected, make_project
 from support.resumable import RESUMABLE
 
 pytestmark = pytest.mark.anyio
@@ -34,11 +33,6 @@ def folder(tmp_path: Path, cluster: SlurmCluster) -> Folder:
     return made
 
 
-def scores(folder: Folder, version: str) -> dict[str, float]:
-    score = folder.json(f"Models/Artifacts/{version}/eval_score.json")
-    return {metric["name"]: metric["value"] for metric in score["metrics"]}
-
-
 def submitted(folder: Folder) -> list[str]:
     """The attempts that were handed in to Slurm, and those that were not, after a `!`."""
     attempts = sorted(folder.path(f"{STATE}/attempts").glob("*/*/job.json"))
@@ -47,12 +41,7 @@ def submitted(folder: Folder) -> list[str]:
 
 async def test_the_whole_loop_runs_there_and_scores_as_on_this_machine(folder: Folder, tmp_path: Path) -> None:
     here = make_project(tmp_path / "here")
-    for project in (folder, here):
-        async with connected(project) as agent:
-            for advance in STAGES.values():
-                await advance(agent)
-    for version in ("v001", "v002"):
-        assert scores(folder, version) == scores(here, version)
+    await same_scores(folder, here)
     assert submitted(folder) == ["eval-001", "train-001", "eval-001", "train-001"]
     assert submitted(here) == [f"!{name}" for name in submitted(folder)]
 
@@ -89,13 +78,7 @@ async def test_a_preempted_training_goes_on_from_its_last_checkpoint(cluster: Sl
         assert (failure["kind"], failure["summary"]) == ("killed", "Slurm ended it: PREEMPTED")
         assert "run_train with resume=true" in failure["advice"]
         cluster.drain()
-        folder.write("gate", "")
-        result = await agent.call("run_train", version=1, resume=True, wait_seconds=45)
-        assert (result["state"], result.get("epochs")) == ("done", 3), result
-    receipt = train_receipt(folder.project(), 1)
-    assert receipt is not None and (receipt.attempt, receipt.resumed_from) == (2, 1)
-    log = folder.read("Models/Artifacts/v001/logs/version_0/metrics.csv")
-    assert log.splitlines()[1].startswith("2,2,"), "only epoch 2 was trained"
+        await goes_on(agent)
 
 
 async def test_a_training_of_a_lost_node_is_called_again(cluster: SlurmCluster, folder: Folder) -> None:
@@ -109,9 +92,7 @@ async def test_a_training_of_a_lost_node_is_called_again(cluster: SlurmCluster, 
             failure = (await agent.train())["failure"]
             assert (failure["kind"], failure["summary"]) == ("lost", "Slurm: node failed (NODE_FAIL (NodeDown))")
             assert "resume=true" in failure["advice"]
-            folder.write("gate", "")
-            result = await agent.call("run_train", version=1, resume=True, wait_seconds=45)
-            assert (result["state"], result.get("epochs")) == ("done", 3), result
+            await goes_on(agent)
 
 
 async def test_a_server_that_comes_later_collects_what_another_began(cluster: SlurmCluster, folder: Folder) -> None:
@@ -134,17 +115,6 @@ async def test_what_slurm_refuses_is_said_and_leaves_no_attempt(folder: Folder) 
         text = await agent.refused("run_train", version=1)
         assert "there is no partition nope" in text
         assert "set slurm.partition to one of: low, high, short" in text
-
-
-async def trained_to(agent: Agent, epochs: int) -> None:
-    with anyio.fail_after(30):
-        while True:
-            await agent.call("next_step", brief=False)
-            try:
-                if agent.folder.json("Models/Artifacts/v001/last.ckpt")["epoch"] + 1 >= epochs:
-                    return
-            except (FileNotFoundError, json.JSONDecodeError):
-                continue
 
 
 def test_digits_trained_there_scores_to_the_last_digit_as_on_this_machine(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +25,7 @@ from progressive_training.loop.running.logs import tail
 from progressive_training.loop.running.placement import Placement
 from support.clusters.placed import Placed
 from support.clusters.ray import RayCluster, on_ray, ray
-from support.jobs import FAMILY, STAY, alive, finish, job, pid_in, run, wait_for
+from support.jobs import FAMILY, STAY, alive, finish, job, pid_in, run, submit_and_die, wait_for
 
 SAVES = STAY + "signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), exit(5))); stay('script')"
 
@@ -40,18 +38,6 @@ def cluster() -> Iterator[RayCluster]:
         left = [one for one in client.get("/api/jobs/").json() if one["status"] in ("PENDING", "RUNNING")]
         for one in left:  # a failed test's
             client.post(f"/api/jobs/{one['submission_id']}/stop").raise_for_status()
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    folder = tmp_path / 'it\'s a "한글" folder $HOME'
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def attempt(work: Path) -> Path:
-    return work / ".progressive-training" / "attempts" / "v001" / "001"
 
 
 def id_of(attempt: Path) -> str:
@@ -252,22 +238,7 @@ def test_a_folder_that_the_node_does_not_see_as_we_do_is_told(attempt: Path, wor
 def test_a_job_outlives_the_server_that_submitted_it(cluster: RayCluster, attempt: Path, work: Path) -> None:
     wait = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nraise SystemExit(7)"
     placement = Placement("ray", address=cluster.address)
-    (work / "job.json").write_text(replace(job(work, wait), placement=placement).to_json())
-    submitter = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import os, signal, sys; from pathlib import Path\n"
-            "from progressive_training.loop.running.backends import Backends\n"
-            "from progressive_training.loop.running.job import Job\n"
-            "Backends().submit(Path(sys.argv[2]), Job.from_json(Path(sys.argv[1]).read_text()))\n"
-            "os.killpg(0, signal.SIGKILL)\n",
-            str(work / "job.json"),
-            str(attempt),
-        ],
-        start_new_session=True,
-    )
-    assert submitter.wait() < 0
+    submit_and_die(attempt, replace(job(work, wait), placement=placement))
     another = on_ray()
     wait_for((attempt / files.HEARTBEAT).exists, "its beginning")
     assert another.poll(attempt).state == "running"

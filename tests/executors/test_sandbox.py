@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from progressive_training.loop.running.job import Job, Outcome
 from progressive_training.loop.running.local import LocalExecutor
 from progressive_training.loop.running.logs import tail
 from progressive_training.loop.state import eval_receipt, train_receipt
+from support.jobs import finish, wait_for
 from support.projects import EVALUATOR, TRAINER, Folder, connected, edited
 from support.warmed import Warmed
 
@@ -84,10 +84,7 @@ class Place:
 
     def run(self, script: str, *arguments: str, note: str = "") -> Outcome:
         self.executor.submit(self.attempt, self.job(script, *arguments, note=note))
-        wait_for(lambda: self.executor.poll(self.attempt).state != "running", "the end of the job")
-        status = self.executor.poll(self.attempt)
-        assert status.state == "finished" and status.outcome is not None, status
-        return status.outcome
+        return finish(self.executor, self.attempt)
 
     def said(self) -> str:
         return tail(self.attempt / files.LOG, 1 << 20)
@@ -103,13 +100,6 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     root = (tmp_path / 'it\'s a "한글" folder $HOME').resolve()
     (root / "art").mkdir(parents=True)
     return Place(root, request.param())
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-        time.sleep(0.01)
 
 
 @contextmanager

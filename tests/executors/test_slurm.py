@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +20,7 @@ from progressive_training.loop.running.job import Job, JobStatus
 from progressive_training.loop.running.logs import tail
 from progressive_training.loop.running.placement import Placement
 from support.clusters.slurm import SlurmCluster, fill, on_slurm, slurm
-from support.jobs import FAMILY, STAY, alive, finish, job, pid_in, run, wait_for
+from support.jobs import FAMILY, STAY, alive, finish, job, pid_in, run, submit_and_die, wait_for
 
 SAVES = STAY + "signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), exit(5))); stay('script')"
 
@@ -39,11 +37,6 @@ def work(tmp_path: Path) -> Path:
     folder = tmp_path / 'it\'s a "한글" folder 100%j # $HOME'
     folder.mkdir()
     return folder
-
-
-@pytest.fixture
-def attempt(work: Path) -> Path:
-    return work / ".progressive-training" / "attempts" / "v001" / "001"
 
 
 def id_of(attempt: Path) -> str:
@@ -284,22 +277,7 @@ def test_a_folder_that_the_node_does_not_see_as_we_do_is_told(cluster: SlurmClus
 
 def test_a_job_outlives_the_server_that_submitted_it(cluster: SlurmCluster, attempt: Path, work: Path) -> None:
     wait = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\nraise SystemExit(7)"
-    (work / "job.json").write_text(replace(job(work, wait), placement=Placement("slurm")).to_json())
-    submitter = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import os, signal, sys; from pathlib import Path\n"
-            "from progressive_training.loop.running.backends import Backends\n"
-            "from progressive_training.loop.running.job import Job\n"
-            "Backends().submit(Path(sys.argv[2]), Job.from_json(Path(sys.argv[1]).read_text()))\n"
-            "os.killpg(0, signal.SIGKILL)\n",
-            str(work / "job.json"),
-            str(attempt),
-        ],
-        start_new_session=True,
-    )
-    assert submitter.wait() < 0
+    submit_and_die(attempt, replace(job(work, wait), placement=Placement("slurm")))
     another = on_slurm()
     wait_for((attempt / files.HEARTBEAT).exists, "its beginning")
     assert another.poll(attempt).state == "running"

@@ -1,13 +1,15 @@
 """Steps 3 and 4: an analysis whose facts are the server's, and exactly one action that keeps the rules."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from progressive_training.loop.starting import accept_rules
 from support.many_versions import grow
-from support.projects import ACTION, ANALYSIS, At, Folder, connected
+from support.projects import ACTION, ANALYSIS, STATE, TRAINER, At, Folder, connected
 
 pytestmark = pytest.mark.anyio
 ANALYSIS_FILE = "Models/Artifacts/v001/result-analysis.md"
@@ -131,22 +133,47 @@ async def test_an_action_on_what_the_rules_fix_is_refused_and_may_be_chosen_anew
         await agent.act()
 
 
+@pytest.mark.parametrize(("primary", "sign"), [("accuracy", 1), ("loss", -1)])
 async def test_the_brief_of_a_long_loop_shows_the_newest_actions_and_the_best_before_them(
-    at: At, tmp_path: Path
+    at: At, tmp_path: Path, primary: str, sign: int
 ) -> None:
     folder = Folder(tmp_path / "긴 loop")
     grow(at("finished").root, folder.root, 90)
+    rules = folder.json("user_defined_rules.json")
+    rules["eval_config"] |= {"primary_metric": primary, "metrics": ["accuracy", "loss"]}
+    folder.write("user_defined_rules.json", json.dumps(rules))
     project = folder.project()
+    assert accept_rules(project)
     folder.path(project.workspace.receipt(90, "action")).unlink()
-    scores = {cur: folder.json(project.workspace.receipt(cur, "eval"))["record"] for cur in range(1, 91)}
-    best = {cur: next(m["value"] for m in score["metrics"] if m["name"] == "accuracy") for cur, score in scores.items()}
-    older = sorted(range(2, 61), key=lambda cur: -best[cur])
+    values: dict[int, float] = {}
+    for cur in range(1, 91):
+        metrics = folder.json(project.workspace.receipt(cur, "eval"))["record"]["metrics"]
+        values[cur] = next(metric["value"] for metric in metrics if metric["name"] == primary)
+    best = sorted(range(2, 61), key=lambda cur: -sign * values[cur])[:20]
     async with connected(folder) as agent:
         brief = await agent.brief()
-    shown = [int(number) for number in re.findall(r"^- v(\d{3}): ", brief, re.M)]
-    assert shown == [*sorted(older[:20]), *range(61, 91)]
-    assert "39 more are left out" in brief
-    assert f"{best[89]:.6g} → {best[90]:.6g}\n" in brief
+        shown = [int(number) for number in re.findall(r"^- v(\d{3}): ", brief, re.M)]
+        assert shown == [*sorted(best), *range(61, 91)]
+        assert f"{values[89]:.6g} → {values[90]:.6g}\n" in brief
+        assert "39 more are left out" in brief
+        uri = re.findall(r"`(loop://\S+/action)` is the action that led from v001 to v002", brief)[0]
+        found = await agent.client.read_resource(uri)
+        assert getattr(found.contents[0], "text", "") == folder.read("Models/Artifacts/v001/action-extract.md")
+
+
+async def test_an_action_brief_of_an_adopted_version_counts_the_loops_own_actions_only(at: At) -> None:
+    folder = at("scored")
+    for number in range(2, 42):
+        folder.write(f"02_train_v{number:03d}.py", TRAINER.replace('"baseline"', f'"v{number:03d}"'))
+    folder.path(STATE).rename(folder.path("away"))
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        await agent.train(41)
+        await agent.score(41)
+        await agent.analyse(41)
+        brief = await agent.brief()
+    assert "Choose exactly one action for v041" in brief
+    assert "Tried so far" not in brief and "left out" not in brief
 
 
 async def test_documents_written_twice_stay_as_they_were_first(at: At) -> None:

@@ -1,6 +1,7 @@
 """What the tests of executors share: a small job, scripts that stay, and waiting without sleeping blindly."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -81,6 +82,24 @@ def finish(executor: Executor, attempt: Path, seconds: float = 60.0) -> Outcome:
 def run(executor: Executor, attempt: Path, job: Job) -> Outcome:
     executor.submit(attempt, job)
     return finish(executor, attempt)
+
+
+def submit_and_die(attempt: Path, job: Job) -> None:
+    """By another process, whose whole group is killed as soon as it has submitted the job."""
+    order = attempt.parent.parent / "job.json"
+    order.parent.mkdir(parents=True, exist_ok=True)
+    order.write_text(job.to_json())
+    text = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from progressive_training.loop.running.backends import Backends\n"
+        "from progressive_training.loop.running.job import Job\n"
+        "Backends().submit(Path(sys.argv[2]), Job.from_json(Path(sys.argv[1]).read_text()))\n"
+        "os.killpg(0, signal.SIGKILL)\n"
+    )
+    command = [sys.executable, "-c", text, str(order), str(attempt)]
+    # Its output ends with it: a job that kept it open would keep a server's client waiting.
+    done = subprocess.run(command, input=b"", stdout=subprocess.PIPE, start_new_session=True, check=False)
+    assert done.returncode == -signal.SIGKILL
 
 
 def pid_in(path: Path) -> int:

@@ -18,6 +18,7 @@ import anyio
 from mcp import Client
 
 from progressive_training.loop.project import Project
+from progressive_training.loop.running.attempt import is_held
 from progressive_training.loop.running.local import LocalExecutor
 from progressive_training.server.app import build_server
 
@@ -240,7 +241,7 @@ class Folder:
         """Every file and what it holds, except the lock, what only counts with a receipt, and a runner's own."""
         names = ["lock", ".gitignore", "cache/", "snapshots/"]
         for job in self.root.glob(f"{STATE}/attempts/*/*/job.json"):
-            if not (job.parent / "result.json").exists():
+            if is_held(job.parent):
                 names += [f"{job.parent.relative_to(self.root / STATE)}/{own}" for own in RUNNERS_OWN]
         left_out = tuple(f"{STATE}/{name}" for name in names)
         files = {path.relative_to(self.root).as_posix(): path for path in self.root.rglob("*") if path.is_file()}
