@@ -311,6 +311,33 @@ def test_a_job_that_never_came_to_slurm_is_lost(cluster: SlurmCluster, attempt: 
     assert (status.state, status.detail) == ("lost", "Slurm knows nothing of the job any more, and it left no result")
 
 
+def test_a_job_that_came_after_the_last_look_is_found_and_not_taken_for_lost(
+    cluster: SlurmCluster, attempt: Path, work: Path
+) -> None:
+    another = Slurm(clock=lambda: 0.0)
+    assert another.find("nobody-s") is None
+    on_slurm().submit(attempt, replace(job(work, "pass"), placement=Placement("slurm", extra=("--hold",))))
+    assert another.find(json.loads((attempt / files.BATCH).read_text())["name"]) == id_of(attempt)
+
+
+def test_a_job_that_was_given_up_as_lost_never_begins(cluster: SlurmCluster, attempt: Path, work: Path) -> None:
+    executor = on_slurm()
+    script = "import pathlib; pathlib.Path('ran').touch()"
+    executor.submit(attempt, replace(job(work, script), placement=Placement("slurm", extra=("--hold",))))
+    number, record = id_of(attempt), json.loads((attempt / files.BATCH).read_text())
+    (attempt / submission.ACCEPTED).unlink()
+    (attempt / files.BATCH).write_text(json.dumps(record | {"name": "on-its-way"}))
+    assert executor.poll(attempt).state == "lost"
+    executor.cancel(attempt)  # as a Step does before it starts another attempt
+    cluster.call("scontrol", "release", number)
+    wait_for(
+        lambda: "PENDING" not in cluster.call("squeue", "-h", "--states=all", "-j", number, "-o", "%T"), "its turn"
+    )
+    wait_for(lambda: "RUNNING" not in cluster.call("squeue", "-h", "--states=all", "-j", number, "-o", "%T"), "its end")
+    assert not (work / "ran").exists()
+    assert not (attempt / files.RUNNER).exists()
+
+
 def test_what_slurm_has_forgotten_is_judged_by_its_result(cluster: SlurmCluster, attempt: Path, work: Path) -> None:
     run(on_slurm(), attempt, job(work, "raise SystemExit(3)"))
     (attempt / submission.ACCEPTED).write_text('{"id": "999999"}')

@@ -76,10 +76,15 @@ class BatchExecutor:
     def cancel(self, attempt: Path) -> JobStatus:
         """Asks the scheduler for the end and waits until nothing of the job is left there; see Executor.cancel.
 
-        Some schedulers can't take back what waits: without its token the script ends at once, should it ever begin.
+        Some schedulers can't take back what waits, and a job that was given up as lost may turn up after all (its
+        submitter died in mid-request): without its token the script ends at once, should it ever begin.
         """
-        if self.poll(attempt).state == "running" and (job := self._id(attempt)) is not None:
-            (attempt / submission.TOKEN).unlink(missing_ok=True)
+        status = self.poll(attempt)
+        if status.state == "finished":
+            return status
+        job = self._id(attempt)
+        (attempt / submission.TOKEN).unlink(missing_ok=True)
+        if status.state == "running" and job is not None:
             self._scheduler.cancel(job)
             asked = time.monotonic()
             deadline = asked + (read_job(attempt) or Job).grace_seconds + self._end_seconds

@@ -93,9 +93,12 @@ class Slurm:
         return job
 
     def find(self, name: str) -> str | None:
-        """See Scheduler.find; asks sacct as well for one that has left the queue."""
+        """See Scheduler.find; asks sacct as well for one that has left the queue.
+
+        An older answer doesn't do: the job may have come since, and would be taken for lost.
+        """
         with self._lock:
-            if name not in self._names and self._clock() - self._asked_at >= self._expectance:
+            if name not in self._names:
                 self._ask()
             if name in self._names:
                 return self._names[name]
