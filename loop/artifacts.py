@@ -4,17 +4,22 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from .curves import log_folder
 from .errors import UnsafePath
-from .files import Tree, kind_of
+from .files import Tree, kind_of, split
 from .scripts.fixed import Clash, Fixed, recorded_clashes
 from .workspace import ARTIFACTS, PREPDATA, Workspace, version_id
 
 CHECKPOINTS = ("best.ckpt", "last.ckpt")
 NOT_REQUIRED = "not_required"
+_MOST_SYNCED = 1000  # one by one; beyond that the whole machine's disks are synced once
+_SYNCED_AT_ONCE = 8
 
 
 class _Digest(str):
@@ -35,6 +40,24 @@ def sha256(tree: Tree, relative: str) -> str:
         digest = _Digest(hashlib.file_digest(file, "sha256").hexdigest())
     tree.known.keep(relative, digest, stamp)
     return digest
+
+
+def make_durable(tree: Tree, folder: str) -> None:
+    """What a script has written there survives a power cut from now on; links and the like are left as they are."""
+    found = [(name, kind) for name, status in tree.walk(folder) if (kind := kind_of(status)) in ("file", "folder")]
+    if len(found) > _MOST_SYNCED:
+        os.sync()
+        return
+    with ThreadPoolExecutor(_SYNCED_AT_ONCE) as threads:  # a disk takes several at once
+        for _ in threads.map(partial(_sync, tree), found):
+            continue
+
+
+def _sync(tree: Tree, found: tuple[str, str]) -> None:
+    name, kind = found
+    # What can't be opened for reading holds nothing that a receipt rests on.
+    with suppress(UnsafePath), tree.folder(split(name)) if kind == "folder" else tree.opened(name) as handle:
+        os.fsync(handle)
 
 
 def missing(tree: Tree, artifacts: str) -> tuple[str, ...]:

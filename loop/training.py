@@ -6,7 +6,7 @@ from functools import partial
 from typing import Literal
 
 from . import journal, preloading, resume
-from .artifacts import CHECKPOINTS, missing, sha256, touched, untouchable, used_values
+from .artifacts import CHECKPOINTS, make_durable, missing, sha256, touched, untouchable, used_values
 from .attempts import Attempt, attempts, failure_of, new_attempt
 from .confinement import confined, level
 from .curves import epochs_trained, read_curves
@@ -176,6 +176,7 @@ def _settle(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, st
         return fail(project, attempt, failure, wall)
     assert status.outcome is not None, "a run without an outcome has failed"
     receipt = _receipt(project, rules, attempt, status)
+    make_durable(project.workspace.tree, project.workspace.artifacts(attempt.cur))
     attempt.save_verdict(Verdict(status="PASS", summary="trained", wall_seconds=wall, at=journal.now()))
     write_retry_report(project, attempt.cur)
     save(project.workspace.tree, project.workspace.receipt(attempt.cur, "train"), receipt)
