@@ -3,7 +3,7 @@
 import re
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -47,6 +47,18 @@ class Attempt:
         if not self.submitted:
             return JobStatus("lost", None, None, None, detail="it was never submitted")
         return self.project.executor.poll(self.path)
+
+    def swept(self, status: JobStatus) -> JobStatus:
+        """The status; what a lost job's dead runner has left is ended first, and named in the outcome.
+
+        It must not write into the folder that the next attempt gets.
+        """
+        if status.state != "lost" or not self.submitted:
+            return status
+        ended = self.project.executor.cancel(self.path).outcome
+        if status.outcome is None or ended is None:
+            return status
+        return replace(status, outcome=replace(status.outcome, killed=ended.killed))
 
     def submit(self, job: Job) -> None:
         """Raises `RunError`."""

@@ -1,7 +1,7 @@
 """Why a run failed, by kind, with a short cause from its log and advice that fits the kind."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .journal import now
 from .receipts import FailureKind, Verdict
@@ -17,6 +17,7 @@ _DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|\[Errno 28
 _FILE_TOO_LARGE = re.compile(r"\[Errno 27\]|File too large")
 _READ_ONLY = re.compile(r"\[Errno 30\] Read-only file system(?:: (?P<path>.*))?")
 _EVALUATION_OUTPUT = re.compile(r"eval_score\.json|infer_samples")
+_MOST_KILLED = 3  # named in a summary; result.json has more
 # How torch or srun speak of a worker or a rank that somebody else killed.
 _WORKER_KILLED = re.compile(
     r"DataLoader worker \(pid.*is killed by signal: (?:Killed|Terminated)|[Ss]ignal (?:9|15) \(SIG(?:KILL|TERM)\)"
@@ -84,10 +85,21 @@ def process_failure(
     requested: bool = True,
     detail: str | None = None,
 ) -> Failure | None:
-    """What the process itself says; None for one that ended with code 0.
+    """What the process itself says, and who had to be killed; None for one that ended with code 0.
 
     `log` is the log's end, cleaned; `requested` whether a cancellation was ours; `detail` why an outcome is lost.
     """
+    failure = _of_process(outcome, log, limit_minutes, requested, detail)
+    if failure is None or outcome is None or not outcome.killed:
+        return failure
+    more = len(outcome.killed) - _MOST_KILLED
+    named = ", ".join((*outcome.killed[:_MOST_KILLED], *([f"and {more} more"] if more > 0 else ())))
+    return replace(failure, summary=f"{failure.summary}; had to be killed: {named}")
+
+
+def _of_process(
+    outcome: Outcome | None, log: str, limit_minutes: float | None, requested: bool, detail: str | None
+) -> Failure | None:
     if outcome is None or outcome.reason == "lost":
         return Failure("lost", detail or "its runner is gone and left no result", "")
     log = of_first_failure(log)

@@ -164,15 +164,13 @@ def discard_artifacts(project: Project, attempt: Attempt) -> None:
 
 
 def _settle(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, status: JobStatus) -> TrainStatus:
+    status = attempt.swept(status)
     try:
         failure = _failure(project, rules, loop, attempt, status)
     except UnsafePath as error:
         failure = Failure("missing artifacts", f"{error.where}: {error.what}", "")
     wall = status.outcome.wall_seconds if status.outcome else None
     if failure is not None:
-        if status.state == "lost" and attempt.submitted:
-            # Whatever its dead runner left behind must not write into the fresh folder.
-            project.executor.cancel(attempt.path)
         return fail(project, attempt, failure, wall)
     assert status.outcome is not None, "a run without an outcome has failed"
     receipt = _receipt(project, rules, attempt, status)

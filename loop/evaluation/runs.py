@@ -117,9 +117,8 @@ def require_weights(project: Project, cur: int, trained: TrainReceipt, name: str
 
 def settle(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, status: JobStatus) -> EvalStatus:
     """Publishes what an evaluation that has ended found, or says why it failed; call it with the lock held."""
+    status = attempt.swept(status)
     wall = status.outcome.wall_seconds if status.outcome else None
-    if status.state == "lost" and attempt.submitted:
-        project.executor.cancel(attempt.path)
     plan = attempt.eval_plan
     limit = rules.file.loop_config.max_eval_minutes
     failure = process_failure(

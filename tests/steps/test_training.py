@@ -1,6 +1,7 @@
 """Step 1: a training is judged by what it leaves, under the user's values, and anyone may collect it."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from support.projects import STAGES, TRAINER, At, Folder, connected, edited
+from support.projects import STAGES, STATE, TRAINER, At, Folder, connected, edited
 
 pytestmark = pytest.mark.anyio
 V001 = "Models/Artifacts/v001"
@@ -314,17 +315,20 @@ def alive(pid: int) -> bool:
         return False
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.requirement("T4")
-async def test_cancelling_ends_the_whole_process_tree_and_the_version_may_be_run_again(folder: Folder) -> None:
-    family = """
+# A child in a session of its own; both stay until they are ended.
+FAMILY = """
     import subprocess, sys, time
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
     Path("pids.part").write_text(f"{__import__('os').getpid()} {child.pid}")
     Path("pids.part").rename("pids")
     time.sleep(600)
 """
-    folder.edit(BASELINE, (MAIN, MAIN + family))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.requirement("T4")
+async def test_cancelling_ends_the_whole_process_tree_and_the_version_may_be_run_again(folder: Folder) -> None:
+    folder.edit(BASELINE, (MAIN, MAIN + FAMILY))
     async with connected(folder) as agent:
         await agent.call("start_loop")
         assert (await agent.call("run_train", version=1))["state"] == "running"
@@ -341,6 +345,24 @@ async def test_cancelling_ends_the_whole_process_tree_and_the_version_may_be_run
         await agent.call("cancel_run", version=1)
         await agent.refused("repair_version", version=1, diff="x", root_cause="x", change_summary="x")
     assert "cancelled on request" in folder.read(f"{V001}/_tests/train_retry_report.md")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.requirement("T4")
+async def test_what_a_dead_runner_has_left_is_ended_and_named_before_the_next_attempt(folder: Folder) -> None:
+    folder.set_rules(execution_config={"sandbox": "off"})
+    folder.edit(BASELINE, (MAIN, MAIN + FAMILY))
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        await agent.call("run_train", version=1)
+        with anyio.fail_after(30):
+            while not folder.path("pids").exists():
+                await agent.call("next_step", brief=False)
+        os.kill(folder.json(f"{STATE}/attempts/v001/train-001/runner.json")["pid"], signal.SIGKILL)
+        failure = await agent.failed_training("lost")
+    _, child = folder.read("pids").split()
+    assert f"had to be killed: pid {child} " in failure["summary"]
+    assert not alive(int(child))
 
 
 async def test_cancelled_runs_do_not_count_as_failed_attempts(folder: Folder) -> None:
