@@ -136,7 +136,7 @@ def _version_state(project: Project, rules: Rules, loop: LoopFile, cur: int) -> 
     if train_receipt(project, cur) is None:
         return _training_state(project, rules, loop, cur)
     if eval_receipt(project, cur) is None:
-        return _evaluation_state(project, loop, cur)
+        return _evaluation_state(project, rules, loop, cur)
     if analysis_receipt(project, cur) is None:
         return LoopState("analysis", cur, NextStep("write_analysis", cur, "it is scored, and not yet analysed"), loop)
     if action_receipt(project, cur) is None:
@@ -172,13 +172,20 @@ def _training_state(project: Project, rules: Rules, loop: LoopFile, cur: int) ->
     return LoopState("train", cur, NextStep("run_train", cur, "it was repaired"), loop, None, verdict, count)
 
 
-def _evaluation_state(project: Project, loop: LoopFile, cur: int) -> LoopState:
+def _evaluation_state(project: Project, rules: Rules, loop: LoopFile, cur: int) -> LoopState:
     tried = attempts(project, cur, "eval")
     last = tried[-1] if tried else None
     verdict = last.verdict if last else None
     if last is not None and verdict is None:
         why = "its evaluation runs or waits to be collected"
         return LoopState("evaluating", cur, NextStep("run_eval", cur, why), loop, last)
+    # Of a rule that its checkpoint broke, the training is to blame.
+    failed = [one.verdict for one in tried if one.verdict and one.verdict.status == "FAIL"]
+    count = sum(one.kind not in ("cancelled", "rule violation") for one in failed)
+    most = rules.file.loop_config.max_attempts
+    if verdict is not None and count >= most and verdict.kind not in ("cancelled", "rule violation"):
+        why = f"{count} evaluations failed, and loop_config.max_attempts is {most}"
+        return LoopState("stuck", cur, NextStep("final_report", None, why), loop, None, verdict)
     if verdict is not None and verdict.status == "FAIL":
         why = f"evaluation attempt {len(tried)} failed ({verdict.kind}): {verdict.summary}"
         return LoopState("evaluate", cur, NextStep("run_eval", cur, why), loop, None, verdict)

@@ -151,6 +151,27 @@ async def test_an_evaluation_that_hangs_is_ended_at_its_limit(folder: Folder) ->
         assert "0.005 minutes" in await agent.failed_evaluation()
 
 
+@pytest.mark.requirement("T4")
+async def test_after_max_attempts_failed_evaluations_the_loop_says_so_and_goes_on_when_the_user_allows_more(
+    folder: Folder,
+) -> None:
+    folder.set_rules(loop_config={"max_attempts": 2})
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        await agent.train()
+        await agent.call("write_eval", source="raise SystemExit(3)\n")
+        await agent.failed_evaluation()
+        assert await agent.where() == ("evaluate", 1)
+        await agent.failed_evaluation()
+        assert await agent.where() == ("stuck", 1)
+        assert "2 evaluations failed, and loop_config.max_attempts is 2" in await agent.brief()
+        assert "final_report" in await agent.refused("run_eval", version=1)
+        folder.set_rules(loop_config={"max_attempts": 3})
+        assert accept_rules(folder.project())
+        await agent.call("write_eval", source=EVALUATOR)
+        assert (await agent.score())["state"] == "done"
+
+
 async def test_a_cancelled_evaluation_may_be_run_again(at: At) -> None:
     folder = at("trained")
     async with connected(folder) as agent:

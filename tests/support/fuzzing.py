@@ -24,7 +24,9 @@ TRANSITIONS: Mapping[str, set[tuple[str, str]]] = {
     "start_loop": {("start", "train")},
     "run_train": {(old, new) for old in _WAITING for new in ("training", "evaluate", "repair", "train", "stuck")},
     "repair_version": {("repair", "train")},
-    "run_eval": {(old, new) for old in ("evaluate", "evaluating") for new in ("evaluating", "analysis", "evaluate")},
+    "run_eval": {
+        (old, new) for old in ("evaluate", "evaluating") for new in ("evaluating", "analysis", "evaluate", "stuck")
+    },
     "cancel_run": {("training", "train"), ("training", "evaluate"), ("evaluating", "evaluate")},
     "write_analysis": {("analysis", "action")},
     "write_action": {("action", "author"), ("action", "report")},
