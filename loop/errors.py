@@ -19,6 +19,8 @@
 Anything else that escapes is a bug, and is shown as one.
 """
 
+import hashlib
+import json
 from typing import Literal
 
 
@@ -58,13 +60,18 @@ class UnsafePath(ProjectError):
 class UserDecision(LoopError):
     """The user's rules, the evaluator or the data changed in mid-loop; only the user may decide to go on.
 
-    `subject` is what `progressive-training SUBJECT accept` accepts.
+    `changed` names what, `since` says since when. `subject` is what `progressive-training SUBJECT accept` accepts.
+    `versions` is JSON of what was there and what is there now: by `digest`, a yes to one change is no yes to another.
     """
 
-    def __init__(self, what: str, *, subject: Literal["rules", "protocol"], after: str = "") -> None:
+    def __init__(
+        self, changed: str, since: str, *, subject: Literal["rules", "protocol"], versions: object, after: str = ""
+    ) -> None:
+        self.changed = changed
         self.subject: Literal["rules", "protocol"] = subject
+        self.digest = hashlib.sha256(json.dumps([subject, versions], sort_keys=True).encode()).hexdigest()
         hint = f"ask the user to undo the change or to run: progressive-training {subject} accept{after}"
-        super().__init__(what, hint=hint)
+        super().__init__(f"{changed} changed since {since}", hint=hint)
 
 
 class StillReading(LoopError):

@@ -80,11 +80,19 @@ class Project:
         ]
         return " and ".join(changed) or None
 
+    def rules_decision(self, rules: Rules, loop: LoopFile) -> UserDecision | None:
+        """What the user has to decide if their files changed since the loop started or a person last accepted them."""
+        changed = self.rules_change(rules, loop)
+        if changed is None:
+            return None
+        versions = (loop.rules_sha256, loop.instruction_sha256, rules.rules_sha256, rules.instruction_sha256)
+        since = "this loop started; only the user may decide to go on"
+        return UserDecision(changed, since, subject="rules", versions=versions)
+
     def require_unchanged_rules(self, rules: Rules, loop: LoopFile) -> None:
-        """Raises `UserDecision` if the user's files changed since the loop started or a person last accepted them."""
-        if changed := self.rules_change(rules, loop):
-            told = f"{changed} changed since this loop started; only the user may decide to go on"
-            raise UserDecision(told, subject="rules")
+        """Raises the `UserDecision` of `rules_decision`, if there is one."""
+        if decision := self.rules_decision(rules, loop):
+            raise decision
 
     @contextmanager
     def mutation(self) -> Generator[None]:

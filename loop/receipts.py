@@ -51,8 +51,15 @@ def _given(model: type[Record]) -> set[str]:
     return set(model.model_fields)
 
 
+class Agreed(Record):
+    """The evaluator and the data set that the user let stand, until the evaluator is accepted anew."""
+
+    files: Mapping[str, str]
+    dataset_sha256: str
+
+
 class LoopFile(Record):
-    """loop.json: decided once at Step 0, to the loop's end."""
+    """loop.json: decided once at Step 0, to the loop's end, or by the user later."""
 
     dataset_id: str
     dataset_source: str
@@ -62,6 +69,7 @@ class LoopFile(Record):
     first_version: int
     rules_sha256: str | None
     instruction_sha256: str | None
+    agreed: Agreed | None = None
 
 
 class StartReceipt(Record):

@@ -9,7 +9,7 @@ from .baseline import BASELINE_FOLDER, PATCH_REPORT, prepare
 from .dataset import DatasetStats, choose_dataset, read_stats
 from .errors import OutOfOrder
 from .evaluation.acceptance import RECEIPT as ACCEPTANCE
-from .evaluation.acceptance import protocol_change
+from .evaluation.acceptance import present_protocol, protocol_decision
 from .handover import handed_over
 from .language import words
 from .project import Project
@@ -102,41 +102,56 @@ def start_loop(
         return Started(loop, stats, 1, findings, False, has_spec)
 
 
-def accept_protocol(project: Project) -> str | None:
+def accept_protocol(project: Project, *, asked: str | None = None) -> str | None:
     """Lets a changed evaluator or data set stand; only a person may call it. What changed, or None if nothing did.
 
-    The evaluator is tried anew at the next evaluation, and the report scores every version again.
-    Raises `OutOfOrder` before the start.
+    The evaluator is tried anew at the next evaluation, and the report scores every version again. `asked`: the digest
+    of the one change that the user said yes to; without it, whatever is there now is accepted.
+    Raises `OutOfOrder` before the start, `UserDecision` where it is another change by now: nothing is accepted then.
     """
     with project.mutation():
         loop = project.loop()
         if loop is None:
             raise OutOfOrder("no loop has been started, so there is no protocol yet", hint=_START)
-        changed = protocol_change(project, loop)
-        if changed:
-            project.workspace.tree.remove(ACCEPTANCE)
-            stats = read_stats(project.workspace, loop.dataset_id)
-            renewed = loop.model_copy(update={"val_samples": stats.val_samples, "task_type": stats.task_type})
-            intents.commit(project.workspace, new={}, changed={}, records={project.workspace.loop_file: renewed})
-            journal.record(project.workspace, "protocol_accepted", changed=changed)
-        return changed
+        present = present_protocol(project, loop)
+        decision = protocol_decision(project, loop, present)
+        if decision is None:
+            return None
+        if asked not in (None, decision.digest):
+            raise decision
+        project.workspace.tree.remove(ACCEPTANCE)
+        stats = read_stats(project.workspace, loop.dataset_id)
+        renewed = loop.model_copy(
+            update={
+                "val_samples": stats.val_samples,
+                "task_type": stats.task_type,
+                "agreed": present if present.files else None,  # without an evaluator, one may be written
+            }
+        )
+        intents.commit(project.workspace, new={}, changed={}, records={project.workspace.loop_file: renewed})
+        journal.record(project.workspace, "protocol_accepted", changed=decision.changed)
+        return decision.changed
 
 
-def accept_rules(project: Project) -> str | None:
+def accept_rules(project: Project, *, asked: str | None = None) -> str | None:
     """Pins the user's changed files anew; only a person may call it. What changed, or None if nothing did.
 
-    Raises `OutOfOrder` before the start.
+    `asked`: the digest of the one change that the user said yes to; without it, whatever is there now is accepted.
+    Raises `OutOfOrder` before the start, `UserDecision` where it is another change by now: nothing is pinned then.
     """
-    rules = project.rules()
     with project.mutation():
+        rules = project.rules()
         loop = project.loop()
         if loop is None:
             raise OutOfOrder("no loop has been started, so the rules are read as they are", hint=_START)
-        changed = project.rules_change(rules, loop)
-        if changed:
-            pinned = loop.model_copy(
-                update={"rules_sha256": rules.rules_sha256, "instruction_sha256": rules.instruction_sha256}
-            )
-            intents.commit(project.workspace, new={}, changed={}, records={project.workspace.loop_file: pinned})
-            journal.record(project.workspace, "rules_accepted", detail=changed)
-        return changed
+        decision = project.rules_decision(rules, loop)
+        if decision is None:
+            return None
+        if asked not in (None, decision.digest):
+            raise decision
+        pinned = loop.model_copy(
+            update={"rules_sha256": rules.rules_sha256, "instruction_sha256": rules.instruction_sha256}
+        )
+        intents.commit(project.workspace, new={}, changed={}, records={project.workspace.loop_file: pinned})
+        journal.record(project.workspace, "rules_accepted", detail=decision.changed)
+        return decision.changed

@@ -119,15 +119,15 @@ class StepTool(Tool):
         wait_seconds = values.pop("wait_seconds", 0)
         call = partial(self._step.function, self._project, **values)
         try:
-            try:
-                return answer(await _waited(self._project, call, wait_seconds, context))
-            except UserDecision as decision:
-                decided = await ask(self._project, decision, context)
-                if not isinstance(decided, bool):
-                    return decided
-                if not decided:
-                    raise
-                return answer(await _waited(self._project, call, wait_seconds, context))
+            while True:  # a yes is for one change, and there may be another to decide on
+                try:
+                    return answer(await _waited(self._project, call, wait_seconds, context))
+                except UserDecision as decision:
+                    decided = await ask(self._project, decision, context)
+                    if not isinstance(decided, bool):
+                        return decided
+                    if not decided:
+                        raise
         except (LoopError, OSError) as error:
             return await refusal(self._project, error)
 

@@ -1,17 +1,18 @@
 """Asking the user, where the client can, for what only the user may decide."""
 
+from contextlib import suppress
+from functools import partial
 from typing import Any, Literal
 
 import anyio.to_thread
 from mcp.server.mcpserver import Context
+from mcp.shared.exceptions import MCPError
 from mcp_types import ClientCapabilities, ElicitRequest, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from ..loop.errors import UserDecision
 from ..loop.project import Project
-
-_KEY = "user_decision"
 
 
 class Decision(BaseModel):
@@ -19,28 +20,40 @@ class Decision(BaseModel):
 
 
 async def ask(project: Project, decision: UserDecision, context: Context[Any, Any]) -> InputRequiredResult | bool:
-    """True once the user accepted the change, which is then pinned; False if not, or if the client can't ask.
+    """True once the user said yes: the Step is then called again; False if they didn't, or if the client can't ask.
 
-    A client of the present protocol is asked by an `InputRequiredResult`, which the tool returns; it calls again.
+    A client of the present protocol is asked by an `InputRequiredResult`, which the tool returns; it calls again,
+    maybe another server than this one. So the request's key says which change the answer is for.
     """
     if not can_ask(context.client_capabilities):
         return False
     if context.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-        answer = await context.elicit(_message(decision), Decision)
-        accepted = answer.action == "accept" and answer.data.accept
+        response = await _answered(decision, context)
     else:
-        response = (context.input_responses or {}).get(_KEY)
+        key = f"user_decision_{decision.digest}"
+        response = (context.input_responses or {}).get(key)
         if response is None:
-            return InputRequiredResult(input_requests={_KEY: question(decision)})
-        accepted = isinstance(response, ElicitResult) and is_yes(response)
+            return InputRequiredResult(input_requests={key: question(decision)})
+    accepted = isinstance(response, ElicitResult) and is_yes(response)
     if accepted:
-        await accept(project, decision.subject)
+        await accept(project, decision.subject, decision.digest)
     return accepted
 
 
+async def _answered(decision: UserDecision, context: Context[Any, Any]) -> ElicitResult | None:
+    """What a client of an older protocol answers; None where it answers with an error, or with nothing usable."""
+    session = context.session
+    try:
+        # Not context.elicit: it raises where a client accepts without the form's content, which is just no yes.
+        return await session.elicit_form(_message(decision), _schema(), related_request_id=context.request_id)
+    except (MCPError, ValidationError):
+        return None
+
+
 def can_ask(capabilities: ClientCapabilities | None) -> bool:
-    """Whether a client with these capabilities shows its user a question."""
-    return capabilities is not None and capabilities.elicitation is not None
+    """Whether a client with these capabilities shows its user a form. One that names no mode does (the older way)."""
+    modes = None if capabilities is None else capabilities.elicitation
+    return modes is not None and (modes.form is not None or modes.url is None)
 
 
 def question(decision: UserDecision) -> ElicitRequest:
@@ -51,11 +64,13 @@ def is_yes(response: ElicitResult) -> bool:
     return response.action == "accept" and (response.content or {}).get("accept") is True
 
 
-async def accept(project: Project, subject: Literal["rules", "protocol"]) -> None:
-    """Pins what the user accepted. Raises `LoopError`."""
+async def accept(project: Project, subject: Literal["rules", "protocol"], digest: str) -> None:
+    """Pins the change that the user accepted; nothing if it is another by now. Raises `LoopError`."""
     from ..loop.starting import accept_protocol, accept_rules
 
-    await anyio.to_thread.run_sync(accept_rules if subject == "rules" else accept_protocol, project)
+    accept_change = accept_rules if subject == "rules" else accept_protocol
+    with suppress(UserDecision):  # the next call of the Step raises it, and the user is asked about that change
+        await anyio.to_thread.run_sync(partial(accept_change, project, asked=digest))
 
 
 def _message(decision: UserDecision) -> str:

@@ -33,8 +33,8 @@ _ID = re.compile(rf"({'|'.join(get_args(Tool))})-v\d{{3,6}}-\d{{3,}}-[0-9a-f]{{3
 class TaskRecord(Record):
     """What a task waits for: an attempt's end, or (attempt 0) the whole report, whose running jobs are `awaited`.
 
-    `result` stands once it is over, and then for good. `pending` is what the user was asked and has not answered;
-    `answered` counts the answers.
+    `result` stands once it is over, and then for good. `pending` is what the user was asked and has not answered, and
+    `about` the digest of the change that it was about; `answered` counts the answers.
     """
 
     tool: Tool
@@ -49,13 +49,14 @@ class TaskRecord(Record):
     status: Literal["working", "completed", "cancelled"] = "working"
     result: dict[str, JsonValue] | None = None
     pending: Literal["rules", "protocol"] | None = None
+    about: str = ""
     answered: int = 0
     declined: bool = False
 
     @property
     def question(self) -> str:
         """The key of the outstanding question; no two questions of a task share one."""
-        return f"user_decision_{self.answered + 1}"
+        return f"user_decision_{self.answered + 1}_{self.about}"
 
 
 class _Told(BaseModel):
@@ -141,7 +142,7 @@ class LoopTasks:
             agreed = False
         try:
             if agreed:
-                await accept(self._project, record.pending)
+                await accept(self._project, record.pending, record.about)
             answered = {"pending": None, "answered": record.answered + 1, "declined": not agreed}
             await anyio.to_thread.run_sync(self._change, task_id, record, answered)
         except LoopError as error:
@@ -236,8 +237,8 @@ class LoopTasks:
             self._change(task_id, record, _cancelled())
 
     async def _asked(self, task_id: str, record: TaskRecord, decision: UserDecision) -> Task:
-        if record.pending != decision.subject:
-            asked = {"pending": decision.subject, "updated_at": journal.now()}
+        if (record.pending, record.about) != (decision.subject, decision.digest):
+            asked = {"pending": decision.subject, "about": decision.digest, "updated_at": journal.now()}
             record = await anyio.to_thread.run_sync(self._change, task_id, record, asked)
             if record.status != "working":
                 return _ended(task_id, record)

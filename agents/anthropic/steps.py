@@ -17,7 +17,9 @@ READ_RESOURCE = "read_resource"
 _WAIT = "wait_seconds"
 _MAX_RESOURCE_CHARACTERS = 30_000
 _UNFINISHED = "final_report(analysis"  # what the brief of a finished loop asks for while its report has none
-_BY_THE_USER = tuple(str(UserDecision("", subject=subject).hint) for subject in ("rules", "protocol"))
+_BY_THE_USER = tuple(
+    str(UserDecision("", "", subject=subject, versions=None).hint) for subject in ("rules", "protocol")
+)
 
 
 class Where(BaseModel):

@@ -16,7 +16,7 @@ from typing import cast
 from ..errors import EvaluationError, UserDecision
 from ..files import Tree
 from ..project import Project
-from ..receipts import Acceptance, LoopFile, load
+from ..receipts import Acceptance, Agreed, LoopFile, load
 from ..scripts.source import read_script
 from ..workspace import EVAL_SCRIPT, STATE
 from .protocol import dataset_manifest, evaluator_hashes
@@ -41,26 +41,43 @@ def dataset_digest(project: Project, loop: LoopFile) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
-def protocol_change(project: Project, loop: LoopFile) -> str | None:
-    """Which of the evaluator and the data set is no longer what was accepted; None if neither or nothing was."""
-    accepted = acceptance(project)
+def present_protocol(project: Project, loop: LoopFile) -> Agreed:
+    """The evaluator and the data set as they are; no files where the evaluator can't be read."""
+    try:
+        files = evaluator_hashes(project)
+    except EvaluationError:
+        files = {}
+    return Agreed(files=files, dataset_sha256=dataset_digest(project, loop))
+
+
+def protocol_decision(project: Project, loop: LoopFile, present: Agreed | None = None) -> UserDecision | None:
+    """What the user has to decide if the evaluator or the data set is no longer what was accepted.
+
+    None if both are, or nothing was accepted yet. Between the user's yes and the next evaluation what they said yes to
+    counts as accepted. `present` is what there is now, if the caller has looked.
+    """
+    accepted = acceptance(project) or loop.agreed
     if accepted is None:
         return None
-    try:
-        present = evaluator_hashes(project)
-    except EvaluationError:
-        present = {}
-    changed = sorted(name for name in {*present, *accepted.files} if present.get(name) != accepted.files.get(name))
-    if dataset_digest(project, loop) != accepted.dataset_sha256:
+    now = present or present_protocol(project, loop)
+    changed = sorted(name for name in {*now.files, *accepted.files} if now.files.get(name) != accepted.files.get(name))
+    if now.dataset_sha256 != accepted.dataset_sha256:
         changed.append(f"the data set {loop.dataset_id}")
-    return ", ".join(changed) or None
+    if not changed:
+        return None
+    return UserDecision(
+        ", ".join(changed),
+        "the first score, and scores compare only under one protocol",
+        subject="protocol",
+        versions=(dict(accepted.files), accepted.dataset_sha256, dict(now.files), now.dataset_sha256),
+        after="; every version is then scored again",
+    )
 
 
 def require_protocol(project: Project, loop: LoopFile) -> None:
-    """Raises `UserDecision` if the evaluator or the data changed after the evaluator was accepted."""
-    if changed := protocol_change(project, loop):
-        told = f"{changed} changed since the first score, and scores compare only under one protocol"
-        raise UserDecision(told, subject="protocol", after="; every version is then scored again")
+    """Raises the `UserDecision` of `protocol_decision`, if there is one."""
+    if decision := protocol_decision(project, loop):
+        raise decision
 
 
 def training_data_warnings(project: Project) -> tuple[str, ...]:

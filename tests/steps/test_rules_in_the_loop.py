@@ -135,6 +135,20 @@ async def test_when_evaluator_or_data_change_the_loop_stops_until_the_user_undoe
 
 
 @pytest.mark.requirement("R2")
+async def test_what_is_changed_after_the_users_yes_and_before_the_next_evaluation_is_asked_about_anew(at: At) -> None:
+    folder = at("finished")
+    async with connected(folder) as agent:
+        folder.edit("03_eval.py", ("(p > 0.5) ==", "(p > 0.05) =="))
+        assert accept_protocol(folder.project())
+        agreed = folder.read("03_eval.py")
+        folder.edit("03_eval.py", ("(p > 0.05) ==", "(p > -1) =="))
+        text = await agent.refused("final_report")
+        assert "03_eval.py changed" in text and "protocol accept" in text
+        folder.write("03_eval.py", agreed)
+        assert (await agent.call("final_report"))["state"] == "running"
+
+
+@pytest.mark.requirement("R2")
 async def test_under_an_evaluator_that_the_user_accepted_every_version_is_scored_again(at: At) -> None:
     folder = at("finished")
     async with connected(folder) as agent:

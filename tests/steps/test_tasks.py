@@ -227,6 +227,32 @@ async def test_what_only_the_user_may_decide_is_asked_through_the_task(gated: Fo
         assert "progressive-training rules accept" in result["content"][0]["text"]
 
 
+YES = {"action": "accept", "content": {"accept": True}}
+
+
+@pytest.mark.requirement("C2")
+@pytest.mark.parametrize("looked", [True, False], ids=["asked anew before the yes", "asked anew after the yes"])
+async def test_a_yes_through_the_task_is_for_the_text_that_the_user_was_asked_about(
+    gated: Folder, looked: bool
+) -> None:
+    async with tasks_of(server(gated), elicitation_callback=answered) as tasks:
+        task_id = await rules_change_in_mid_training(tasks, gated)
+        (key,) = (await tasks.until(task_id, "input_required"))["inputRequests"]
+        pinned = gated.read(".progressive-training/loop.json")
+        gated.set_rules(loop_config={"max_versions": 9})
+        if looked:
+            assert (await tasks.get(task_id))["status"] == "input_required"
+        await tasks.ask("update", task_id, inputResponses={key: YES})
+        asked = await tasks.get(task_id)
+        assert asked["status"] == "input_required"
+        assert gated.read(".progressive-training/loop.json") == pinned
+        (other,) = asked["inputRequests"]
+        assert other != key
+        await tasks.ask("update", task_id, inputResponses={other: YES})
+        result = (await tasks.until(task_id, "completed"))["result"]
+    assert result["structuredContent"]["state"] == "done"
+
+
 async def test_a_client_that_cannot_ask_is_told_what_the_user_can_do(gated: Folder) -> None:
     async with tasks_of(server(gated)) as tasks:
         task_id = await rules_change_in_mid_training(tasks, gated)
