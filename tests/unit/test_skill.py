@@ -9,10 +9,12 @@ import subprocess
 import tomllib
 from inspect import Parameter, signature
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_args
 
 import pytest
 import yaml
+from skills_ref import validate
 
 from progressive_training.loop.failures import ADVICE
 from progressive_training.loop.one_action import require_one_action
@@ -47,6 +49,10 @@ def parameters(tool: str) -> dict[str, Parameter]:
 
 
 # The skill
+
+
+def test_the_official_validator_finds_nothing_wrong_with_the_skill() -> None:
+    assert validate(ROOT / ".agents" / "skills" / "progressive-training") == []
 
 
 def test_the_frontmatter_has_only_what_the_specification_knows() -> None:
@@ -241,11 +247,16 @@ def test_opening_a_project_runs_nothing_that_lies_in_it(tmp_path: Path) -> None:
     assert start_of_the_plugin(tmp_path / "plugin", CLAUDE_PROJECT_DIR=str(project)).returncode == 127
 
 
-def test_the_bundle_holds_every_package_and_starts_the_command_line(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def bundle() -> ModuleType:
     spec = importlib.util.spec_from_file_location("bundle", ROOT / "bench" / "bundle.py")
     assert spec is not None and spec.loader is not None
-    bundle = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bundle)
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_the_bundle_holds_every_package_and_starts_the_command_line(bundle: ModuleType, tmp_path: Path) -> None:
     bundle.stage(tmp_path)
     manifest = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
     config = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))
@@ -254,3 +265,23 @@ def test_the_bundle_holds_every_package_and_starts_the_command_line(tmp_path: Pa
     assert all((tmp_path / path).is_dir() for path in config["tool"]["setuptools"]["package-dir"].values())
     arguments = manifest["server"]["mcp_config"]["args"]
     assert callable(parser().parse_args(arguments[arguments.index(config["project"]["name"]) + 1 :]).command)
+
+
+def test_the_bundle_holds_nothing_that_git_ignores(bundle: ModuleType, tmp_path: Path) -> None:
+    checkout, staged = tmp_path / "checkout", tmp_path / "staged"
+    staged.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+        (checkout / name).parent.mkdir(exist_ok=True)
+        shutil.copy2(ROOT / name, checkout)
+    packages = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    for path in packages["package-dir"].values():
+        for kept in ("module.py", "demo/data.json"):  # /demo/ is ignored in the root only
+            (checkout / path / kept).parent.mkdir(parents=True, exist_ok=True)
+            (checkout / path / kept).touch()
+        for junk in ("__pycache__", ".ruff_cache/0.9", ".pytest_cache", ".hypothesis", "x.egg-info", "build", "dist"):
+            (checkout / path / junk).mkdir(parents=True)
+            (checkout / path / junk / "left.txt").touch()
+    bundle.stage(staged, checkout)
+    assert {path.name for path in staged.rglob("*") if path.is_file()} == {
+        *("pyproject.toml", "README.md", "LICENSE", "manifest.json", "module.py", "data.json"),
+    }
