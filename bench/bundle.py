@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,16 +32,24 @@ def main() -> None:
         subprocess.run([*mcpb, "pack", folder, str(target)], check=True)
 
 
-def stage(folder: Path) -> None:
-    """Everything that the package is built from, and the manifest."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+def stage(folder: Path, root: Path = ROOT) -> None:
+    """Everything that the package is built from, without what git ignores, and the manifest."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy2(ROOT / name, folder)
+        shutil.copy2(root / name, folder)
     packages: dict[str, str] = project["tool"]["setuptools"]["package-dir"]
     for name in dict.fromkeys(path.split("/")[0] for path in packages.values()):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns(*_ignored(root)))
     text = json.dumps(manifest(project["project"]), indent=2)
     (folder / "manifest.json").write_text(f"{text}\n", encoding="utf-8")
+
+
+def _ignored(root: Path) -> Iterator[str]:
+    """The names that .gitignore gives for every folder; a path names one thing, outside the packages."""
+    for line in (root / ".gitignore").read_text(encoding="utf-8").splitlines():
+        name = line.strip().removesuffix("/")
+        if name and "/" not in name and not name.startswith(("#", "!")):
+            yield name
 
 
 def manifest(project: Any) -> Any:

@@ -4,9 +4,11 @@ Exit codes: 0 done, 1 refused or failed (the reason is on stderr), 2 wrong usage
 130 interrupted (a running job goes on).
 """
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..loop.errors import LoopError
 from .importing import uncollected
@@ -25,12 +27,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
         sys.exit(code)
     except LoopError as error:
-        _complain(str(error))
+        _complain(_pasteable(str(error), arguments))
         sys.exit(1)
     except KeyboardInterrupt:
         _complain(
             "Interrupted. A running job goes on.\n"
-            "Next: the same command attaches to it again; `progressive-training cancel` ends it"
+            f"Next: the same command attaches to it again; `{_cancelling(arguments)}` ends it"
         )
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
@@ -41,6 +43,23 @@ def main(argv: Sequence[str] | None = None) -> None:
         told = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         _complain(f"{told}\nNext: see that it is there and may be read and written")
         sys.exit(1)
+
+
+def _pasteable(error: str, arguments: argparse.Namespace) -> str:
+    from .program import completed
+
+    return completed(error, _project(arguments))
+
+
+def _cancelling(arguments: argparse.Namespace) -> str:
+    from .program import command
+
+    number: int | None = getattr(arguments, "number", None)
+    return command("cancel", *(() if number is None else (str(number),)), project=_project(arguments))
+
+
+def _project(arguments: argparse.Namespace) -> Path:
+    return Path(getattr(arguments, "project", "."))
 
 
 def _complain(text: str) -> None:

@@ -33,8 +33,9 @@ def on_demo(arguments: argparse.Namespace) -> int:
     with uncollected():
         from .driving import demo
 
-    folder = "demo" if arguments.example == "digits" else f"demo-{arguments.example}"
-    place = Path(arguments.folder or folder)
+    folder = "demo" if arguments.example in (None, "digits") else f"demo-{arguments.example}"
+    arguments.project = arguments.folder or folder  # where `cancel` finds its job, should this be interrupted
+    place = Path(arguments.project)
     return demo(place, arguments.versions, arguments.example, quiet=arguments.quiet, as_json=arguments.json)
 
 

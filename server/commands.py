@@ -15,6 +15,7 @@ from ..loop.errors import OutOfOrder
 from ..loop.project import Project
 from ..loop.state import derive
 from ..tools import StepResult, attached, read_rules
+from .program import command, completed
 from .progress import lines, live
 from .tracking import problem_lines
 
@@ -45,7 +46,7 @@ def finish(project: Project, step: Callable[..., StepResult], arguments: argpars
     if arguments.json:
         sys.stdout.write(result.model_dump_json(indent=1, exclude_none=True) + "\n")
     else:
-        show(result)
+        show(project, result)
     return 3 if result.state == "failed" else 0
 
 
@@ -62,7 +63,7 @@ def _waited(project: Project, step: Callable[..., StepResult], *, quiet: bool) -
     return result
 
 
-def show(result: StepResult) -> None:
+def show(project: Project, result: StepResult) -> None:
     """The message, the failure's cause, and the next command."""
     out = console()
     out.print(result.message, markup=False)
@@ -74,13 +75,13 @@ def show(result: StepResult) -> None:
     for finding in findings:
         out.print(f"- {finding}", markup=False)
     if result.next is not None:
-        out.print(_next(result.next.tool, result.next.why), markup=False, style="dim")
+        out.print(_next(project, result.next.tool, result.next.why), markup=False, style="dim")
 
 
-def _next(tool: str, why: str) -> str:
+def _next(project: Project, tool: str, why: str) -> str:
     """What to type next, where it is a command; else what an agent is to do next."""
-    command = _COMMANDS.get(tool)
-    return f"Next: progressive-training {command} ({why})" if command else f"Next, by an agent: {tool} ({why})"
+    name = _COMMANDS.get(tool)
+    return f"Next: {command(name, project=project.root)} ({why})" if name else f"Next, by an agent: {tool} ({why})"
 
 
 def status(project: Project, *, as_json: bool) -> int:
@@ -93,16 +94,17 @@ def status(project: Project, *, as_json: bool) -> int:
     dataset = f", data set {view.dataset_id}" if view.dataset_id else ""
     out.print(f"version {view.version} of at most {view.max_versions}, phase {view.phase}{dataset}", markup=False)
     if view.rules_changed:
-        changed = f"{view.rules_changed} changed since the start; go on with: progressive-training rules accept"
+        accepting = command("rules", "accept", project=project.root)
+        changed = f"{view.rules_changed} changed since the start; go on with: {accepting}"
         out.print(changed, style="yellow", markup=False)
     if view.versions:
         out.print(_table(view))
     if view.report:
         out.print(f"Report: {view.report}/", markup=False)
     for line in problem_lines(view.trackers):
-        out.print(line, style="yellow", markup=False)
+        out.print(completed(line, project.root), style="yellow", markup=False)
     if view.next:
-        out.print(_next(view.next.tool, view.next.why), markup=False)
+        out.print(_next(project, view.next.tool, view.next.why), markup=False)
     return 0
 
 

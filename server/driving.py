@@ -1,7 +1,6 @@
 """A whole loop from the command line: the demo, and `run` with a built-in agent."""
 
 import json
-import shlex
 import shutil
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,9 +8,12 @@ from functools import partial
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import anyio
 from mcp import Client
+from mcp.shared.dispatcher import ProgressFnT
+from mcp_types import CallToolResult
 from rich.console import Console
 from rich.table import Table
 
@@ -23,17 +25,21 @@ from ..loop.receipts import ReportReceipt
 from ..loop.report.documents import PAGE
 from ..loop.state import report_receipt
 from ..loop.status import status
-from ..loop.workspace import RULES_FILE
+from ..loop.workspace import RULES_FILE, version_id
 from ..tools import final_report, next_step
 from ..tools.final_report import ReportResult
 from .app import build_server
 from .commands import console
-from .progress import live
+from .program import command
+from .progress import lines, live
 
 Tell = Callable[[Event], None]
+Hear = Callable[[int | None, str], None]
+"""Gets the version, where it is of one, and how far its job is; "" once nothing is waited for."""
 Agent = Callable[[Client, Tell, int | None], Awaitable[object]]
 """Who thinks: drives a connected loop, tells of each Step, and stops after a version if one is named."""
 
+_TOLD_APART_BY = "dataset/prepdata/v1/stats.json"  # a loop's data set can't change
 _DEMO_NEEDS = ("torch", "lightning", "torchmetrics")
 EXAMPLES: Mapping[str, str] = {
     "digits": "Handwritten digits, 1,797 real images",
@@ -43,11 +49,12 @@ EXAMPLES: Mapping[str, str] = {
 
 
 def demo(
-    folder: Path, versions: int | None, example: str = "digits", *, quiet: bool = False, as_json: bool = False
+    folder: Path, versions: int | None, example: str | None = None, *, quiet: bool = False, as_json: bool = False
 ) -> int:
-    """Copies an example to `folder` and runs its loop; a demo that was interrupted there goes on.
+    """Copies an example to `folder` and runs its loop; a demo that was interrupted there goes on as it was begun.
 
-    Raises `LoopError` if the packages that the example trains with are missing, or the folder holds something else.
+    Raises `LoopError` if the packages that the example trains with are missing, or the folder holds something else,
+    another example included.
     """
     lacking = [name for name in _DEMO_NEEDS if find_spec(name) is None]
     if lacking:
@@ -55,10 +62,14 @@ def demo(
             f"the demo trains a real model, and {', '.join(lacking)} is not installed",
             hint='pip install "progressive-training[lightning]"',
         )
-    marker = folder / ".progressive-training"
-    if folder.exists() and any(folder.iterdir()) and not marker.is_dir():
-        raise ProjectError("is not empty", where=str(folder), hint="name a new folder: progressive-training demo DIR")
-    if not marker.is_dir():
+    begun = (folder / ".progressive-training").is_dir()
+    if not begun and folder.exists() and any(folder.iterdir()):
+        raise ProjectError("is not empty", where=str(folder), hint=_elsewhere(example))
+    if begun:
+        example = _begun(folder, example)
+        _tell_versions(folder, versions)
+    else:
+        example = example or "digits"
         _copy_example(folder, versions, example)
     project, out = Project(folder).kept_warm(), console()
     if as_json:
@@ -68,16 +79,50 @@ def demo(
     if code == 0:
         report = report_receipt(Project(folder))
         page = f"{folder}/{report.folder}/{PAGE}" if report else f"{folder}/Models/Artifacts/v001/"
-        out.print(f"\nLook at it: {page}", markup=False)
-        out.print(f"            progressive-training dashboard --project {shlex.quote(str(folder))}", markup=False)
+        out.print(f"\nLook at it: {page}", markup=False, soft_wrap=True)
+        out.print(f"            {command('dashboard', project=folder)}", markup=False, soft_wrap=True)
     return code
+
+
+def _elsewhere(example: str | None) -> str:
+    chosen = ("--example", example) if example else ()
+    return f"name a new folder: {command('demo', 'DIR', *chosen)}"
+
+
+def _begun(folder: Path, example: str | None) -> str:
+    """The example whose demo lies in the folder. Raises `ProjectError` if there is none, or not the one asked for."""
+    found = (folder / _TOLD_APART_BY).read_bytes() if (folder / _TOLD_APART_BY).is_file() else None
+    examples = resources.files("progressive_training.examples")
+    there = [name for name in EXAMPLES if examples.joinpath(name).joinpath(_TOLD_APART_BY).read_bytes() == found]
+    if not there:
+        raise ProjectError(
+            "holds a project that is no demo",
+            where=str(folder),
+            hint=f"{_elsewhere(example)}; its own loop goes on with: {command('run', project=folder)}",
+        )
+    if example not in (None, *there):
+        raise ProjectError(f"holds the example {there[0]}, not {example}", where=str(folder), hint=_elsewhere(example))
+    return there[0]
+
+
+def _tell_versions(folder: Path, versions: int | None) -> None:
+    """Says what holds where another number of versions was asked for."""
+    most = Project(folder).rules().file.loop_config.max_versions
+    if versions in (None, most):
+        return
+    accepting = command("rules", "accept", project=folder)
+    sys.stderr.write(
+        f"{folder} was begun with {most} versions, which holds: --versions {versions} changes nothing there.\n"
+        f"Next: set loop_config.max_versions in {folder / RULES_FILE}, then: {accepting}\n"
+    )
 
 
 def _copy_example(folder: Path, versions: int | None, example: str) -> None:
     source = resources.files("progressive_training.examples").joinpath(example)
+    left_out = shutil.ignore_patterns("__pycache__", ".*")
     with resources.as_file(source) as files:
         # The example's rules file is a link to the one that the README shows; a project gets a file of its own.
-        shutil.copytree(files, folder, symlinks=False, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(files, folder, symlinks=False, dirs_exist_ok=True, ignore=left_out)
     if versions is not None:
         path = folder / RULES_FILE
         rules = json.loads(path.read_text(encoding="utf-8"))
@@ -122,11 +167,46 @@ def _show_report(project: Project, receipt: ReportReceipt, result: ReportResult)
     out.print(f"Best: {receipt.best or 'none'}. Report: {project.workspace.root / receipt.folder}/", markup=False)
 
 
+class _Hearing(Client):
+    """Hears how far the job of the present call is, whoever makes it."""
+
+    def __init__(self, project: Project, hear: Hear) -> None:
+        super().__init__(build_server(project))
+        self._hear = hear
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        read_timeout_seconds: float | None = None,
+        progress_callback: ProgressFnT | None = None,
+        **more: Any,
+    ) -> CallToolResult:
+        version = (arguments or {}).get("version")
+        number = version if isinstance(version, int) else None
+
+        async def hear(progress: float, total: float | None, message: str | None) -> None:
+            self._hear(number, message or "")
+
+        try:
+            return await super().call_tool(name, arguments, read_timeout_seconds, progress_callback or hear, **more)
+        finally:
+            self._hear(number, "")
+
+
 async def _drive(project: Project, versions: int | None, agent: Agent, *, quiet: bool) -> None:
     error = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    tell, latest = lines(error, quiet=quiet), ""
     stopped: LoopError | None = None
-    with live(project, error, quiet=quiet):
-        async with Client(build_server(project)) as client:
+
+    def hear(version: int | None, said: str) -> None:
+        nonlocal latest
+        latest = said.removesuffix(". Call again.")  # a person need not
+        if latest:
+            tell(f"{_label(version)}  {latest}")
+
+    with live(project, error, quiet=quiet, told=lambda: latest):
+        async with _Hearing(project, hear) as client:
             try:
                 await agent(client, lambda event: None if quiet else _tell(error, event), versions)
             except LoopError as found:
@@ -135,11 +215,15 @@ async def _drive(project: Project, versions: int | None, agent: Agent, *, quiet:
         raise stopped
 
 
+def _label(version: int | None) -> str:
+    return version_id(version) if version else "    "
+
+
 def _tell(out: Console, event: Event) -> None:
-    version = f"v{event.version:03d}" if event.version else "    "
     text = " ".join(clean(event.text, 2000).split())
     room = max(20, out.width - 27) if out.is_terminal else 200
-    out.print(f"{version}  {event.step:<20} {text if len(text) <= room else text[: room - 1] + '…'}", markup=False)
+    shown = text if len(text) <= room else f"{text[: room - 1]}…"
+    out.print(f"{_label(event.version)}  {event.step:<20} {shown}", markup=False)
 
 
 def leaderboard_table(text: str, labels: Mapping[str, str]) -> Table:

@@ -43,8 +43,12 @@ def _quiet_option(parser: argparse.ArgumentParser) -> None:
 def _add_driving(add: AddParser) -> None:
     demo = _command(add, "demo", commanded.on_demo, "copy an example out and run its whole loop, without any key")
     demo.add_argument("folder", nargs="?", metavar="DIR", help="where to (default: ./demo, or ./demo-EXAMPLE)")
-    demo.add_argument("--example", choices=["digits", "ocr", "diabetes"], default="digits", help="default: digits")
-    demo.add_argument("--versions", type=_positive, metavar="N", help="how many versions (default: as its rules say)")
+    demo.add_argument(
+        "--example", choices=["digits", "ocr", "diabetes"], help="default: what lies in DIR, or digits in a new one"
+    )
+    demo.add_argument(
+        "--versions", type=_positive, metavar="N", help="how many, in a new folder (default: as its rules say)"
+    )
     run = _command(add, "run", commanded.on_run, "drive the project's loop to its report")
     _project_option(run)
     run.add_argument(

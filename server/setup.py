@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -16,9 +15,9 @@ from pydantic import JsonValue
 from ..loop.errors import LoopError
 from ..loop.files import Tree
 from .commands import console
+from .program import program
 
 KEY = "loop"
-_PROGRAM = "progressive-training"
 _BOM = b"\xef\xbb\xbf"
 Object = dict[str, JsonValue]
 
@@ -135,15 +134,11 @@ def entry_of(client: Client, project: Path, *, for_user: bool) -> Object:
 
 
 def _program() -> Sequence[str]:
-    """How to start this very installation; by its bare name only where any program would find it."""
+    """How an editor is to start this very installation."""
     own = Path(sys.executable).parent
-    script = own / _PROGRAM
-    if not script.exists():
-        return (sys.executable, "-m", "progressive_training.server")
     # Where an environment is active only in this terminal, an editor started elsewhere would not find the program.
     path = os.pathsep.join(one for one in os.get_exec_path() if Path(one) != own or sys.prefix == sys.base_prefix)
-    found = shutil.which(_PROGRAM, path=path)
-    return (_PROGRAM,) if found and Path(found).resolve() == script.resolve() else (str(script),)
+    return program(path)
 
 
 def shown(relative: str, section: str, entry: Object) -> str:

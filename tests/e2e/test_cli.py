@@ -2,6 +2,8 @@
 
 import os
 import pty
+import re
+import select
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -19,8 +21,10 @@ from support.e2e import (
     environment,
     in_mid_training,
     job_processes,
+    pasted,
     started,
     until,
+    without_the_program,
 )
 from support.projects import EVALUATOR, FOLDER_NAME, TRAINER, At, Folder, connected, make_project
 
@@ -207,6 +211,18 @@ def test_every_command_has_help_that_fits_80_columns(tmp_path: Path) -> None:
         assert run.out.startswith("usage: ") and max(len(line) for line in run.out.splitlines()) <= 80
 
 
+def test_what_is_to_be_typed_next_works_where_the_program_is_not_on_the_path(folder: Folder) -> None:
+    path, outside = without_the_program(), folder.root.parent
+    refused = cli(outside, "train", "--project", str(folder.root), PATH=path)
+    assert pasted(f"{refused.err.partition('Next: run: ')[2].strip()} --help", outside, PATH=path).code == 0
+    line = cli(outside, "status", "--project", str(folder.root), PATH=path).out.rpartition("Next: ")[2]
+    pasted_line = pasted(line.rpartition(" (")[0], outside, PATH=path)
+    assert pasted_line.code == 0 and "The loop is started" in pasted_line.out, pasted_line.err
+    started_loop = pasted_line.out.rpartition("Next: ")[2].rpartition(" (")[0]
+    assert pasted(started_loop, outside, PATH=path).code == 0
+    assert attempts(folder) == ["v001/train-001"]
+
+
 def test_output_that_nobody_reads_to_the_end_is_no_error(at: At) -> None:
     folder = at("scored")
     reading, writing = os.pipe()
@@ -247,6 +263,17 @@ def test_ctrl_c_ends_the_waiting_and_leaves_the_training(gated: Folder, command:
     gated.write("gate", "")
     assert cli(gated.root, "train", "--json").json["state"] == "done"
     assert attempts(gated) == ["v001/train-001"]
+
+
+def test_what_ctrl_c_says_ends_the_training_where_it_is_pasted_from_another_folder(gated: Folder) -> None:
+    outside = gated.root.parent
+    with started(outside, "train", "--project", str(gated.root)) as waiting:
+        until(in_mid_training(gated), "the training at its gate")
+        os.killpg(waiting.pid, signal.SIGINT)
+        _, line, _ = ended(waiting).err.split("`")
+    ended_by_it = pasted(line, outside)
+    assert ended_by_it.code == 0 and "is ended, with every process that it had" in ended_by_it.out
+    assert job_processes(gated) == []
 
 
 def test_cancel_ends_the_whole_training_and_the_version_may_be_run_again(gated: Folder) -> None:
@@ -320,6 +347,18 @@ def test_run_drives_the_loop_to_its_report_and_tells_each_step_in_one_line(folde
     assert (again.code, again.err) == (0, "")
     assert again.out == run.out
     assert attempts(folder) == ["v001/eval-001", "v001/train-001"]
+
+
+def test_run_tells_a_file_how_far_a_long_training_is(gated: Folder) -> None:
+    gated.write("03_eval.py", EVALUATOR)
+    with started(gated.root, "run", "--versions", "1") as agent:
+        assert agent.stderr is not None
+        assert select.select([agent.stderr], [], [], PATIENCE_SECONDS)[0], "it says nothing while it waits"
+        told = agent.stderr.readline()
+        gated.write("gate", "")
+        run = ended(agent)
+    assert re.fullmatch(r"v001  train: \d+ s\n", told)
+    assert run.code == 0 and "v001  run_train            done" in run.err
 
 
 def test_run_says_what_it_cannot_do_and_leaves_it_to_a_person(folder: Folder) -> None:

@@ -60,6 +60,8 @@ def test_rows_of_digits_are_read_better_from_version_to_version_and_compared_wit
             assert names == {"input.png", "output.txt", "gt.txt", "viz.png", "meta.json"}
     assets = {path.name for path in folder.path("Models/Artifacts/v002/additional_assets").iterdir()}
     assert assets == {"vocab.json", "image_processor.json"}
+    again = cli(tmp_path, "demo", folder.root.name)
+    assert (again.code, again.err) == (0, "") and again.out.startswith("Rows of handwritten digits, read by CTC")
 
 
 @pytest.mark.requirement("E1", "E3")

@@ -22,6 +22,13 @@ WITH_CURVES = edited(
     ("    while not Path", "    save_logs(rows)\n    while not Path"),
 )
 
+# An external model is scored until the test opens its gate.
+_AT_THE_GATE = """\
+for word in __import__("sys").argv:
+    while word.startswith("--external=") and not Path(word.partition("=")[2], "gate").exists():
+        time.sleep(0.01)
+"""
+
 
 @pytest.fixture
 def gated(tmp_path: Path) -> Iterator[Folder]:
@@ -99,6 +106,17 @@ def test_a_terminal_shows_epochs_the_newest_values_and_the_best_so_far(gated: Fo
         assert screen.end() == 0, screen.text
     ending = {"train": "Next: progressive-training eval", "run": "Best: v001. Report: "}[command[0]]
     assert ending in screen.text
+
+
+def test_a_terminal_shows_what_the_report_scores_while_an_agent_drives(gated: Folder) -> None:
+    waiting = edited(EVALUATOR, ("parser = ", _AT_THE_GATE + "parser = "))
+    gated.write("03_eval.py", waiting)
+    gated.write("Models/external/knn/inference_sample.py", "def load(folder): ...\n\ndef predict(model, inputs): ...\n")
+    gated.write("gate", "")
+    with on_screen(gated.root, "run", "--versions", "1") as screen:
+        screen.until(lambda: "scoring external model knn" in screen.text, "the external model that is scored")
+        gated.write("Models/external/knn/gate", "")
+        assert screen.end() == 0, screen.text
 
 
 @pytest.mark.parametrize("command", [["train", "--quiet"], ["train", "--json"], ["run", "--quiet", "--versions", "1"]])

@@ -21,7 +21,7 @@ from progressive_training.tools.trackers.mirror import mirror as mirror_to
 from progressive_training.tools.trackers.trigger import start
 from support.event_files import events, pictures, scalars, texts
 from support.mlflow_server import FakeMlflow, Mlflow, fake_mlflow
-from support.projects import ANALYSIS, At, Folder, connected
+from support.projects import ANALYSIS, EVALUATOR, At, Folder, connected
 
 pytestmark = pytest.mark.anyio
 EXPERIMENT = "나의 실험"
@@ -538,3 +538,67 @@ async def test_wandb_has_one_offline_run_a_version_also_when_it_is_sent_again(at
         sent = said[data] / "files/best.ckpt"
         assert sent.read_bytes() == folder.path(f"Models/Artifacts/{version}/best.ckpt").read_bytes()
     assert b"LEARNING_RATE from 0.2 to 0.5" in second
+
+
+# Weights & Biases online, where what was logged stays: a stand-in that keeps runs as W&B does
+
+WANDB = '''
+"""Each run is a file of its name; a step that is there is never logged again, as W&B's own client has it."""
+
+import json, os
+from pathlib import Path
+
+
+class Run:
+    def __init__(self, path):
+        self._path = path
+        self._kept = json.loads(path.read_text()) if path.exists() else {"history": [], "sent": 0, "summary": {}}
+        self.summary = self._kept["summary"]
+        history = self._kept["history"]
+        self.starting_step = history[-1]["_step"] + 1 if history else 0
+
+    def define_metric(self, name, *, step_metric):
+        pass
+
+    def log(self, data, step=None):
+        history = self._kept["history"]
+        following = history[-1]["_step"] + 1 if history else 0
+        self._kept["sent"] += 1
+        if step is None or step >= following:
+            history.append({"_step": following if step is None else step, **data})
+
+    def save(self, glob_str, *, base_path, policy):
+        assert Path(glob_str).is_file()
+
+    def finish(self, exit_code):
+        self._path.write_text(json.dumps(self._kept))
+
+
+def init(*, id, name, mode, resume, **more):
+    assert (mode, resume) == ("online", "allow")
+    return Run(Path(os.environ["WANDB_STAND_IN"]) / f"{name.split('-')[0]}.json")
+'''
+
+
+async def test_wandb_online_gets_each_epoch_once_however_often_the_version_changes(at: At, tmp_path: Path) -> None:
+    folder, runs, package = at("trained"), tmp_path / "runs", tmp_path / "package"
+    for made in (runs, package):
+        made.mkdir()
+    (package / "wandb.py").write_text(WANDB)
+    track(folder, wandb={"mode": "online"})
+
+    def sent() -> Any:
+        environment = {"PYTHONPATH": str(package), "WANDB_STAND_IN": str(runs)}
+        tracked = command(folder, "track", **environment)
+        assert tracked.returncode == 0, tracked.stdout + tracked.stderr
+        return json.loads((runs / "v001.json").read_text())
+
+    first = sent()
+    assert [(one["_step"], one["epoch"]) for one in first["history"]] == [(0, 0), (1, 1), (2, 2)]
+    assert first["sent"] == 3 and "eval/accuracy" not in first["summary"]
+    folder.write("03_eval.py", EVALUATOR)
+    async with connected(folder) as agent:
+        await agent.score()
+    scored = sent()
+    assert (scored["history"], scored["sent"]) == (first["history"], 3)
+    assert scored["summary"]["eval/accuracy"] == pytest.approx(0.75)

@@ -67,22 +67,36 @@ def plain_failures() -> Iterator[None]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The test's own, with a terminal of 80 columns."""
-    return {**os.environ, "COLUMNS": "80", **more}
+    """The test's own, in an active environment and with a terminal of 80 columns."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
+    return {**os.environ, "PATH": path, "COLUMNS": "80", **more}
 
 
-def cli(folder: Path, *arguments: str, patience: float = PATIENCE_SECONDS) -> Ran:
-    """One command in a folder, to its end."""
+def cli(folder: Path, *arguments: str, patience: float = PATIENCE_SECONDS, **more: str) -> Ran:
+    """One command in a folder, with `more` in its environment, to its end."""
     done = subprocess.run(
         [*PROGRAM, *arguments],
         cwd=folder,
-        env=environment(),
+        env=environment(**more),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
         timeout=patience,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def pasted(line: str, folder: Path, **more: str) -> Ran:
+    """A printed line in a shell of a folder."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], cwd=folder, env=environment(**more), capture_output=True, encoding="utf-8", timeout=60
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def without_the_program() -> str:
+    """A PATH on which the program is not, as where its environment is not active."""
+    return os.pathsep.join(one for one in os.get_exec_path() if not (Path(one) / "progressive-training").exists())
 
 
 @contextlib.contextmanager

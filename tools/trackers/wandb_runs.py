@@ -26,11 +26,16 @@ class _Run(Protocol):
     """The part of wandb.Run that is used."""
 
     @property
+    def starting_step(self) -> int:
+        """One more than the last step that W&B has of a resumed run, 0 for a new one."""
+        ...
+
+    @property
     def summary(self) -> _Summary: ...
 
     def define_metric(self, name: str, *, step_metric: str) -> object: ...
 
-    def log(self, data: Mapping[str, float | int]) -> None: ...
+    def log(self, data: Mapping[str, float | int], step: int) -> None: ...
 
     def save(self, glob_str: str, *, base_path: str, policy: Literal["now"]) -> object: ...
 
@@ -96,13 +101,15 @@ class WandbRuns:
         return notes
 
     def _log(self, made: _Run, run: RunView) -> None:
+        """A step is an epoch, and W&B's history only grows: what it has of a run that goes on online stays."""
         made.define_metric("curve/*", step_metric="epoch")
         epochs: dict[int, dict[str, float | int]] = {}
         for curve in run.curves:
             for epoch, value in curve.points:
                 epochs.setdefault(epoch, {"epoch": epoch})[curve.name] = value
-        for _, values in sorted(epochs.items()):
-            made.log(values)
+        for epoch, values in sorted(epochs.items()):
+            if epoch >= made.starting_step:
+                made.log(values, step=epoch)
         made.summary.update(run.score)
 
     def _save_files(self, made: _Run, tree: Tree, run: RunView, own: str) -> tuple[str, ...]:
