@@ -25,8 +25,9 @@ _NOT_SENT = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "LD_LIBRARY_PATH"
 def command(config: ExecutionConfig, python: str, script: str) -> tuple[str, ...]:
     """How a training is started: as it is, or once for each of its processes."""
     if config.launched_by == "torchrun":
-        start = ("-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={config.processes}")
-        return (python, *start, script)
+        # By the machine's name the ranks would wait for each other for ever in a sandbox without a network.
+        alone = ("--standalone", "--local_addr=127.0.0.1")
+        return (python, "-m", "torch.distributed.run", *alone, f"--nproc_per_node={config.processes}", script)
     if config.launched_by == "srun":
         # Since --export=NONE is sbatch's, it would be srun's as well, and since Slurm 22.05 --cpus-per-task is not.
         share = (

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,11 +12,14 @@ from typing import Any
 
 import pytest
 
-from support.e2e import Ran, attempts, cli
-from support.projects import Folder
+from support.clusters.digits import digits
+from support.e2e import Ran, attempts, cli, environment, pasted, without_the_program
+from support.projects import STATE, Folder
 
 pytest.importorskip("lightning")
 pytest.importorskip("sklearn")
+
+PROGRESS = re.compile(r"v\d{3}  (train|eval):")  # of a Step that takes long, on a busy machine
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def test_the_demo_ends_with_a_leaderboard_on_which_a_later_version_is_really_bet
     assert demo.metrics("v002")["accuracy"] > demo.metrics("v001")["accuracy"]
     assert max(len(line) for line in table.splitlines() if line.startswith("│")) <= 80
     assert f"Best: v002. Report: {demo.folder.root}/{demo.report}/" in demo.run.out
-    steps = [line[6:].split()[0] for line in demo.run.err.splitlines()]
+    steps = [line[6:].split()[0] for line in demo.run.err.splitlines() if not PROGRESS.match(line)]
     one = ["run_train", "run_eval", "write_analysis", "write_action"]
     assert steps == ["start_loop", *one, "author_next_version", *one, "final_report"]
 
@@ -148,6 +152,52 @@ def test_the_demo_of_a_finished_folder_shows_its_result_and_trains_nothing(demo:
     assert (attempts(demo.folder), demo.folder.contents()) == (tried, before)
 
 
+def test_the_command_that_the_demo_says_works_beside_an_environment_that_is_not_active(
+    demo: Demo, tmp_path: Path
+) -> None:
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / demo.folder.root.name).symlink_to(demo.folder.root)
+    path = without_the_program()
+    done = subprocess.run(
+        [".venv/bin/python", "-m", "progressive_training.server", "demo", demo.folder.root.name],
+        cwd=tmp_path,
+        env=environment(PATH=path),
+        capture_output=True,
+        encoding="utf-8",
+    )
+    line = done.stdout.splitlines()[-1].strip()
+    assert line.startswith(".venv/bin/progressive-training dashboard --project "), done.stdout + done.stderr
+    assert pasted(f"{line} --help", tmp_path, PATH=path).out.startswith("usage: progressive-training dashboard")
+    assert pasted(line.replace(" dashboard ", " status "), tmp_path, PATH=path).code == 0
+
+
+def test_another_example_than_the_folders_is_refused(demo: Demo) -> None:
+    before = demo.folder.contents()
+    run = cli(demo.folder.root.parent, "demo", demo.folder.root.name, "--example", "ocr")
+    assert (run.code, run.out) == (1, "")
+    assert "holds the example digits, not ocr\nNext: name a new folder: " in run.err
+    assert run.err.endswith(" demo DIR --example ocr\n")
+    assert demo.folder.contents() == before
+
+
+def test_another_number_of_versions_than_the_folders_is_answered_with_what_holds(demo: Demo) -> None:
+    run = cli(demo.folder.root.parent, "demo", demo.folder.root.name, "--example", "digits", "--versions", "6")
+    assert (run.code, run.out) == (0, demo.run.out)
+    assert "was begun with 2 versions, which holds: --versions 6 changes nothing there" in run.err
+    assert "Next: set loop_config.max_versions in " in run.err and "rules accept --project " in run.err
+    same = cli(demo.folder.root.parent, "demo", demo.folder.root.name, "--versions", "2")
+    assert (same.out, same.err) == (run.out, "")
+
+
+def test_a_project_that_is_no_demo_is_left_alone(folder: Folder) -> None:
+    assert cli(folder.root, "start").code == 0
+    before = folder.contents()
+    run = cli(folder.root.parent, "demo", folder.root.name)
+    assert (run.code, run.out) == (1, "")
+    assert "holds a project that is no demo\nNext: name a new folder: " in run.err
+    assert folder.contents() == before
+
+
 def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     run = cli(tmp_path, "demo", ".")
@@ -156,16 +206,19 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
-def test_a_second_demo_gives_the_same_scores_to_the_last_bit(demo: Demo, tmp_path: Path) -> None:
-    second = demonstrate(tmp_path / "again")
-    for version in ("v001", "v002"):
-        assert second.metrics(version) == demo.metrics(version)
-        assert _timeless(second, version) == _timeless(demo, version)
+def test_a_loop_that_starts_cold_gives_the_same_scores_to_the_last_bit(demo: Demo, tmp_path: Path) -> None:
+    cold = Demo(Folder(tmp_path / "cold"), demo.run)
+    scores = digits(cold.folder.root, 1, {"warm_start": False})
+    assert _starts(cold, "v001") == ["cold", "cold"]
+    assert "warm" in _starts(demo, "v001")
+    assert scores == {"v001": demo.metrics("v001")}
+    assert _timeless(cold, "v001") == _timeless(demo, "v001")
+    for name in ("logs/version_0/metrics.csv", "action-extract.md"):  # it leads to v002
+        assert cold.folder.read(f"Models/Artifacts/v001/{name}") == demo.folder.read(f"Models/Artifacts/v001/{name}")
 
 
 def test_what_started_warm_is_bit_for_bit_what_the_bare_scripts_make(demo: Demo, tmp_path: Path) -> None:
-    starts = [demo.folder.json(f".progressive-training/receipts/v002/{step}.json") for step in ("train", "eval")]
-    assert [receipt["record"]["start"] for receipt in starts] == ["warm", "warm"]
+    assert _starts(demo, "v002") == ["warm", "warm"]
     bare = Demo(Folder(tmp_path / "bare"), demo.run)
     without = shutil.ignore_patterns(".progressive-training", "Models")
     shutil.copytree(demo.folder.root, bare.folder.root, ignore=without)
@@ -186,3 +239,9 @@ def _timeless(demo: Demo, version: str) -> list[Any]:
     lines = demo.folder.read(f".progressive-training/scores/{version}/samples.jsonl").splitlines()
     outputs = sorted(demo.folder.path(f"Models/Artifacts/{version}/infer_samples").glob("*/output.json"))
     return [[json.loads(line) for line in lines], [path.read_text(encoding="utf-8") for path in outputs]]
+
+
+def _starts(demo: Demo, version: str) -> list[str]:
+    """How the version's training and its evaluation began."""
+    receipts = [demo.folder.json(f"{STATE}/receipts/{version}/{step}.json") for step in ("train", "eval")]
+    return [receipt["record"]["start"] for receipt in receipts]

@@ -9,6 +9,7 @@ import pytest
 
 from progressive_training.loop.probing import probe
 from progressive_training.loop.running.backends import batch
+from support.clusters.digits import Scores, digits
 from support.clusters.loops import goes_on, same_scores, trained_to
 from support.clusters.ray import RayCluster, ray
 from support.projects import FOLDER_NAME, STATE, Folder, connected, make_project
@@ -30,12 +31,17 @@ def folder(tmp_path: Path, cluster: RayCluster) -> Folder:
     return made
 
 
+def submitted(folder: Folder) -> list[str]:
+    """The attempts that Ray took."""
+    attempts = sorted(folder.path(f"{STATE}/attempts").glob("*/*/job.json"))
+    assert all((path.parent / "accepted.json").exists() for path in attempts)
+    return [path.parent.name for path in attempts]
+
+
 async def test_the_whole_loop_runs_there_and_scores_as_on_this_machine(folder: Folder, tmp_path: Path) -> None:
     here = make_project(tmp_path / "here")
     await same_scores(folder, here)
-    jobs = sorted(folder.path(f"{STATE}/attempts").glob("*/*/job.json"))
-    assert [path.parent.name for path in jobs] == ["eval-001", "train-001", "eval-001", "train-001"]
-    assert all((path.parent / "accepted.json").exists() for path in jobs)
+    assert submitted(folder) == ["eval-001", "train-001", "eval-001", "train-001"]
 
 
 async def test_a_training_that_was_stopped_from_outside_goes_on_from_its_last_checkpoint(
@@ -78,3 +84,12 @@ async def test_doctor_runs_a_job_there(folder: Folder) -> None:
     assert found.state == "ended", found
     assert found.detail.startswith("Ray ran a job in ")
     assert not folder.path(STATE).exists()
+
+
+def test_digits_trained_there_scores_to_the_last_digit_as_on_this_machine(
+    folder: Folder, digits_here: Scores, tmp_path: Path
+) -> None:
+    root = tmp_path / "there"
+    assert digits(root, 1, folder.json("user_defined_rules.json")["execution_config"]) == digits_here
+    assert submitted(Folder(root)) == ["eval-001", "train-001"]
+    assert digits_here["v001"]["accuracy"] > 0.8

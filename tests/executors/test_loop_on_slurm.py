@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 
+from progressive_training.loop.probing import probe
 from progressive_training.loop.running.backends import batch
-from support.clusters.digits import digits
+from support.clusters.digits import Scores, digits
 from support.clusters.loops import goes_on, same_scores, trained_to
 from support.clusters.slurm import SlurmCluster, fill, slurm
-from support.projects import FOLDER_NAME, STATE, Folder, connected, make_project
+from support.projects import EVALUATOR, FOLDER_NAME, STATE, Folder, connected, make_project
 from support.resumable import RESUMABLE
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +48,7 @@ async def test_the_whole_loop_runs_there_and_scores_as_on_this_machine(folder: F
     assert submitted(here) == [f"!{name}" for name in submitted(folder)]
 
 
-async def test_a_training_that_waits_says_why_and_can_be_cancelled(cluster: SlurmCluster, folder: Folder) -> None:
+async def test_a_job_that_waits_says_so_and_can_be_cancelled(cluster: SlurmCluster, folder: Folder) -> None:
     fill(cluster)
     async with connected(folder) as agent:
         await agent.call("start_loop")
@@ -63,7 +65,14 @@ async def test_a_training_that_waits_says_why_and_can_be_cancelled(cluster: Slur
         assert (await agent.call("next_step", brief=False))["failure"]["kind"] == "cancelled"
         cluster.drain()
         assert (await agent.train())["state"] == "done"
-    assert submitted(folder) == ["train-001", "train-002"]
+        await agent.call("write_eval", source=EVALUATOR)
+        fill(cluster)
+        answer = await agent.call("run_eval", version=1)
+        assert (answer["state"], answer["job"]["elapsed_seconds"]) == ("running", 0.0)
+        assert answer["message"].startswith("v001 waits to be evaluated (eval: waits in Slurm's queue")
+        await agent.call("cancel_run", version=1)
+        assert (await agent.call("next_step", brief=False))["failure"]["kind"] == "cancelled"
+    assert submitted(folder) == ["eval-001", "train-001", "train-002"]
 
 
 async def test_a_preempted_training_goes_on_from_its_last_checkpoint(cluster: SlurmCluster, folder: Folder) -> None:
@@ -118,11 +127,20 @@ async def test_what_slurm_refuses_is_said_and_leaves_no_attempt(folder: Folder) 
 
 
 def test_digits_trained_there_scores_to_the_last_digit_as_on_this_machine(
-    cluster: SlurmCluster, tmp_path: Path
+    cluster: SlurmCluster, digits_here: Scores, tmp_path: Path
 ) -> None:
     there = digits(
         tmp_path / "there", 1, {"executor": "slurm", "resources": {"cpus": 2, "memory_gb": 2, "minutes": 10}}
     )
-    assert there == digits(tmp_path / "here", 1, {})
+    assert there == digits_here
     assert submitted(Folder(tmp_path / "there")) == ["eval-001", "train-001"]
     assert there["v001"]["accuracy"] > 0.8
+
+
+async def test_doctor_runs_a_job_there(folder: Folder) -> None:
+    before = folder.contents()
+    found = await anyio.to_thread.run_sync(probe, folder.project())
+    assert found.state == "ended", found
+    assert found.detail.startswith("Slurm ran a job in ")
+    assert not folder.path(STATE).exists()
+    assert folder.contents() == before

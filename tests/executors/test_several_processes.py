@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,12 +18,15 @@ from progressive_training.loop.execution import ExecutionConfig
 from progressive_training.loop.failures import Failure, process_failure
 from progressive_training.loop.placing import command, placed
 from progressive_training.loop.running import attempt as files
+from progressive_training.loop.running import sandbox
 from progressive_training.loop.running.backends import Backends, batch
 from progressive_training.loop.running.job import Job, Outcome
 from progressive_training.loop.running.logs import tail
+from progressive_training.loop.state import train_receipt
 from support.clusters.slurm import slurm
 from support.jobs import STAY, alive, finish, job, pid_in, wait_for
-from support.several import LIGHTNING, RANKS
+from support.projects import STATE, Folder, connected
+from support.several import LIGHTNING, RANKS, SHARED
 
 TORCHRUN: dict[str, Any] = {"launcher": "torchrun", "processes_per_node": 2}
 ON_SLURM: dict[str, Any] = {"executor": "slurm", "resources": {"cpus": 2, "memory_gb": 2}}
@@ -67,6 +72,12 @@ def told(outcome: Outcome, log: str) -> Failure:
     return failure
 
 
+def numbers(folder: Folder) -> list[float]:
+    """What the only training of the project has logged, row by row."""
+    (log,) = folder.root.glob("Models/Artifacts/*/logs/version_0/metrics.csv")
+    return [float(value) for line in log.read_text().splitlines()[1:] for value in line.split(",")]
+
+
 @pytest.mark.parametrize("config", [TORCHRUN, SRUN], ids=["torchrun", "srun"])
 def test_the_failure_of_one_rank_is_the_cause_whatever_the_launcher_and_the_others_say(
     work: Path, config: dict[str, Any]
@@ -83,11 +94,42 @@ def test_two_ranks_find_each_other_and_a_cancellation_ends_both(work: Path, conf
     text = RANKS + STAY + "stay(f'rank{rank}')"
     executor.submit(work / "attempt", of_several(work, text, config))
     pids = [pid_in(work / f"rank{rank}") for rank in (0, 1)]
-    both = {"rank 0 of 2: 3", "rank 1 of 2: 3"}
-    wait_for(lambda: both <= set(tail(work / "attempt" / files.LOG).splitlines()), "what both say")
+    # No line of its own: what torch says by itself may come before it on the same one.
+    both = ("rank 0 of 2: 3\n", "rank 1 of 2: 3\n")
+    wait_for(lambda: all(one in tail(work / "attempt" / files.LOG) for one in both), "what both say")
     outcome = executor.cancel(work / "attempt").outcome
     assert outcome is not None and outcome.reason == "cancelled"
     assert not any(alive(pid) for pid in pids)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("rule", "within"), [("require", "bubblewrap"), ("off", "none: ")], ids=["inside", "outside"])
+async def test_two_ranks_on_this_machine_learn_what_one_learns_inside_the_sandbox_and_without(
+    folder: Folder, rule: str, within: str
+) -> None:
+    subprocess.run([sys.executable, "02_train_baseline.py"], cwd=folder.root, check=True, stdout=subprocess.DEVNULL)
+    alone = numbers(folder)
+    shutil.rmtree(folder.path("Models"))
+    folder.write("02_train_baseline.py", SHARED)
+    folder.set_rules(execution_config={**TORCHRUN, "sandbox": rule})
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        answer = await agent.train()
+    said = tail(folder.path(f"{STATE}/attempts/v001/train-001") / files.LOG)
+    assert (answer["state"], answer.get("epochs")) == ("done", 3), said
+    assert all(f"rank {rank} of 2: 5 samples\n" in said for rank in (0, 1)), said
+    receipt = train_receipt(folder.project(), 1)
+    assert receipt is not None and receipt.sandbox.startswith(within)
+    assert numbers(folder) == pytest.approx(alone)
+
+
+def test_ranks_find_each_other_where_the_network_does_not_know_this_machines_name(work: Path) -> None:
+    own = (work, *sandbox.interpreter_folders(sys.executable))
+    inside = sandbox.wrapper(sandbox.Confines(work / "attempt" / files.SCRATCH, (work,), own, network=False))
+    planned = replace(of_several(work, RANKS, TORCHRUN), wrapper=(*inside, "--unshare-uts", "--hostname", "elsewhere"))
+    outcome, log = run(work, replace(planned, timeout_seconds=60.0))
+    assert outcome.rc == 0, log
+    assert {"rank 0 of 2: 3", "rank 1 of 2: 3"} <= set(log.splitlines())
 
 
 def test_lightning_trains_on_two_nodes_with_one_result(work: Path) -> None:

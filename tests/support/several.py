@@ -1,5 +1,7 @@
 """Trainings of several processes, which talk over gloo on this machine's processors."""
 
+from support.projects import TRAINER, edited
+
 # Says what the ranks come to together; where there is an argument, rank 1 does what that says before.
 RANKS = """
 import os, sys, torch, torch.distributed as dist
@@ -36,3 +38,39 @@ trainer.fit(model, data)
 weights = model.layer.weight.sum().item()
 print(f"rank {trainer.global_rank} of {trainer.world_size}: {trainer.global_step} steps, {weights:.6f}", flush=True)
 """
+# The trainer of the tests' projects: each rank has a share of the samples, and the first one saves what all come to.
+SHARED = edited(
+    TRAINER,
+    (
+        "from schedule import advance\n",
+        "import torch\nimport torch.distributed as dist\nfrom schedule import advance\n",
+    ),
+    (
+        "def loss_of(",
+        """def mean_of_all(value):
+    total = torch.tensor(value, dtype=torch.float64)
+    dist.all_reduce(total)
+    return total.item() / dist.get_world_size()
+
+
+def loss_of(""",
+    ),
+    (
+        '    train, val = load("train"), load("val")\n',
+        """    rank, ranks = dist.get_rank(), dist.get_world_size()
+    train, val = load("train")[rank::ranks], load("val")
+    print(f"rank {rank} of {ranks}: {len(train)} samples", flush=True)
+""",
+    ),
+    ("loss_of(threshold, train)", "mean_of_all(loss_of(threshold, train))"),
+    (
+        "    threshold, rows = fit()\n    save_logs(rows)\n    save(threshold)\n",
+        """    dist.init_process_group("gloo")
+    threshold, rows = fit()
+    if dist.get_rank() == 0:
+        save_logs(rows)
+        save(threshold)
+    dist.destroy_process_group()
+""",
+    ),
+)

@@ -109,10 +109,13 @@ def test_an_evaluation_takes_one_node_and_at_most_one_gpu() -> None:
     ("execution", "expected"),
     [
         ({"resources": {"gpus": 4}}, "python train.py"),
-        ({"launcher": "torchrun"}, "python -m torch.distributed.run --standalone --nproc_per_node=1 train.py"),
+        (
+            {"launcher": "torchrun"},
+            "python -m torch.distributed.run --standalone --local_addr=127.0.0.1 --nproc_per_node=1 train.py",
+        ),
         (
             {"launcher": "torchrun", "resources": {"gpus": 4}},
-            "python -m torch.distributed.run --standalone --nproc_per_node=4 train.py",
+            "python -m torch.distributed.run --standalone --local_addr=127.0.0.1 --nproc_per_node=4 train.py",
         ),
         (
             {"executor": "slurm", "resources": {"nodes": 2}},
