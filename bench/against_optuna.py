@@ -1,6 +1,7 @@
 """What a training buys: the best validation score after 10 trainings, offline agent beside Optuna (random and TPE).
 
     python bench/against_optuna.py [--trainings 10] [--seeds 10] [--datasets digits diabetes] [--rows FILE]
+    python bench/against_optuna.py --first-seed 101 --seeds 20        seeds that nothing was chosen by
 
 Resumable: each finished search is a line of bench/out/against_optuna.jsonl and is not run again (--fresh forgets them),
 so that it can run in pieces and for hours. A search is one method on one data set with one seed, which is the seed of
@@ -239,9 +240,10 @@ def key(result: dict[str, Any]) -> tuple[str, str, int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trainings", type=int, default=10)
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=10, help="how many")
+    parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--datasets", nargs="+", choices=tuple(DATASETS), default=list(DATASETS))
-    parser.add_argument("--fresh", action="store_true", help="forget earlier results")
+    parser.add_argument("--fresh", action="store_true", help="forget all earlier results")
     add_rows_option(parser)
     asked = parser.parse_args()
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
@@ -254,10 +256,11 @@ def main() -> None:
         searches |= {method: by_optuna(method) for method in METHODS[1:]}
     else:
         print("Optuna is absent (python bench/peers.py --install)")
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     done = {key(result) for result in read_results()}
     planned = [
         (name, method, seed)
-        for seed in range(1, asked.seeds + 1)
+        for seed in seeds
         for name in asked.datasets
         for method in searches
         if (name, method, seed, asked.trainings) not in done
@@ -275,18 +278,19 @@ def main() -> None:
             seconds = time.perf_counter() - start
             told = f"{name}, {method}, seed {seed}: best {best:.4f} of {len(values)} trainings ({seconds:.0f} s)"
             print(f"[{number}/{len(planned)}] {told}", flush=True)
-    write_rows(asked.rows, report(asked.trainings, asked.seeds, asked.datasets))
+    write_rows(asked.rows, report(asked.trainings, seeds, asked.datasets))
 
 
-def report(trainings: int, seeds: int, datasets: Sequence[str]) -> list[Row]:
-    results = [one for one in read_results() if one["trainings"] == trainings and one["seed"] <= seeds]
+def report(trainings: int, seeds: range, datasets: Sequence[str]) -> list[Row]:
+    results = [one for one in read_results() if one["trainings"] == trainings and one["seed"] in seeds]
     rows: list[Row] = []
     print(f"\n{f'best of {trainings} trainings':<36}{'median':>9}{'quartiles':>20}{'worst .. best':>20}   seeds")
     for name in datasets:
-        example, middles = DATASETS[name], dict[str, float]()
+        example, middles, by_seed = DATASETS[name], dict[str, float](), dict[str, dict[int, float]]()
         for method in METHODS:
             found = [one for one in results if (one["dataset"], one["method"]) == (name, method)]
-            best = sorted(best_of(one["values"], example) for one in found)
+            by_seed[method] = {one["seed"]: best_of(one["values"], example) for one in found}
+            best = sorted(by_seed[method].values())
             if len(best) < 2:
                 continue
             low, middle, high = statistics.quantiles(best, n=4, method="inclusive")
@@ -300,10 +304,20 @@ def report(trainings: int, seeds: int, datasets: Sequence[str]) -> list[Row]:
         ours = middles.get("offline agent")
         for method in METHODS[1:]:
             if ours is not None and method in middles:
-                what = f"(g) best {example.metric} on {name} after {trainings} trainings, {seeds} seeds"
+                print(f"{name}, offline agent beside {method}: {compared(by_seed, method, example)}")
+                what = f"(g) best {example.metric} on {name} after {trainings} trainings, {len(seeds)} seeds"
+                what += f" from {seeds[0]} on" * (seeds[0] != 1)
                 target = "not behind" if method == "Optuna TPE" else ""
                 rows.append(Row(what, f"{ours:.4g}", f"{method} {middles[method]:.4g}", "", target))
     return rows
+
+
+def compared(by_seed: dict[str, dict[int, float]], method: str, example: Example) -> str:
+    """With how many seeds the agent is ahead of `method`, and behind it."""
+    ours, theirs = by_seed["offline agent"], by_seed[method]
+    sign = 1 if example.higher_is_better else -1
+    more = [sign * (ours[seed] - theirs[seed]) for seed in ours.keys() & theirs.keys()]
+    return f"better / worse with {sum(one > 0 for one in more)} / {sum(one < 0 for one in more)} of {len(more)} seeds"
 
 
 if __name__ == "__main__":

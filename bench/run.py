@@ -1,6 +1,6 @@
 """Runs the benchmarks, one after another; each is a program of its own and takes its own options.
 
-    python bench/run.py              all of them, to the terminal (about half an hour on 2 cores)
+    python bench/run.py              all of them, to the terminal (about an hour on 2 cores)
     python bench/run.py tokens reads only these
     python bench/run.py --write      puts their rows into bench/results.md, with the machine and the date
 
@@ -24,7 +24,7 @@ FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results.md"
 # Those with rows first, in the table's order. A GPU program needs its machine: it runs when it is named.
 PROGRAMS = (
-    *("startup", "overhead", "whole_loop", "first_batch", "tokens", "reads", "locked_eval", "rescoring"),
+    *("startup", "overhead", "whole_loop", "first_batch", "parts", "tokens", "reads", "locked_eval", "rescoring"),
     *("against_optuna", "clusters", "diffs", "null_loops", "sandbox"),
 )
 NAMED_ONLY = ("gpu",)

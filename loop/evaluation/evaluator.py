@@ -28,10 +28,12 @@ def task_family(task_type: str | None) -> str | None:
 def write_evaluator(project: Project, source: str, *, author: str) -> bool:
     """Puts 03_eval.py into the project; False if the same text is there already.
 
-    Raises `ScriptError` if it doesn't parse, `OutOfOrder` before the start, `EvaluationError` once a score was
-    published under another text: replacing the evaluator then is the user's decision.
+    Raises `ScriptError` if it doesn't parse, `OutOfOrder` before the start, `EvaluationError` if it is empty, or once a
+    score was published under another text: replacing the evaluator then is the user's decision.
     """
     data = source.encode()
+    if not source.strip():
+        raise EvaluationError("would be empty", where=EVAL_SCRIPT, hint="send the whole evaluation script as source")
     if len(data) > MAX_SOURCE_BYTES:
         raise EvaluationError("is larger than 1 MiB", where=EVAL_SCRIPT, hint="send the evaluation script alone")
     Script.parse(source, EVAL_SCRIPT)

@@ -88,6 +88,7 @@ async def test_the_evaluator_is_fixed_from_the_first_score_on(at: At) -> None:
     folder = at("trained")
     async with connected(folder) as agent:
         assert "03_eval.py" in await agent.refused("write_eval", source="def main(:")
+        assert "would be empty" in await agent.refused("write_eval", source=" \n")
         await agent.call("write_eval", source="raise SystemExit(1)")
         assert "exit code 1" in await agent.failed_evaluation()
         await agent.call("write_eval", source=EVALUATOR)
