@@ -1,6 +1,6 @@
 """How soon the dashboard shows something: its first page, at 10 and at 1,000 versions, in Chromium.
 
-    python bench/dashboard.py [--versions 10 1000] [--times 9]
+    python bench/dashboard.py [--versions 10 1000] [--times 9] [--rows FILE]
 
 The server is started anew for each size, and its first page counts apart: later ones find everything imported. Time to
 first content is the browser's own "first contentful paint", from the click on; the loop is the one of tests/support,
@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Browser
+from rows import Row, add_rows_option, write_rows
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from support.browser import Served, chromium, dashboard
@@ -32,7 +33,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--versions", type=int, nargs="+", default=[10, 1000])
     parser.add_argument("--times", type=int, default=9)
+    add_rows_option(parser)
     asked = parser.parse_args()
+    rows: list[Row] = []
     print(f"{'versions':>8}{'first, ms':>12}{'then p50':>12}{'most':>8}{'page, KB':>10}{'all, KB':>9}")
     with tempfile.TemporaryDirectory(prefix="dashboard-", dir=_MEMORY if _MEMORY.is_dir() else None) as room:
         finished = Shelf(Path(room) / "shelf").copy("finished", Path(room) / "finished")
@@ -47,6 +50,10 @@ def main() -> None:
                 f"{versions:>8}{first:>12.0f}{statistics.median(times):>12.0f}{max(times):>8.0f}"
                 f"{page / 1000:>10.0f}{everything / 1000:>9.0f}"
             )
+            sizes = f"page {page / 1000:.0f} KB, all {everything / 1000:.0f} KB; first of a server {first:.0f} ms"
+            what = f"dashboard of {versions} versions, click to first content"
+            rows.append(Row(what, f"{statistics.median(times):.0f} ms", sizes, "", "≤ 1 s"))
+    write_rows(asked.rows, rows)
 
 
 def opened(browser: Browser, served: Served) -> tuple[float, int, int]:
