@@ -10,7 +10,7 @@ whole_loop.py includes, is not part of it.
 import argparse
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class Timing:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     async def call_tool(self, name: str, arguments: dict[str, Any] | None = None) -> CallToolResult:
         began = time.perf_counter()
@@ -48,7 +48,7 @@ class Timing:
         return result
 
 
-async def driven(folder: Path) -> Counter[str]:
+async def driven(folder: Path) -> dict[str, float]:
     began = time.perf_counter()
     async with Client(build_server(Project(folder))) as client:
         timing = Timing(client)
@@ -57,8 +57,8 @@ async def driven(folder: Path) -> Counter[str]:
     jobs = in_jobs(folder)
     with_jobs = sum(seconds.pop(name) for name in _WITH_JOBS)
     seconds["run_train and run_eval beyond their jobs"] = with_jobs - jobs
-    seconds["the agent itself"] = time.perf_counter() - began - jobs - seconds.total()
-    return seconds
+    seconds["the agent itself"] = time.perf_counter() - began - jobs - sum(seconds.values())
+    return dict(sorted(seconds.items(), key=lambda one: -one[1]))
 
 
 def main() -> None:
@@ -71,11 +71,11 @@ def main() -> None:
         make_project(folder, asked.versions, warm=False)
         seconds = anyio.run(partial(driven, folder))
     print(f"{asked.versions} versions of digits, cold: seconds outside the jobs, all versions together")
-    for name, spent in seconds.most_common():
+    for name, spent in seconds.items():
         print(f"  {name:<44}{spent:>7.2f}")
-    print(f"  {'together':<44}{seconds.total():>7.2f}")
-    largest = ", ".join(f"{name} {spent:.1f} s" for name, spent in seconds.most_common(3))
-    told = f"{seconds.total():.1f} s"
+    print(f"  {'together':<44}{sum(seconds.values()):>7.2f}")
+    largest = ", ".join(f"{name} {spent:.1f} s" for name, spent in list(seconds.items())[:3])
+    told = f"{sum(seconds.values()):.1f} s"
     write_rows(asked.rows, [Row(f"outside the jobs of {asked.versions} digits versions, cold", told, largest, "", "")])
 
 

@@ -24,8 +24,8 @@ FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results.md"
 # Those with rows first, in the table's order. A GPU program needs its machine: it runs when it is named.
 PROGRAMS = (
-    *("startup", "overhead", "whole_loop", "first_batch", "parts", "tokens", "reads", "locked_eval", "rescoring"),
-    *("against_optuna", "clusters", "dashboard", "diffs", "null_loops", "sandbox"),
+    *("startup", "overhead", "whole_loop", "outside_jobs", "first_batch", "parts", "tokens", "reads", "locked_eval"),
+    *("rescoring", "against_optuna", "clusters", "dashboard", "diffs", "null_loops", "sandbox"),
 )
 NAMED_ONLY = ("gpu",)
 _HEAD = """\

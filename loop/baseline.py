@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .errors import GuardError, ProjectError, ScriptError
 from .header import with_header
-from .language import Say
+from .language import Say, Told, english
 from .patches import apply_patch, unified_diff
 from .project import Project
 from .rules import Rules
@@ -30,13 +30,18 @@ _CONSISTENCY_NAMES = re.compile(r"version|dataset|path|dir|root|folder|artifact|
 
 @dataclass(frozen=True)
 class Finding:
-    """`settled`: what the server did about it; empty where a person or agent may want to act."""
+    """`settled`: what the server did about it, in our words or as changes to the script; None where others may act."""
 
-    issue: str
-    settled: str = ""
+    issue: Told
+    settled: Told | str | None = None
+
+    def told(self, say: Say) -> str:
+        settled = self.settled.told(say) if isinstance(self.settled, Told) else self.settled
+        issue = self.issue.told(say)
+        return f"{issue} ({settled})" if settled else issue
 
     def __str__(self) -> str:
-        return f"{self.issue} ({self.settled})" if self.settled else self.issue
+        return self.told(english)
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Prepared:
 
     def report(self, say: Say) -> str:
         """baseline_patch_report.md (I4)."""
-        issues = [str(finding) for finding in self.findings]
+        issues = [finding.told(say) for finding in self.findings]
         parts = [
             say("# Baseline patch report"),
             "## issues_found",
@@ -150,11 +155,14 @@ def _corrected(text: str, project: Project, rules: Rules, dataset_id: str, settl
     for setting in settings(script):
         if setting.kind == "constant" and setting.name == "DATASET_ID" and setting.value != dataset_id:
             text = replace_setting(script, setting, dataset_id)
-            settled.append(Finding(f"DATASET_ID is {setting.value!r}, the loop's is {dataset_id!r}", "set"))
+            values = {"found": setting.value, "wanted": dataset_id}
+            issue = Told("DATASET_ID is {found!r}, the loop's is {wanted!r}", values)
+            settled.append(Finding(issue, Told("set")))
     if Script.parse(text, BASELINE_SCRIPT).constant("VERSION") not in (None, BASELINE):
         found = Script.parse(text, BASELINE_SCRIPT).constant("VERSION")
         text, _ = with_version(text, old=BASELINE, new=BASELINE)
-        settled.append(Finding(f"VERSION is {found!r}, and {BASELINE_SCRIPT} is {BASELINE!r}", "set"))
+        values = {"found": found, "script": BASELINE_SCRIPT, "wanted": BASELINE}
+        settled.append(Finding(Told("VERSION is {found!r}, and {script} is {wanted!r}", values), Told("set")))
     return _with_batch_size(text, project, rules, settled)
 
 
@@ -162,15 +170,18 @@ def _with_batch_size(text: str, project: Project, rules: Rules, settled: list[Fi
     optimal = optimal_batch_size(project)
     if optimal is None:
         return text
-    names = synonyms("batch_size", rules.file.synonyms)
+    names, values = synonyms("batch_size", rules.file.synonyms), {"optimal": optimal}
     if any(fixed.name.lower() in names for fixed in rules.fixed):
-        settled.append(Finding(f"the smoke test found optimal_batch_size {optimal}", "the user's rules fix it"))
+        issue = Told("the smoke test found optimal_batch_size {optimal}", values)
+        settled.append(Finding(issue, Told("the user's rules fix it")))
         return text
     made = materialise(Script.parse(text, BASELINE_SCRIPT), [Fixed("optimal_batch_size", "batch_size", optimal)])
     if made.missing:
-        settled.append(Finding(f"optimal_batch_size {optimal} can't be used: the script states no batch size"))
+        issue = Told("optimal_batch_size {optimal} can't be used: the script states no batch size", values)
+        settled.append(Finding(issue))
     elif made.applied:
-        settled.append(Finding(f"the script doesn't use optimal_batch_size {optimal}", "; ".join(made.applied)))
+        issue = Told("the script doesn't use optimal_batch_size {optimal}", values)
+        settled.append(Finding(issue, "; ".join(made.applied)))
     return made.text
 
 
@@ -203,12 +214,12 @@ def _audit(texts: Mapping[str, str], dataset_id: str) -> list[Finding]:
     script = Script.parse(texts[BASELINE_SCRIPT], BASELINE_SCRIPT)
     findings: list[Finding] = []
     if script.constant("DATASET_ID") is None:
-        findings.append(Finding("there is no module-level DATASET_ID constant"))
+        findings.append(Finding(Told("there is no module-level DATASET_ID constant")))
     for wanted, what in (
-        ("prepdata", f"no data path under {PREPDATA}/{dataset_id}/ was found"),
-        ("Artifacts", f"no artifact path {BASELINE_FOLDER}/ was found"),
-        ("logs", f"no log path {BASELINE_FOLDER}/logs/version_#/ was found"),
-        ("best", "nothing in the script names best.ckpt"),
+        ("prepdata", Told("no data path under {folder} was found", {"folder": f"{PREPDATA}/{dataset_id}/"})),
+        ("Artifacts", Told("no artifact path {folder} was found", {"folder": f"{BASELINE_FOLDER}/"})),
+        ("logs", Told("no log path {folder} was found", {"folder": f"{BASELINE_FOLDER}/logs/version_#/"})),
+        ("best", Told("nothing in the script names best.ckpt")),
     ):
         if wanted not in code:
             findings.append(Finding(what))
@@ -216,7 +227,8 @@ def _audit(texts: Mapping[str, str], dataset_id: str) -> list[Finding]:
 
 
 def _unstated(fixed: Fixed) -> Finding:
-    return Finding(f"{fixed.rule} = {fixed.value!r} is stated nowhere in the script; it is checked after each run")
+    values = {"rule": fixed.rule, "value": fixed.value}
+    return Finding(Told("{rule} = {value!r} is stated nowhere in the script; it is checked after each run", values))
 
 
 def _list(items: Sequence[str], say: Say) -> str:

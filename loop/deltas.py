@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from .judged import judgements
-from .language import Say, english
+from .language import Say, Told, english
 from .noise.verdict import NoiseVerdict
 from .project import Project
 from .receipts import EvalReceipt, Metric
@@ -29,19 +29,6 @@ class Delta:
 
 
 @dataclass(frozen=True)
-class Flag:
-    """A plateau, a regression or a trade-off: a fixed text and what fills its places."""
-
-    text: str
-    values: Mapping[str, object]
-
-    def told(self, say: Say = english) -> str:
-        return say(self.text).format(**self.values)
-
-    __str__ = told
-
-
-@dataclass(frozen=True)
 class Comparison:
     """One version's score beside its predecessor's and the best so far."""
 
@@ -52,7 +39,7 @@ class Comparison:
     to_best: tuple[Delta, ...]
     latency_ms: float
     previous_latency_ms: float | None
-    flags: tuple[Flag, ...]
+    flags: tuple[Told, ...]
     noise: tuple[NoiseVerdict, ...] = ()
 
     def verdict(self, metric: str, against: str | None) -> NoiseVerdict | None:
@@ -142,23 +129,23 @@ def _delta(metric: Metric, reference: Metric | None, rules: Rules) -> Delta:
     return Delta(metric.name, metric.value, reference.value, metric.value - reference.value, direction, primary)
 
 
-def _protocol_flag(receipt: EvalReceipt, previous: EvalReceipt | None) -> tuple[Flag, ...]:
+def _protocol_flag(receipt: EvalReceipt, previous: EvalReceipt | None) -> tuple[Told, ...]:
     if previous is None or previous.fingerprint == receipt.fingerprint:
         return ()
-    return (Flag("the previous version was scored under another protocol; the report scores all alike", {}),)
+    return (Told("the previous version was scored under another protocol; the report scores all alike", {}),)
 
 
-def _flags(to_previous: tuple[Delta, ...], to_best: tuple[Delta, ...]) -> tuple[Flag, ...]:
+def _flags(to_previous: tuple[Delta, ...], to_best: tuple[Delta, ...]) -> tuple[Told, ...]:
     """Plateau, regression and trade-off, each named with its numbers (A1)."""
-    flags: list[Flag] = []
+    flags: list[Told] = []
     primary = next((delta for delta in to_previous if delta.primary), None)
     against_best = next((delta for delta in to_best if delta.primary), None)
     if primary is not None and primary.direction == "worse":
-        flags.append(Flag("regression: {name} {reference:.6g} -> {value:.6g}", asdict(primary)))
+        flags.append(Told("regression: {name} {reference:.6g} -> {value:.6g}", asdict(primary)))
     if primary is not None and primary.direction == "same":
-        flags.append(Flag("plateau: {name} stayed at {value:.6g}", asdict(primary)))
+        flags.append(Told("plateau: {name} stayed at {value:.6g}", asdict(primary)))
     if against_best is not None and against_best.direction == "worse":
-        flags.append(Flag("below the best so far: {name} {value:.6g}, best {reference:.6g}", asdict(against_best)))
+        flags.append(Told("below the best so far: {name} {value:.6g}, best {reference:.6g}", asdict(against_best)))
     for wanted, other, text in (
         ("better", "worse", "trade-off: {name} got better, {others} got worse"),
         ("worse", "better", "trade-off: {name} got worse, {others} got better"),
@@ -166,7 +153,7 @@ def _flags(to_previous: tuple[Delta, ...], to_best: tuple[Delta, ...]) -> tuple[
         if primary is not None and primary.direction == wanted:
             names = [delta.name for delta in to_previous if delta.direction == other]
             if names:
-                flags.append(Flag(text, {"name": primary.name, "others": ", ".join(names)}))
+                flags.append(Told(text, {"name": primary.name, "others": ", ".join(names)}))
     return tuple(flags)
 
 

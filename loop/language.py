@@ -4,6 +4,7 @@ Only what is ours: the section names that the requirements fix, the labels and w
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Language = Literal["en", "ko"]
@@ -45,7 +46,56 @@ KOREAN: Mapping[str, str] = {
     "No patch was needed.": "패치가 필요하지 않았습니다.",
     "v001 is the baseline with its version set.": "v001은 버전 값만 바꾼 베이스라인입니다.",
     "none": "없음",
+    "DATASET_ID is {found!r}, the loop's is {wanted!r}": "DATASET_ID가 {found!r}인데 루프의 값은 {wanted!r}입니다",
+    "VERSION is {found!r}, and {script} is {wanted!r}": (
+        "VERSION이 {found!r}인데 {script}의 값은 {wanted!r}이어야 합니다"
+    ),
+    "set": "고쳤습니다",
+    "the smoke test found optimal_batch_size {optimal}": "스모크 테스트가 찾은 optimal_batch_size는 {optimal}입니다",
+    "the user's rules fix it": "배치 크기는 사용자 규칙에 고정되어 있습니다",
+    "optimal_batch_size {optimal} can't be used: the script states no batch size": (
+        "optimal_batch_size({optimal})를 쓸 수 없습니다. 스크립트에 배치 크기를 정하는 곳이 없습니다"
+    ),
+    "the script doesn't use optimal_batch_size {optimal}": ("스크립트가 optimal_batch_size({optimal})를 쓰지 않습니다"),
+    "there is no module-level DATASET_ID constant": "모듈 수준의 DATASET_ID 상수가 없습니다",
+    "no data path under {folder} was found": "{folder} 아래의 데이터 경로를 찾지 못했습니다",
+    "no artifact path {folder} was found": "아티팩트 경로({folder})를 찾지 못했습니다",
+    "no log path {folder} was found": "로그 경로({folder})를 찾지 못했습니다",
+    "nothing in the script names best.ckpt": "스크립트에 best.ckpt가 나오지 않습니다",
+    "{rule} = {value!r} is stated nowhere in the script; it is checked after each run": (
+        "{rule} = {value!r} 설정이 스크립트 어디에도 없습니다. 실행이 끝날 때마다 확인합니다"
+    ),
+    # train_retry_report.md, with the kinds of failure
+    "# Training attempts of {script}": "# {script} 학습 시도",
+    "code error": "코드 오류",
+    "rule violation": "규칙 위반",
+    "evaluation output": "평가 결과물 침범",
+    "diverged": "발산",
+    "out of memory": "메모리 부족",
+    "killed": "강제 종료",
+    "timeout": "시간 초과",
+    "disk full": "디스크 공간 부족",
+    "limit": "한도 초과",
+    "missing artifacts": "산출물 누락",
+    "cancelled": "취소",
+    "lost": "실행 유실",
+    "invalid score": "잘못된 점수",
 }
+
+
+@dataclass(frozen=True)
+class Told:
+    """A fixed text of ours and what fills its places, which may be another; in English unless asked otherwise."""
+
+    text: str
+    values: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    def told(self, say: Say) -> str:
+        values = {name: value.told(say) if isinstance(value, Told) else value for name, value in self.values.items()}
+        return say(self.text).format(**values)
+
+    def __str__(self) -> str:
+        return self.told(english)
 
 
 def english(text: str) -> str:

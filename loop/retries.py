@@ -1,6 +1,7 @@
 """train_retry_report.md: one row an attempt, kept with the server's state so that it survives each wipe (T4)."""
 
 from .attempts import Attempt, attempts
+from .language import Say, words
 from .project import Project
 
 _HEAD = (
@@ -11,19 +12,21 @@ _HEAD = (
 
 def write_retry_report(project: Project, cur: int) -> None:
     """Writes the report into the version's artifact folder, from the attempts as they are recorded."""
-    rows = [_row(attempt) for attempt in attempts(project, cur, "train") if attempt.verdict]
+    say = words(project.rules().file.report_language)
+    rows = [_row(attempt, say) for attempt in attempts(project, cur, "train") if attempt.verdict]
     if not rows:
         return
-    text = "\n".join((f"# Training attempts of {project.workspace.script(cur)}", "", _HEAD, *rows, ""))
+    title = say("# Training attempts of {script}").format(script=project.workspace.script(cur))
+    text = "\n".join((title, "", _HEAD, *rows, ""))
     project.workspace.tree.write(project.workspace.retry_report(cur), text.encode())
 
 
-def _row(attempt: Attempt) -> str:
+def _row(attempt: Attempt, say: Say) -> str:
     verdict, repair = attempt.verdict, attempt.repair
     assert verdict is not None, "only settled attempts have a row"
     cells = (
         str(attempt.number),
-        "" if verdict.status == "PASS" else f"{verdict.kind}: {verdict.summary}",
+        "" if verdict.kind is None else f"{say(verdict.kind)}: {verdict.summary}",
         repair.root_cause_hypothesis if repair else "",
         repair.code_change_summary if repair else "",
         verdict.status,

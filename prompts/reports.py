@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..loop.deltas import interval, label
-from ..loop.language import Language, Say
+from ..loop.language import Language, Say, english
 from ..loop.project import Project
 from ..loop.report.documents import ANALYSIS, DOCUMENT, PAGE, PICTURES, PICTURES_FOLDER
 from ..loop.report.final import Ranked, ReportData
@@ -103,8 +103,9 @@ def pictures(found: Shown) -> Mapping[str, bytes]:
 def embedded(found: Shown, painted: Mapping[str, bytes], say: Say) -> str:
     """The pictures as Markdown, or how to get them."""
     if painted:
-        charts = _pictures(found)
-        return "\n\n".join(f"![{_unbracketed(charts[name].told)}]({name})" for name in painted)
+        charts = _pictures(found, say)
+        told = {name: _unbracketed(f"{charts[name].name}. {charts[name].told}") for name in painted}
+        return "\n\n".join(f"![{told[name]}]({name})" for name in painted)
     command, install = "`progressive-training report`", f"`{INSTALL}`"
     again = say("{command} tries again").format(command=command)
     how = again if can_paint() else say("{install}, then {command}").format(install=install, command=command)
@@ -122,7 +123,7 @@ def final_analysis(data: ReportData, pictures: str, say: Say) -> str:
     names = _names(data)
     return render(
         "final_analysis.md.j2",
-        data=_view(data, names, _cell),
+        data=_view(data, names, _cell, say),
         names=names,
         pictures=pictures,
         _=say,
@@ -147,12 +148,12 @@ def report_page(name: str, data: ReportData, found: Shown, language: Language) -
         _=say,
         noise_told=NOISE_TOLD,
         name=name,
-        data=_view(data, names, _line, coloured=True),
+        data=_view(data, names, _line, say, coloured=True),
         names=names,
         best="" if best is None else number(best),
-        lineage=_lineage(found, _WIDTH),
-        narrow=_lineage(found, 380),
-        charts=list(_more_charts(found, 560).values()),
+        lineage=_lineage(found, _WIDTH, say),
+        narrow=_lineage(found, 380, say),
+        charts=list(_more_charts(found, 560, say).values()),
         samples=_samples(found, say),
         # Ours, and not of a project.
         style=Markup(style),
@@ -173,7 +174,7 @@ def _names(data: ReportData) -> list[str]:
 
 
 def _view(
-    data: ReportData, names: list[str], shown_as: Callable[[str | None], str], *, coloured: bool = False
+    data: ReportData, names: list[str], shown_as: Callable[[str | None], str], say: Say, *, coloured: bool = False
 ) -> _View:
     rows = tuple(_row(row, names, shown_as, coloured=coloured) for row in data.rows)
     return _View(
@@ -181,7 +182,7 @@ def _view(
         data.reason,
         data.primary,
         data.best,
-        data.warnings,
+        tuple(warning.told(say) for warning in data.warnings),
         data.looks,
         rows,
         ", ".join(map(shown_as, data.above)),
@@ -215,41 +216,41 @@ def _cell(text: str | None) -> str:
     return _line(text).replace("|", "\\|")
 
 
-def _lineage(found: Shown, width: int) -> Chart:
+def _lineage(found: Shown, width: int, say: Say = english) -> Chart:
     newest = found.points if width == _WIDTH else found.points[-8:]
     height = 400 if width == _WIDTH and len(newest) <= 6 else 320
-    return lineage_chart(LineageInput(newest, found.best_so_far, found.best, found.primary), width, height)
+    return lineage_chart(LineageInput(newest, found.best_so_far, found.best, found.primary), width, height, say)
 
 
-def _more_charts(found: Shown, width: int) -> dict[str, Chart]:
+def _more_charts(found: Shown, width: int, say: Say) -> dict[str, Chart]:
     charts: dict[str, Chart] = {}
     if found.curves:
         curves = [
             Curve(one.version_id, one.curves.epochs, one.curves.train_loss, one.curves.val_loss, strong=one.best)
             for one in found.curves
         ]
-        charts["curves"] = curves_chart(curves, width, 360)
+        charts["curves"] = curves_chart(curves, width, 360, say)
     if any(point.value is not None for point in found.points):
         charts["latency"] = latency_chart(
-            found.points, found.primary, higher_is_better=found.higher_is_better, width=width, height=360
+            found.points, found.primary, higher_is_better=found.higher_is_better, width=width, height=360, say=say
         )
     return charts
 
 
-def _pictures(found: Shown) -> Mapping[str, Chart]:
-    """Path in the report -> the chart with its title."""
+def _pictures(found: Shown, say: Say = english) -> Mapping[str, Chart]:
+    """Path in the report -> the chart with its title; only in English it can be painted on every machine."""
     charts: dict[str, Chart] = {}
     if any(point.value is not None for point in found.points):
         told = "each version is one action away from the one before; bar: 95 % interval of the gain over the parent"
-        charts["metric"] = _lineage(found, _WIDTH).titled(told)
-    for name, chart in _more_charts(found, 760).items():
+        charts["metric"] = _lineage(found, _WIDTH, say).titled(told)
+    for name, chart in _more_charts(found, 760, say).items():
         charts[name] = chart.titled(_SUBTITLES[name])
     if found.samples and found.best is not None:
         tiles = [
             Tile(one.sample.name, one.png, _line(one.sample.said("output")), _line(one.sample.said("gt")))
             for one in found.samples
         ]
-        charts["samples"] = samples_chart(tiles, f"v{found.best:03d}", 820).titled()
+        charts["samples"] = samples_chart(tiles, f"v{found.best:03d}", 820, say).titled()
     return {f"{PICTURES_FOLDER}/{name}.png": chart for name, chart in charts.items()}
 
 

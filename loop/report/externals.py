@@ -14,9 +14,11 @@ from ..errors import EvaluationError, UnsafePath
 from ..evaluation import externals as jobs
 from ..evaluation.external_runner import script_of
 from ..evaluation.protocol import external_digest, fingerprint
+from ..evidence import cell
 from ..failures import Failure, process_failure
 from ..filesystems import require_room
 from ..intact import score_bytes
+from ..language import Told
 from ..project import Project
 from ..receipts import INFRASTRUCTURE, EvalReceipt, LoopFile, Verdict, load
 from ..rules import Rules
@@ -33,11 +35,14 @@ _AGAIN, _TRIES = INFRASTRUCTURE - {"cancelled"}, 2  # where the machine was at f
 
 @dataclass(frozen=True)
 class External:
-    """How an external model stands: `receipt` if it is scored as it is now, `problem` if it can't be; else it waits."""
+    """How an external model stands: `receipt` if it is scored as it is now, `problem` if it can't be; else it waits.
+
+    A problem that isn't in our words is what its evaluation said.
+    """
 
     name: str
     receipt: EvalReceipt | None = None
-    problem: str | None = None
+    problem: Told | str | None = None
     attempt: jobs.ExternalAttempt | None = None  # the open one
     plan: jobs.ExternalPlan | None = None  # of the one to start
 
@@ -76,6 +81,13 @@ def open_attempts(project: Project) -> list[jobs.ExternalAttempt]:
     return [attempt for attempt in newest if attempt.verdict is None]
 
 
+def scored(project: Project) -> list[tuple[str, EvalReceipt]]:
+    """The external models that have a score beside the versions', as the newest report or scoring left it; by name."""
+    tree = project.workspace.tree
+    published = [name for name in _fit(project) if tree.is_file(f"{jobs.artifacts(name)}/eval_score.json")]
+    return [(name, receipt) for name in published if (receipt := load(tree, jobs.receipt_file(name), EvalReceipt))]
+
+
 def publish(project: Project, externals: Sequence[External], dataset_id: str) -> None:
     """Makes Models/Artifacts/external/ what the receipts say; call it with the lock held."""
     tree = project.workspace.tree
@@ -101,11 +113,12 @@ def _standing(project: Project, rules: Rules, loop: LoopFile, name: str, cur: in
     if (unfit := _unfit(name)) is not None:
         return External(name, problem=unfit)
     if cur is None:
-        return External(name, problem="no version is scored, so there is nothing to compare it with")
+        return External(name, problem=Told("no version is scored, so there is nothing to compare it with"))
     try:
         digest = external_digest(project, name)
     except OSError as error:
-        return External(name, problem=f"its folder can't be read: {error.filename}: {error.strerror}")
+        values = {"file": cell(str(error.filename), 500), "error": error.strerror}
+        return External(name, problem=Told("its folder can't be read: {file}: {error}", values))
     tried = _tried(project, name, cur)
     if tried and tried[-1].verdict is None:  # also where its receipt was saved and the server ended then
         return External(name, attempt=tried[-1])
@@ -130,16 +143,16 @@ def _fit(project: Project) -> list[str]:
     return [name for name in names(project) if _unfit(name) is None]
 
 
-def _unfit(name: str) -> str | None:
+def _unfit(name: str) -> Told | None:
     """Why no records can be kept under this name; None for nearly all."""
     try:
         length = len(name.encode())
     except UnicodeEncodeError:
-        return "its folder's name is no UTF-8; rename it"
+        return Told("its folder's name is no UTF-8; rename it")
     if NO_NAME.fullmatch(name):
-        return "its folder is named like a version, which it would be taken for; rename it"
+        return Told("its folder is named like a version, which it would be taken for; rename it")
     if length > _LONGEST_NAME:
-        return f"its folder's name is longer than {_LONGEST_NAME} bytes; rename it"
+        return Told("its folder's name is longer than {most} bytes; rename it", {"most": _LONGEST_NAME})
     return None
 
 
@@ -170,8 +183,7 @@ def start(
 
 def settle(project: Project, rules: Rules, loop: LoopFile, attempt: jobs.ExternalAttempt, status: JobStatus) -> None:
     """Publishes what an evaluation that has ended found, or records why it failed; call it with the lock held."""
-    if status.state == "lost" and attempt.submitted:
-        project.executor.cancel(attempt.path)
+    status = attempt.swept(status)
     plan, wall = attempt.external_plan, status.outcome.wall_seconds if status.outcome else None
     log = tail(attempt.log, _LOG_TAIL_BYTES)
     failure = process_failure(

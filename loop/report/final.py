@@ -2,19 +2,18 @@
 
 import inspect
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
 
 from .. import intents, journal
-from ..attempts import attempts
-from ..deltas import Comparison, comparisons, primary_metric
+from ..deltas import Comparison, comparisons
 from ..errors import OutOfOrder
 from ..evaluation.runs import require_weights
-from ..evidence import cell
 from ..intact import require_intact
+from ..language import Told
 from ..noise.verdict import NoiseVerdict
 from ..project import Project
 from ..receipts import ReportReceipt
@@ -31,11 +30,10 @@ from ..state import (
     report_receipt,
     train_receipt,
 )
-from ..workspace import REPORT_SCRIPT, REPORTS, STATE, version_id
+from ..workspace import REPORT_SCRIPT, REPORTS, STATE
 from . import externals, leaderboard, rescoring
 from .rescoring import Rescoring
-
-_NAMED = 5  # of what may be a thousand
+from .warnings import warnings
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class ReportData:
     rows: tuple[Ranked, ...]
     best: str | None
     looks: int
-    warnings: tuple[str, ...]
+    warnings: tuple[Told, ...]
 
     @property
     def above(self) -> tuple[str, ...]:
@@ -138,7 +136,7 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
         rows=rows,
         best=best,
         looks=rules.file.loop_config.max_versions,
-        warnings=(*_warnings(project, rules, rows), *_of_externals(models, primary), *_of_latency(project, models)),
+        warnings=tuple(warnings(project, rules, models)),
     )
 
 
@@ -159,34 +157,6 @@ def _external(place: int, model: externals.External) -> Ranked:
     )
 
 
-def _of_externals(models: Sequence[externals.External], primary: str) -> Iterator[str]:
-    """Warnings; what a model's script says of itself is shown as one plain line."""
-    for model in models:
-        name = cell(model.name, 100)
-        if model.problem is not None:
-            place = "is left out" if leaderboard.NO_NAME.fullmatch(model.name) else "ranks last"
-            yield f"external model {name} {place}: it is not scored: {cell(model.problem, 700)}"
-        elif model.receipt is not None:
-            if all(metric.name != primary for metric in model.receipt.metrics):
-                yield f"external model {name} ranks last: {primary!r} can't be computed from what it answers"
-            yield from (f"external model {name}: {cell(warning, 300)}" for warning in model.receipt.warnings)
-        else:
-            yield f"external model {name} ranks last: its folder was changed while the report was made"
-
-
-def _of_latency(project: Project, models: Sequence[externals.External]) -> Iterator[str]:
-    """Which latencies don't compare with those of an evaluation that had the machine to itself."""
-    receipts = {version_id(cur): eval_receipt(project, cur) for cur in project.workspace.versions()}
-    receipts |= {cell(model.name, 100): model.receipt for model in models}
-    among = {name: receipt.side_by_side for name, receipt in receipts.items() if receipt and receipt.side_by_side > 1}
-    if among:
-        names = ", ".join(list(among)[:_NAMED]) + (f" and {len(among) - _NAMED} more" if len(among) > _NAMED else "")
-        yield (
-            f"latency_ms of {names} was measured with up to {max(among.values())} evaluations side by side on one"
-            " machine (execution_config.max_parallel): it doesn't compare with that of an evaluation alone"
-        )
-
-
 def _ranked(project: Project, compared: Mapping[int, Comparison], primary: str, place: int, name: str) -> Ranked:
     cur = int(name[1:])
     scored, authored = eval_receipt(project, cur), next_receipt(project, cur - 1) if cur > 1 else None
@@ -205,22 +175,6 @@ def _ranked(project: Project, compared: Mapping[int, Comparison], primary: str, 
         analysis=analysis.summary if analysis else None,
         noise=comparison.verdict(primary, comparison.previous) if comparison else None,
     )
-
-
-def _warnings(project: Project, rules: Rules, rows: tuple[Ranked, ...]) -> list[str]:
-    primary, warnings = rules.file.eval_config.primary_metric, list[str]()
-    for row in rows:
-        if row.external:
-            continue
-        cur = int(row.version_id[1:])
-        scored = eval_receipt(project, cur)
-        if scored is None:
-            stage = "trained, but has no score" if train_receipt(project, cur) else "not trained"
-            failed = len([attempt for attempt in attempts(project, cur, "train") if attempt.verdict])
-            warnings.append(f"{row.version_id} ranks last: it is {stage} ({failed} training attempts)")
-        elif primary_metric(scored, rules) is None:
-            warnings.append(f"{row.version_id} ranks last: its eval_score.json lacks the primary metric {primary!r}")
-    return warnings
 
 
 def publish(project: Project, data: ReportData, pages: Mapping[str, bytes]) -> ReportReceipt:

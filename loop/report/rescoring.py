@@ -72,6 +72,24 @@ def open_attempts(project: Project) -> list[Attempt]:
     return [*found, *externals.open_attempts(project)]
 
 
+@dataclass(frozen=True)
+class Left:
+    """Of so many scored versions, how many still lack a score under the protocol of what is scored now; 0 for none."""
+
+    versions: int
+    stale: int
+
+
+def left(project: Project, found: Sequence[Attempt]) -> Left:
+    """What is left with these open attempts, told by their plans: to work the protocol out may take long."""
+    plans = [one.external_plan if isinstance(one, ExternalAttempt) else one.eval_plan for one in found]
+    protocol = next((plan.fingerprint for plan in plans if plan), None)
+    if protocol is None:
+        return Left(0, 0)
+    receipts = [receipt for cur in project.workspace.versions() if (receipt := eval_receipt(project, cur))]
+    return Left(len(receipts), sum(receipt.fingerprint != protocol for receipt in receipts))
+
+
 def advance(project: Project, rules: Rules, loop: LoopFile, awaited: Collection[str] = ()) -> Rescoring | None:
     """Collects what has ended and starts what there is room for; what runs then, or None when nothing is left.
 

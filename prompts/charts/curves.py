@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ...loop.language import Say, english
 from .scale import Scale, scale
 from .shapes import Chart, LineKind, Text, line
 from .shapes import Line as Polyline
@@ -23,7 +24,7 @@ class Curve:
     strong: bool = False
 
 
-def curves_chart(curves: Sequence[Curve], width: int, height: int) -> Chart:
+def curves_chart(curves: Sequence[Curve], width: int, height: int, say: Say = english) -> Chart:
     """Validation loss by epoch, one line a version, named at its end."""
     drawn = [(curve, _points(curve.epochs, curve.val)) for curve in curves]
     trained = [(curve, _points(curve.epochs, curve.train)) for curve in curves if curve.strong]
@@ -33,8 +34,8 @@ def curves_chart(curves: Sequence[Curve], width: int, height: int) -> Chart:
     return Chart(
         width=width,
         height=height,
-        name="Validation loss by epoch",
-        told=_sentence(curves),
+        name=say("Validation loss by epoch"),
+        told=_sentence(curves, say),
         lines=(*_frame(x, y, width, height), *_lines(drawn, trained, x, y)),
         texts=(
             *(Text(_LEFT - 10, place + 4, told, "tick", "end") for place, told in y.ticks()),
@@ -82,8 +83,13 @@ def _ends(drawn: _Drawn, trained: _Drawn, x: Scale, y: Scale, lowest: float) -> 
         yield Text(across + 8, round(place + 4, 1), name, "value" if strong else "tick")
 
 
-def _sentence(curves: Sequence[Curve]) -> str:
+def _sentence(curves: Sequence[Curve], say: Say) -> str:
+    end = say("{version} ends at {value}")
     parts = [
-        f"{curve.name} ends at {points[-1][1]:.4g}" for curve in curves if (points := _points(curve.epochs, curve.val))
+        end.format(version=curve.name, value=f"{points[-1][1]:.4g}")
+        for curve in curves
+        if (points := _points(curve.epochs, curve.val))
     ]
-    return f"Validation loss: {', '.join(parts)}." if parts else "No version has a validation loss."
+    if not parts:
+        return say("No version has a validation loss.")
+    return say("Validation loss: {ends}.").format(ends=", ".join(parts))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ...loop.language import Say, english
 from ...loop.lineage import Point
 from .scale import number, scale
 from .shapes import Chart, Mark, Text, line
@@ -10,7 +11,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 60, 72, 20, 46
 _MOST_NAMES = 24
 
 
-def latency_chart(points: Sequence[Point], primary: str, *, higher_is_better: bool, width: int, height: int) -> Chart:
+def latency_chart(
+    points: Sequence[Point], primary: str, *, higher_is_better: bool, width: int, height: int, say: Say = english
+) -> Chart:
     """Latency across, metric up; a filled mark where no other version is both quicker and better."""
     known = [(p, p.latency_ms, p.value) for p in points if p.latency_ms is not None and p.value is not None]
     x = scale([latency for _, latency, _ in known], _LEFT + 8, width - _RIGHT)
@@ -38,8 +41,8 @@ def latency_chart(points: Sequence[Point], primary: str, *, higher_is_better: bo
     return Chart(
         width=width,
         height=height,
-        name=f"{primary} against latency",
-        told="; ".join(mark.told for mark in marks[:12]) or "No version has a latency.",
+        name=say("{primary} against latency").format(primary=primary),
+        told="; ".join(mark.told for mark in marks[:12]) or say("No version has a latency."),
         lines=(
             *(line(((_LEFT, place), (width - _RIGHT, place)), "grid") for place, _ in y.ticks()),
             line(((_LEFT, base), (width - _RIGHT, base)), "axis"),

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ...loop.language import Say, english
 from ...loop.lineage import Point
 from .scale import Scale, number, scale
 from .shapes import Chart, LineKind, Mark, MarkKind, Text, line
@@ -26,7 +27,7 @@ class LineageInput:
     linked: bool = False
 
 
-def lineage_chart(shown: LineageInput, width: int, height: int) -> Chart:
+def lineage_chart(shown: LineageInput, width: int, height: int, say: Say = english) -> Chart:
     """The chart; versions without the metric have a cross at the bottom."""
     column = (width - _LEFT - _RIGHT) / max(1, len(shown.points))
     captions = {point.version: _caption(point, column) for point in shown.points if column >= _CAPTION}
@@ -43,10 +44,10 @@ def lineage_chart(shown: LineageInput, width: int, height: int) -> Chart:
     return Chart(
         width=width,
         height=height,
-        name=f"{shown.primary} by version",
-        told=_sentence(shown, scored),
+        name=say("{primary} by version").format(primary=shown.primary),
+        told=_sentence(shown, scored, say),
         lines=tuple(lines),
-        marks=tuple(_mark(shown, point, x[point.version], y, bottom) for point in shown.points),
+        marks=tuple(_mark(shown, point, x[point.version], y, bottom, say) for point in shown.points),
         texts=(
             *(Text(_LEFT - 10, place + 4, told, "tick", "end") for place, told in y.ticks()),
             *_names(shown.points, x, column, bottom),
@@ -97,13 +98,14 @@ def _bar(point: Point, x: float, y: Scale) -> Polyline | None:
     return line(((x, y(point.low)), (x, y(point.high))), kinds.get(point.label, "bar"))
 
 
-def _mark(shown: LineageInput, point: Point, x: float, y: Scale, bottom: float) -> Mark:
+def _mark(shown: LineageInput, point: Point, x: float, y: Scale, bottom: float, say: Say) -> Mark:
     kind: MarkKind = point.label or ("first" if point.version == 1 else "plain")
     href = f"/versions/{point.version}" if shown.linked else None
     if point.value is None:
-        return Mark(round(x, 1), bottom - 10, "unscored", f"{point.version_id}: no score", href)
-    gain = f", gain over its parent: {point.label}" if point.label else ""
-    best = ", the best" if point.version == shown.best else ""
+        told = say("{version}: no score").format(version=point.version_id)
+        return Mark(round(x, 1), bottom - 10, "unscored", told, href)
+    gain = say(", gain over its parent: {label}").format(label=point.label) if point.label else ""
+    best = say(", the best") if point.version == shown.best else ""
     told = f"{point.version_id}: {shown.primary} {number(point.value)}{gain}{best}"
     return Mark(round(x, 1), y(point.value), kind, told, href, ringed=point.version == shown.best)
 
@@ -133,10 +135,17 @@ def _caption(point: Point, column: float) -> list[str]:
     return textwrap.wrap(words, max(16, int(column / 6.5)), max_lines=_CAPTION_LINES, placeholder=" …")
 
 
-def _sentence(shown: LineageInput, scored: Sequence[Point]) -> str:
+def _sentence(shown: LineageInput, scored: Sequence[Point], say: Say) -> str:
     if not scored:
-        return f"No version has a {shown.primary} yet."
+        return say("No version has a {primary} yet.").format(primary=shown.primary)
     first, last = scored[0], scored[-1]
     assert first.value is not None and last.value is not None, "scored"
-    told = f"{first.version_id} has {shown.primary} {number(first.value)}, {last.version_id} {number(last.value)}"
-    return f"{told}; best: v{shown.best:03d}." if shown.best else f"{told}."
+    told = say("{first} has {primary} {value}, {last} {last_value}").format(
+        first=first.version_id,
+        primary=shown.primary,
+        value=number(first.value),
+        last=last.version_id,
+        last_value=number(last.value),
+    )
+    best = say("; best: {best}").format(best=f"v{shown.best:03d}") if shown.best else ""
+    return f"{told}{best}."

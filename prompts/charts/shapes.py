@@ -76,7 +76,10 @@ class Image:
 
 @dataclass(frozen=True)
 class Chart:
-    """`name` says what it shows in a few words, `told` in a sentence."""
+    """`name` says what it shows in a few words, `told` in a sentence: for headings and for those who can't see it.
+
+    These and what marks tell may be in the report's language; the texts that are drawn stay English.
+    """
 
     width: int
     height: int

@@ -1,16 +1,19 @@
 """What has changed in a project, looked up cheaply: by the times and sizes of a few files."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import anyio
 import anyio.to_thread
 
+from ...loop.attempts import Attempt
 from ...loop.curves import log_folder
 from ...loop.errors import LoopError
 from ...loop.project import Project
 from ...loop.state import REPORT_RECEIPT, derive
+from .scorings import open_scorings
+from .stamps import stamp
 
 POLL_SECONDS = 0.5
 
@@ -28,22 +31,27 @@ class Seen:
 
 
 def look(project: Project) -> Seen:
-    """Reads a few receipts and the status of about ten files; nothing is written, and no lock taken."""
+    """Reads a few receipts and the status of about ten files; nothing is written, and no lock taken.
+
+    When the journal has grown, it looks for what is scored for a report, which takes a look at every version.
+    """
     workspace = project.workspace
     fixed = (workspace.journal, workspace.loop_file, REPORT_RECEIPT)
-    state = [_stamp(project, name) for name in fixed]
+    state = [stamp(project, name) for name in fixed]
     curves: list[str] = []
     try:
         rules = project.rules()
         state.append(f"{rules.rules_sha256} {rules.instruction_sha256}")
         attempt = derive(project, rules).running
+        for one in open_scorings(project):
+            state += _stamps(project, one)
     except LoopError as error:
         state.append(str(error))
         attempt = None
     if attempt is not None:
-        state += [_stamp(project, f"{attempt.relative}/{name}") for name in ("job.json", "result.json", "cancel.json")]
+        state += _stamps(project, attempt)
         folder = log_folder(workspace.tree, workspace.artifacts(attempt.cur))
-        curves = [_stamp(project, f"{folder}/metrics.csv")] if folder else []
+        curves = [stamp(project, f"{folder}/metrics.csv")] if folder else []
     return Seen(_short(state), _short(curves))
 
 
@@ -59,17 +67,8 @@ async def changes(project: Project, ended: anyio.Event) -> AsyncIterator[Seen]:
             await ended.wait()
 
 
-def _stamp(project: Project, relative: str) -> str:
-    status = next(_status(project, relative), "")
-    return f"{relative} {status}"
-
-
-def _status(project: Project, relative: str) -> Iterator[str]:
-    try:
-        for _, status in project.workspace.tree.walk(relative):
-            yield f"{status.st_mtime_ns} {status.st_size} {status.st_ino}"
-    except LoopError:
-        return
+def _stamps(project: Project, attempt: Attempt) -> list[str]:
+    return [stamp(project, f"{attempt.relative}/{name}") for name in ("job.json", "result.json", "cancel.json")]
 
 
 def _short(parts: list[str]) -> str:

@@ -1,6 +1,6 @@
 """What the first page shows: where the loop stands, its versions as a line, and what went wrong on the way."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from ...loop.lineage import Point, best_of, best_so_far, points, primary_metrics
 from ...loop.progress import Progress, progress_of
 from ...loop.project import Project
 from ...loop.receipts import Metric
+from ...loop.report import externals
 from ...loop.rules import Rules
 from ...loop.state import LoopState, derive, report_receipt
 from ...loop.status import VersionView, version_view
@@ -20,6 +21,7 @@ from ...prompts.charts.lineage import LineageInput, lineage_chart
 from ...prompts.charts.shapes import Chart
 from ...prompts.charts.strip import strip_chart
 from .curves import curves_of, plots
+from .scorings import Scorings, scorings
 
 VERSIONS_A_PAGE = 40
 _NARROW = 8  # as many as a phone's width has room for
@@ -72,6 +74,18 @@ class Row:
 
 
 @dataclass(frozen=True)
+class External:
+    """An external model as it was scored for the report."""
+
+    name: str
+    metrics: tuple[Metric, ...]
+    latency_ms: float
+
+    def value(self, name: str) -> float | None:
+        return next((metric.value for metric in self.metrics if metric.name == name), None)
+
+
+@dataclass(frozen=True)
 class Trouble:
     version: int
     kind: str
@@ -103,6 +117,7 @@ class Overview:
     head: Head
     running: Running | None
     losses: str
+    scorings: Scorings
     best: Standing | None
     wide: Chart
     narrow: Chart
@@ -111,6 +126,8 @@ class Overview:
     metrics: tuple[str, ...]
     page: int
     pages: int
+    externals: tuple[External, ...]
+    external_metrics: tuple[str, ...]
     troubles: tuple[Trouble, ...]
     fixed: tuple[Setting, ...]
     defaults: tuple[str, ...]
@@ -159,19 +176,23 @@ def overview(project: Project, page: int | None) -> Overview:
     rows = tuple(_row(project, primary, point, best) for point in shown)
     wide, narrow = charts(shown, metrics, best, primary)
     job = running(project, state)
+    models = tuple(_externals(project, primary))
     losses, _ = plots(curves_of(project, job.version)) if job and job.kind == "train" else ("", "")
     return Overview(
         head=head_of(project, rules, state),
         running=job,
         losses=losses,
+        scorings=scorings(project),
         best=_standing(metrics, best),
         wide=wide,
         narrow=narrow,
         all=strip_chart(metrics, chosen, primary, 1000, 64) if pages > 1 and metrics else None,
         rows=rows,
-        metrics=_metric_names(rows, primary),
+        metrics=_metric_names((row.view.metrics for row in rows), primary),
         page=page,
         pages=pages,
+        externals=models,
+        external_metrics=_metric_names((model.metrics for model in models), primary),
         troubles=tuple(trouble for cur in reversed(chosen) for trouble in troubles(project, cur)),
         fixed=tuple(Setting(one.rule, one.value) for one in rules.fixed),
         defaults=rules.defaults,
@@ -195,10 +216,21 @@ def _row(project: Project, primary: str, point: Point, best: int | None) -> Row:
     return Row(version_view(project, primary, point.version), point.change, point.version == best)
 
 
-def _metric_names(rows: Sequence[Row], primary: str) -> tuple[str, ...]:
+def _metric_names(scored: Iterable[Sequence[Metric]], primary: str) -> tuple[str, ...]:
     """The primary one first, and two more."""
-    names = list(dict.fromkeys(metric.name for row in rows for metric in row.view.metrics))
+    names = list(dict.fromkeys(metric.name for metrics in scored for metric in metrics))
     return tuple(sorted(names, key=lambda name: name != primary))[:3]
+
+
+def _externals(project: Project, primary: str) -> list[External]:
+    """In the leaderboard's order: best first, those without the primary metric last."""
+    found = [External(clean(name, 200), one.metrics, one.latency_ms) for name, one in externals.scored(project)]
+
+    def place(model: External) -> tuple[bool, float]:
+        metric = next((metric for metric in model.metrics if metric.name == primary), None)
+        return metric is None, 0.0 if metric is None else -metric.value if metric.higher_is_better else metric.value
+
+    return sorted(found, key=place)
 
 
 def _standing(metrics: Mapping[int, Metric], best: int | None) -> Standing | None:

@@ -13,6 +13,7 @@ from ...loop.journal import Event
 from ...loop.workspace import version_id
 from ...prompts import FOLDER as PROMPTS
 from ...prompts.html import page_environment
+from .journal import JournalPage
 from .overview import Overview
 from .version import VersionPage
 
@@ -93,8 +94,8 @@ def version_html(view: VersionPage, seen: str) -> str:
     return _environment().get_template("version.html.j2").render(view=view, head=view.head, seen=seen)
 
 
-def journal_html(head: object, events: tuple[Event, ...], seen: str) -> str:
-    return _environment().get_template("journal.html.j2").render(head=head, events=events, seen=seen)
+def journal_html(view: JournalPage, seen: str) -> str:
+    return _environment().get_template("journal.html.j2").render(view=view, seen=seen)
 
 
 def problem_html(title: str, error: LoopError | None, seen: str) -> str:

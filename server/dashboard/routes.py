@@ -9,19 +9,18 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from ...loop import journal
 from ...loop.errors import LoopError
 from ...loop.infer_samples import picture
 from ...loop.project import Project
 from ...loop.report.documents import PAGE
-from ...loop.state import derive, report_receipt
+from ...loop.state import report_receipt
 from ...loop.workspace import MAX_VERSION
 from .events import changes, look
-from .overview import head_of, overview
+from .journal import journal_page
+from .overview import overview
 from .pages import STATIC, journal_html, overview_page, problem_html, version_html
 from .version import version_page
 
-_MOST_EVENTS = 500
 _LAST_SECONDS = 2.0  # for a stream of events to end by itself when the server does
 _HEADERS = {
     "Content-Security-Policy": (
@@ -85,10 +84,9 @@ def _version(project: Project, request: Request) -> Response:
     return _nothing(project, request) if view is None else _html(version_html(view, seen))
 
 
-def _journal(project: Project, _request: Request) -> Response:
-    seen, rules = look(project).text, project.rules()
-    events = journal.events(project.workspace, most=_MOST_EVENTS)
-    return _html(journal_html(head_of(project, rules, derive(project, rules)), tuple(reversed(events)), seen))
+def _journal(project: Project, request: Request) -> Response:
+    seen = look(project).text
+    return _html(journal_html(journal_page(project, _number(request.query_params.get("page", ""))), seen))
 
 
 def _picture(project: Project, request: Request) -> Response:

@@ -18,6 +18,7 @@ from ...loop.workspace import version_id
 from ...prompts.diffs import DiffLine, diff_lines
 from .curves import CurveTable, curve_table, curves_of, plots
 from .overview import Head, Running, Trouble, head_of, running, troubles
+from .scorings import Scorings, scorings
 
 _MOST_SAMPLES = 12
 
@@ -56,6 +57,7 @@ class VersionPage:
     previous: int | None
     following: int | None
     running: Running | None
+    scorings: Scorings
     action: ActionReceipt | None
     symbols: tuple[str, ...]
     diff: tuple[DiffLine, ...]
@@ -91,6 +93,7 @@ def version_page(project: Project, cur: int) -> VersionPage | None:
         previous=max((number for number in versions if number < cur), default=None),
         following=min((number for number in versions if number > cur), default=None),
         running=job if job and job.version == cur else None,
+        scorings=scorings(project).of(cur),
         action=action_receipt(project, cur - 1) if authored else None,
         symbols=authored.symbols if authored else (),
         diff=diff_lines(clean(authored.diff, 400_000)) if authored else (),

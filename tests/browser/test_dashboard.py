@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from progressive_training.tools import run_eval, run_train, start_loop, write_action, write_analysis
+from progressive_training.loop import journal
+from progressive_training.loop.starting import accept_protocol
+from progressive_training.tools import final_report, run_eval, run_train, start_loop, write_action, write_analysis
 from support.browser import dashboard, visit
 from support.e2e import until
 from support.many_versions import grow
@@ -22,6 +24,16 @@ STEPPING_TRAINER = edited(
         "        save_logs(rows)\n"
         '        while not Path(f"go-{epoch}").exists():\n'
         '            __import__("time").sleep(0.01)\n',
+    ),
+)
+# It takes external models as well, and each scoring waits until the test lets it go on.
+GATED_EVALUATOR = edited(
+    EVALUATOR,
+    ("arguments = parser.parse_args()\n", 'parser.add_argument("--external")\narguments = parser.parse_args()\n'),
+    (
+        "\n\nmain()\n",
+        "\n\nscored = Path(arguments.external).name if arguments.external else arguments.version\n"
+        'while not (Path(arguments.project) / f"gate-{scored}").exists():\n    time.sleep(0.01)\nmain()\n',
     ),
 )
 
@@ -77,6 +89,55 @@ def test_an_open_page_follows_the_running_loop_without_being_loaded_again(browse
         write_action(project, 1, **ACTION)
         expect(page.locator("#journal li").first).to_contain_text("one action was chosen")
         assert page.evaluate("window.first"), "the page was never loaded again"
+
+
+@pytest.mark.requirement("R2", "R4")
+def test_what_is_scored_for_the_report_is_shown_as_it_runs_and_external_models_beside_the_versions(
+    browser: Browser, at: At
+) -> None:
+    folder = at("finished")
+    folder.write("03_eval.py", GATED_EVALUATOR)
+    folder.write("Models/external/glm-ocr/inference_sample.py", "def load(f): ...\ndef predict(m, i): ...\n")
+    project = folder.project()
+    assert accept_protocol(project)
+    with dashboard(folder) as served, visit(browser, served) as window:
+        page = window.go()
+        page.evaluate("window.first = true")
+        now, externals = page.locator("#now"), page.locator("#externals")
+        expect(now).to_be_hidden()
+        expect(externals).to_be_hidden()
+        final_report(project)
+        expect(now).to_contain_text("v001 is scored again for the report")
+        expect(now).to_contain_text("2 of 2 versions are left")
+        expect(now.locator("[data-elapsed]")).to_have_text(re.compile("^[1-9][0-9]* s$"))
+        folder.write("gate-v001", "")
+        expect(now).to_contain_text("the job has ended and waits to be collected")
+        until(lambda: "v002" in " ".join(final_report(project).folders), "the second version's turn")
+        expect(now).to_contain_text("v002 is scored again for the report")
+        expect(now).to_contain_text("1 of 2 versions is left")
+        folder.write("gate-v002", "")
+        until(lambda: "glm-ocr" in " ".join(final_report(project).folders), "the external model's turn")
+        expect(now).to_contain_text("External model glm-ocr is scored for the report")
+        expect(now).not_to_contain_text("left")
+        folder.write("gate-glm-ocr", "")
+        until(lambda: final_report(project).state == "done", "the report")
+        expect(now).to_be_hidden()
+        row = externals.locator("tbody tr")
+        expect(row).to_have_count(1)
+        expect(row).to_contain_text("glm-ocr")
+        expect(row.locator("[data-name=accuracy]")).to_have_text("0.7500")
+        assert page.evaluate("window.first"), "the page was never loaded again"
+
+
+def test_a_versions_page_shows_that_it_is_scored_again(browser: Browser, at: At) -> None:
+    folder = at("finished")
+    folder.write("03_eval.py", GATED_EVALUATOR)
+    project = folder.project()
+    assert accept_protocol(project)
+    final_report(project)
+    with dashboard(folder) as served, visit(browser, served) as window:
+        expect(window.go("/versions/1").locator("#now")).to_contain_text("v001 is scored again for the report")
+        expect(window.go("/versions/2").locator("#now")).to_be_hidden()
 
 
 def _plotted(page: Page, selector: str) -> dict[str, list[object]]:
@@ -172,6 +233,27 @@ def test_hundreds_of_versions_are_shown_a_page_at_a_time(browser: Browser, at: A
         expect(page.locator("#versions tbody tr").first).to_contain_text("v120")
         expect(page.locator(".strip svg")).to_have_attribute("aria-label", re.compile("130 versions"))
         assert len(page.content()) < 150_000
+
+
+def test_the_whole_journal_is_read_a_page_at_a_time(browser: Browser, at: At) -> None:
+    folder = at("scored")
+    project = folder.project()
+    with project.mutation():
+        for number in range(1, 1101):
+            journal.record(project.workspace, "repaired", "v001", note=f"note-{number}-{'x' * (number % 900)}")
+    with dashboard(folder) as served, visit(browser, served) as window:
+        page = window.go()
+        page.get_by_role("link", name="The whole journal").click()
+        events, pages = page.locator(".events li"), page.locator(".pages")
+        expect(events.first).to_contain_text("note-1100-")
+        expect(pages).to_contain_text("Page 3 of 3")
+        page.get_by_role("link", name="Older").click()
+        expect(events).to_have_count(500)
+        page.get_by_role("link", name="First").click()
+        expect(events).to_have_count(500)
+        expect(events.last).to_contain_text("the loop started")
+        page.get_by_role("link", name="Newest").click()
+        expect(events.first).to_contain_text("note-1100-")
 
 
 @pytest.mark.requirement("R1")

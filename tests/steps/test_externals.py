@@ -368,6 +368,27 @@ async def test_what_could_not_be_hidden_or_computed_is_told(at: At) -> None:
     assert [row["version_id"] for row in table(folder, report)] == ["v002", "v001", "sees", "other"]
 
 
+async def test_what_an_evaluation_warned_of_in_our_words_is_told_in_the_reports_language(at: At) -> None:
+    folder = at("finished")
+    folder.set_rules(report_language="ko")
+    assert accept_rules(folder.project())
+    add(folder, "sees", "other", "odd")
+    models = Stub(
+        sees=scores(12, hidden=False), other=scores(12, name="f1"), odd=edits("external.json", "null", '"it {said} so"')
+    )
+    async with connected(folder, executor=models) as agent:
+        report = await agent.report()
+    warnings = [line for line in analysis(folder, report).splitlines() if line.startswith("- ")]
+    told = [line.removeprefix("- 외부 모델 ") for line in warnings if line.startswith("- 외부 모델 ")]
+    assert sorted(told) == [
+        "odd: 채점 중에 데이터셋을 읽을 수 있었습니다: it {said} so",
+        "other: 기준 지표('accuracy')가 지표 목록에 없어 최하위입니다",
+        "other: 모델의 출력으로는 기준 지표('accuracy')를 계산할 수 없어 최하위입니다",
+        "other: 지표 'accuracy' 값이 계산되지 않았습니다",
+        "sees: 채점 중에 데이터셋을 읽을 수 있었습니다: no Landlock",
+    ]
+
+
 async def test_without_a_scored_version_there_is_nothing_to_compare_with(at: At) -> None:
     folder = at("trained")
     add(folder, "early")

@@ -1,26 +1,31 @@
 """`report_language: ko`: our fixed words in Korean; the requirements' section names and an agent's words stay."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from progressive_training.loop import language
 from progressive_training.loop.errors import RulesError
+from progressive_training.loop.failures import ADVICE
 from progressive_training.loop.rules import parse_rules
 from progressive_training.prompts import language as report_language
+from support.pictures import png
 from support.projects import EVALUATOR, Folder, connected
 
 ROOT = Path(__file__).resolve().parents[2]
-_TEXT = r"""("(?:[^"\\]|\\.)+"|'[^']+')"""
-_SAID = re.compile(rf"(?:\bsay|\b_)\(\s*{_TEXT}\s*\)|\bFlag\(\s*{_TEXT}")
+_TEXT = r"""((?:"(?:[^"\\]|\\.)+"\s*)+|'[^']+')"""
+_SAID = re.compile(rf"(?:\bsay|\b_)\(\s*{_TEXT}\s*\)|\b(?:Flag|Told)\(\s*{_TEXT}")
 
 
 def said(*files: str) -> set[str]:
     """Every text that these files say in the document's language."""
     found = (match for name in files for match in _SAID.finditer((ROOT / name).read_text(encoding="utf-8")))
     texts = [match[1] or match[2] for match in found]
-    return {str(eval(text, dict(vars(report_language)))) for text in texts}  # literals and constants of our own source
+    return {
+        str(eval(f"({text})", dict(vars(report_language)))) for text in texts
+    }  # literals and constants of our own source
 
 
 @pytest.mark.anyio
@@ -61,14 +66,92 @@ async def test_documents_speak_korean_where_the_words_are_ours(folder: Folder) -
     assert (report / "leaderboard.csv").read_text().startswith("version_id,dataset_id,created_at,latency_ms,")
 
 
+# Section names that the requirements fix, in English whatever the documents' language is.
+FIXED_NAMES = {
+    *("Summary", "Metric deltas", "Evidence", "Hypotheses", "Next focus candidates"),
+    *("Selected Action", "Goal", "Change", "Where", "Expected impact", "Risk", "Verification"),
+    *("issues_found", "patch_summary", "files_changed", "compatibility_notes"),
+}
+_RANKED = re.compile(r"[0-9]+\. \S+")  # a version or an external model by its name
+_TAGS = re.compile(r"<[^>]+>")
+
+
+def no_korean(texts: Iterable[str]) -> list[str]:
+    """Those that are neither Korean nor a name."""
+    return [one for one in texts if not (re.search("[가-힣]", one) or one in FIXED_NAMES or _RANKED.fullmatch(one))]
+
+
+def headings(markdown: str) -> list[str]:
+    """Without those in code blocks, where a line may begin with # as well."""
+    prose = re.sub(r"^```.*?^```", "", markdown, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+
+
+def listed(markdown: str, section: str) -> list[str]:
+    """The lines of the list below a heading."""
+    _, _, below = markdown.partition(f"## {section}\n")
+    return re.findall(r"^- (.+)$", below.partition("\n#")[0], re.MULTILINE)
+
+
+@pytest.mark.anyio
+@pytest.mark.requirement("I4", "T4", "A1", "X1", "R6")
+async def test_no_heading_warning_or_finding_of_ours_stays_english(folder: Folder) -> None:
+    folder.set_rules(report_language="ko", loop_config={"max_versions": 2})
+    folder.edit("02_train_baseline.py", ('DATASET_ID = "v1"', 'DATASET_ID = "old"'), ('"baseline"', '"base"'))
+    folder.edit("02_train_baseline.py", ('"Models/Artifacts"', '"Models/Arti" "facts"'))
+    folder.edit("02_train_baseline.py", ("    save_logs(rows)\n", "    save_log(rows)\n"))
+    folder.write("Models/Artifacts/baseline/_tests/baseline_smoke_test_report.md", "| optimal_batch_size | 8 |\n")
+    folder.write("Models/Artifacts/baseline/spec.json", "{}")
+    for name in ("glm-ocr", "v009"):
+        folder.write(f"Models/external/{name}/inference_sample.py", "def load(f): ...\ndef predict(m, i): ...\n")
+    async with connected(folder) as agent:
+        told = " ".join((await agent.call("start_loop"))["findings"])
+        assert "DATASET_ID is 'old'" in told and not re.search("[가-힣]", told), "an agent is answered in English"
+        await agent.failed_training("code error")
+        await agent.repair(("save_log(rows)", "save_logs(rows)"))
+        await agent.train()
+        await agent.call("write_eval", source=EVALUATOR)
+        await agent.score()
+        await agent.analyse()
+        await agent.act()
+        await agent.author(1, ("LEARNING_RATE = 0.2", "LEARNING_RATE = 0.5"))
+        folder.path("Models/Artifacts/v001/infer_samples/0001/viz.png").write_bytes(png())
+        report = await agent.report(stop_reason="충분합니다")
+    artifacts, report_folder = "Models/Artifacts/v001", report["folder"]
+    names = [f"{artifacts}/{name}.md" for name in ("result-analysis", "action-extract", "_tests/train_retry_report")]
+    names += ["Models/Artifacts/baseline/_tests/baseline_patch_report.md", f"{report_folder}/final-analysis.md"]
+    for name in names:
+        found = headings(folder.read(name))
+        assert found and no_korean(found) == [], name
+    findings = listed(folder.read(names[3]), "issues_found")
+    assert len(findings) == 4 and no_korean(findings) == []
+    document = folder.read(names[4])
+    warnings = listed(document, "경고")
+    assert len(warnings) == 3 and no_korean(warnings) == []
+    pictures = re.findall(r"!\[(.+)\]\(", document)
+    assert len(pictures) == 4 and no_korean(pictures) == []
+    rows = folder.read(names[2]).splitlines()
+    assert any(row.startswith("| 1 | 코드 오류: ") for row in rows), "the columns' names are the requirement's"
+    page = folder.read(f"{report_folder}/report.html")
+    shown = [
+        _TAGS.sub("", text) for text in re.findall(r"<(?:h[1-6]|caption|li)\b[^>]*>(.+?)</(?:h[1-6]|caption|li)>", page)
+    ]
+    assert len(shown) > 12 and no_korean(shown) == []
+    pictured = re.findall(r'<svg [^>]*aria-label="([^"]+)"', page)
+    assert len(pictured) == 4 and no_korean(pictured) == []
+
+
 def test_every_text_is_translated_and_none_is_left_over() -> None:
-    ours = said("loop/deltas.py", "loop/documents.py", "loop/baseline.py")
-    assert ours | {"better", "worse", "same", "new"} | {
-        text for text in language.KOREAN if text.startswith("trade-off")
-    } == set(language.KOREAN)
-    report = said("prompts/reports.py", "prompts/final_analysis.md.j2", "prompts/pages/report.html.j2")
+    ours = said("loop/deltas.py", "loop/documents.py", "loop/baseline.py", "loop/retries.py")
+    flags = {text for text in language.KOREAN if text.startswith("trade-off")}
+    assert ours | {"better", "worse", "same", "new"} | flags | set(ADVICE) == set(language.KOREAN)
+    ours = said(
+        *("prompts/reports.py", "prompts/final_analysis.md.j2", "prompts/pages/report.html.j2"),
+        *(f"prompts/charts/{name}.py" for name in ("curves", "latency", "lineage", "samples")),
+        *("loop/report/warnings.py", "loop/report/externals.py"),
+    )
     constants = {report_language.NOISE_TOLD, report_language.FIRST, report_language.EXTERNAL}
-    assert report | constants == set(report_language.KOREAN)
+    assert ours | constants == set(report_language.KOREAN)
 
 
 def test_a_translation_has_the_places_of_its_text() -> None:

@@ -4,19 +4,24 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from progressive_training.loop import journal
 from progressive_training.loop.running.job import Job, JobStatus, Outcome
 from progressive_training.loop.starting import accept_protocol, accept_rules
 from progressive_training.server.app import build_server
+from progressive_training.server.dashboard.routes import routes
 from support.e2e import job_processes, started, until
 from support.instant import Instant
 from support.many_versions import grow
@@ -272,6 +277,29 @@ async def test_external_models_share_the_bound_with_the_versions(grown: Grown) -
         gated.ended |= {"external-alpha", "external-beta", "external-gamma"}
         assert (await agent.report())["state"] == "done"
     assert gated.most == 3
+
+
+class Queued(Gated):
+    """As on a cluster where nothing has begun yet."""
+
+    def poll(self, attempt: Path) -> JobStatus:
+        return replace(super().poll(attempt), waiting="waits for its turn: priority")
+
+
+async def test_the_dashboard_says_of_each_one_that_is_scored_why_it_waits_or_for_how_long_it_runs(grown: Grown) -> None:
+    folder = grown(3, parallel=2)
+    for executor, told in (
+        (Gated(), "is scored again for the report · 3 s"),
+        (Queued(), "waits for its turn: priority"),
+    ):
+        project = folder.project(executor=executor)
+        async with connected(folder, executor=executor) as agent:
+            await agent.call("final_report")
+            page = TestClient(Starlette(routes=routes(project))).get("/").text
+            shown = " ".join(re.sub("<[^>]+>", " ", page.partition("Running now")[2].partition("<section")[0]).split())
+            assert [shown.count(f"{name} {told}") for name in ("v001", "v002", "v003")] == [1, 1, 0], shown
+            assert "3 of 3 versions are left" in shown
+            await agent.call("cancel_run", version=3)
 
 
 async def test_under_a_protocol_that_changed_meanwhile_what_runs_is_ended(grown: Grown) -> None:

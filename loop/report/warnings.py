@@ -1,0 +1,93 @@
+"""What a report warns of: rows that rank last or are left out, and values that don't compare."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from ..attempts import attempts
+from ..deltas import primary_metric
+from ..evidence import cell
+from ..language import Told
+from ..project import Project
+from ..rules import Rules
+from ..state import eval_receipt, train_receipt
+from ..workspace import version_id
+from . import leaderboard
+from .externals import External
+
+_NAMED = 5  # of what may be a thousand
+# What a receipt warns of was told to an agent, in English; so its fixed texts are known again from the whole.
+_WARNED = (
+    Told("it could have read the data set while it was scored: the evaluator is its own"),
+    Told("it could have read the data set while it was scored: {reason}"),
+    Told("metric {metric} was not computed"),
+    Told("primary_metric {metric} is not among the metrics: this version ranks last"),
+    Told("loss is {loss}, and the mean of its samples {mean}"),
+)
+
+
+def warnings(project: Project, rules: Rules, models: Sequence[External]) -> Iterator[Told]:
+    """All of them, as fixed texts that the rendering tells in the report's language."""
+    yield from _of_versions(project, rules)
+    yield from _of_externals(models, rules.file.eval_config.primary_metric)
+    yield from _of_latencies(project, models)
+
+
+def _of_versions(project: Project, rules: Rules) -> Iterator[Told]:
+    primary = rules.file.eval_config.primary_metric
+    for cur in project.workspace.versions():
+        scored = eval_receipt(project, cur)
+        if scored is None:
+            failed = len([attempt for attempt in attempts(project, cur, "train") if attempt.verdict])
+            values = {"version": version_id(cur), "failed": failed}
+            if train_receipt(project, cur):
+                yield Told("{version} ranks last: it is trained, but has no score ({failed} training attempts)", values)
+            else:
+                yield Told("{version} ranks last: it is not trained ({failed} training attempts)", values)
+        elif primary_metric(scored, rules) is None:
+            values = {"version": version_id(cur), "primary": primary}
+            yield Told("{version} ranks last: its eval_score.json lacks the primary metric {primary!r}", values)
+
+
+def _of_externals(models: Sequence[External], primary: str) -> Iterator[Told]:
+    """Warnings; what a model's script says of itself is shown as one plain line."""
+    for model in models:
+        values: dict[str, object] = {"name": cell(model.name, 100), "primary": primary}
+        if model.problem is not None:
+            values["problem"] = cell(model.problem, 700) if isinstance(model.problem, str) else model.problem
+            if leaderboard.NO_NAME.fullmatch(model.name):
+                yield Told("external model {name} is left out: it is not scored: {problem}", values)
+            else:
+                yield Told("external model {name} ranks last: it is not scored: {problem}", values)
+        elif model.receipt is not None:
+            if all(metric.name != primary for metric in model.receipt.metrics):
+                yield Told(
+                    "external model {name} ranks last: {primary!r} can't be computed from what it answers", values
+                )
+            for warning in model.receipt.warnings:
+                yield Told("external model {name}: {warning}", {**values, "warning": _known(cell(warning, 300))})
+        else:
+            yield Told("external model {name} ranks last: its folder was changed while the report was made", values)
+
+
+def _known(warning: str) -> Told | str:
+    """As one of our fixed texts, where it is one."""
+    for one in _WARNED:
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(one.text))
+        if found := re.fullmatch(pattern, warning):
+            return Told(one.text, found.groupdict())
+    return warning
+
+
+def _of_latencies(project: Project, models: Sequence[External]) -> Iterator[Told]:
+    """Which latencies don't compare with those of an evaluation that had the machine to itself."""
+    receipts = {version_id(cur): eval_receipt(project, cur) for cur in project.workspace.versions()}
+    receipts |= {cell(model.name, 100): model.receipt for model in models}
+    among = {name: receipt.side_by_side for name, receipt in receipts.items() if receipt and receipt.side_by_side > 1}
+    if among:
+        first, more = ", ".join(list(among)[:_NAMED]), len(among) - _NAMED
+        names = Told("{names} and {more} more", {"names": first, "more": more}) if more > 0 else first
+        yield Told(
+            "latency_ms of {names} was measured with up to {most} evaluations side by side on one machine"
+            " (execution_config.max_parallel): it doesn't compare with that of an evaluation alone",
+            {"names": names, "most": max(among.values())},
+        )
