@@ -56,7 +56,8 @@ def make_durable(tree: Tree, folder: str) -> None:
 def _sync(tree: Tree, found: tuple[str, str]) -> None:
     name, kind = found
     # What can't be opened for reading holds nothing that a receipt rests on.
-    with suppress(UnsafePath), tree.folder(split(name)) if kind == "folder" else tree.opened(name) as handle:
+    opened = tree.folder(split(name)) if kind == "folder" else tree.opened(name)
+    with suppress(UnsafePath, PermissionError), opened as handle:
         os.fsync(handle)
 
 

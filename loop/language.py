@@ -23,7 +23,7 @@ KOREAN: Mapping[str, str] = {
     "metric": "지표",
     "(none)": "(없음)",
     "change": "변화",
-    "95 % interval of the gain": "이득의 95 % 구간",
+    "95 % interval of the gain": "이득의 95 % 신뢰구간",
     "label": "판정",
     "better": "좋아짐",
     "worse": "나빠짐",
@@ -46,7 +46,9 @@ KOREAN: Mapping[str, str] = {
     "No patch was needed.": "패치가 필요하지 않았습니다.",
     "v001 is the baseline with its version set.": "v001은 버전 값만 바꾼 베이스라인입니다.",
     "none": "없음",
-    "DATASET_ID is {found!r}, the loop's is {wanted!r}": "DATASET_ID가 {found!r}인데 루프의 값은 {wanted!r}입니다",
+    "DATASET_ID is {found!r}, the loop's is {wanted!r}": (
+        "DATASET_ID가 {found!r}인데 루프에 설정된 값은 {wanted!r}입니다"
+    ),
     "VERSION is {found!r}, and {script} is {wanted!r}": (
         "VERSION이 {found!r}인데 {script}의 값은 {wanted!r}이어야 합니다"
     ),
@@ -61,7 +63,7 @@ KOREAN: Mapping[str, str] = {
     "no data path under {folder} was found": "{folder} 아래의 데이터 경로를 찾지 못했습니다",
     "no artifact path {folder} was found": "아티팩트 경로({folder})를 찾지 못했습니다",
     "no log path {folder} was found": "로그 경로({folder})를 찾지 못했습니다",
-    "nothing in the script names best.ckpt": "스크립트에 best.ckpt가 나오지 않습니다",
+    "nothing in the script names best.ckpt": "스크립트에 best.ckpt를 언급하는 곳이 없습니다",
     "{rule} = {value!r} is stated nowhere in the script; it is checked after each run": (
         "{rule} = {value!r} 설정이 스크립트 어디에도 없습니다. 실행이 끝날 때마다 확인합니다"
     ),
@@ -69,7 +71,7 @@ KOREAN: Mapping[str, str] = {
     "# Training attempts of {script}": "# {script} 학습 시도",
     "code error": "코드 오류",
     "rule violation": "규칙 위반",
-    "evaluation output": "평가 결과물 침범",
+    "evaluation output": "평가 결과물 무단 변경",
     "diverged": "발산",
     "out of memory": "메모리 부족",
     "killed": "강제 종료",
@@ -78,7 +80,7 @@ KOREAN: Mapping[str, str] = {
     "limit": "한도 초과",
     "missing artifacts": "산출물 누락",
     "cancelled": "취소",
-    "lost": "실행 유실",
+    "lost": "작업 유실",
     "invalid score": "잘못된 점수",
 }
 

@@ -119,7 +119,6 @@ def accept_protocol(project: Project, *, asked: str | None = None) -> str | None
             return None
         if asked not in (None, decision.digest):
             raise decision
-        project.workspace.tree.remove(ACCEPTANCE)
         stats = read_stats(project.workspace, loop.dataset_id)
         renewed = loop.model_copy(
             update={
@@ -129,6 +128,8 @@ def accept_protocol(project: Project, *, asked: str | None = None) -> str | None
             }
         )
         intents.commit(project.workspace, new={}, changed={}, records={project.workspace.loop_file: renewed})
+        # Last: whatever stops this before, the old protocol still holds, and the user is asked again.
+        project.workspace.tree.remove(ACCEPTANCE)
         journal.record(project.workspace, "protocol_accepted", changed=decision.changed)
         return decision.changed
 

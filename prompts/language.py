@@ -72,7 +72,7 @@ KOREAN: Mapping[str, str] = {
     "its folder can't be read: {file}: {error}": "폴더를 읽을 수 없습니다: {file}: {error}",
     "its folder's name is no UTF-8; rename it": "폴더 이름이 UTF-8이 아닙니다. 이름을 바꾸세요",
     "its folder is named like a version, which it would be taken for; rename it": (
-        "폴더 이름이 버전 이름처럼 생겨 버전으로 오인될 수 있습니다. 이름을 바꾸세요"
+        "폴더 이름이 버전 이름과 형식이 같아 버전으로 오인될 수 있습니다. 이름을 바꾸세요"
     ),
     "its folder's name is longer than {most} bytes; rename it": (
         "폴더 이름이 {most}바이트보다 깁니다. 이름을 바꾸세요"
@@ -87,7 +87,7 @@ KOREAN: Mapping[str, str] = {
     "Why the first three rank where they do": "상위 세 버전이 그 순위인 이유",
     "One action away from its parent: {goal}": "부모에서 액션 하나: {goal}",
     "Change: {change}": "변경: {change}",
-    "Changed symbols: {symbols}": "바뀐 심벌: {symbols}",
+    "Changed symbols: {symbols}": "변경된 심볼: {symbols}",
     "Analysis when it was scored: {analysis}": "채점 당시의 분석: {analysis}",
     "Analysis": "분석",
     "The agent's analysis goes here: {call}.": "에이전트의 분석이 들어갈 자리입니다: {call}.",
@@ -105,7 +105,7 @@ KOREAN: Mapping[str, str] = {
     "No version has a {primary} yet.": "{primary} 점수가 있는 버전이 아직 없습니다.",
     "{version}: no score": "{version}: 점수 없음",
     ", gain over its parent: {label}": ", 부모 대비 이득: {label}",
-    ", the best": ", 최고",
+    ", the best": ", 최고 성능",
     "Validation loss by epoch": "에포크별 검증 손실",
     "Validation loss: {ends}.": "검증 손실: {ends}.",
     "{version} ends at {value}": "{version} 마지막 값 {value}",
@@ -122,9 +122,9 @@ KOREAN: Mapping[str, str] = {
     "(above it, as an external model: {above})": "(그보다 위의 외부 모델: {above})",
     "Its {metric}": "그 버전의 {metric}",
     "Data set": "데이터셋",
-    "Ended by": "끝난 이유",
+    "Ended by": "종료 사유",
     "Each version is one action away from the one before. A bar is the 95\u00a0% interval of its gain.": (
-        "각 버전은 바로 앞 버전에서 액션 하나만큼 떨어져 있습니다. 막대는 부모 대비 이득의 95\u00a0% 구간입니다."
+        "각 버전은 바로 앞 버전에서 액션 하나만큼 떨어져 있습니다. 막대는 부모 대비 이득의 95\u00a0% 신뢰구간입니다."
     ),
     "Leaderboard": "리더보드",
     "Ranked by {primary}; every version scored alike": "{primary} 기준 순위, 모든 버전을 같은 기준으로 채점",
@@ -134,7 +134,7 @@ KOREAN: Mapping[str, str] = {
     "Sample {name}": "샘플 {name}",
     "output": "출력",
     "truth": "정답",
-    "Diff that made {version}": "{version}을 만든 diff",
+    "Diff that made {version}": "{version}의 변경 diff",
     "The agent's analysis goes here.": "에이전트의 분석이 들어갈 자리입니다.",
 }
 

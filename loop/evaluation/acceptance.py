@@ -56,7 +56,8 @@ def protocol_decision(project: Project, loop: LoopFile, present: Agreed | None =
     None if both are, or nothing was accepted yet. Between the user's yes and the next evaluation what they said yes to
     counts as accepted. `present` is what there is now, if the caller has looked.
     """
-    accepted = acceptance(project) or loop.agreed
+    tried = acceptance(project)
+    accepted = tried or loop.agreed
     if accepted is None:
         return None
     now = present or present_protocol(project, loop)
@@ -67,7 +68,7 @@ def protocol_decision(project: Project, loop: LoopFile, present: Agreed | None =
         return None
     return UserDecision(
         ", ".join(changed),
-        "the first score, and scores compare only under one protocol",
+        f"{'the first score' if tried else 'you accepted it'}, and scores compare only under one protocol",
         subject="protocol",
         versions=(dict(accepted.files), accepted.dataset_sha256, dict(now.files), now.dataset_sha256),
         after="; every version is then scored again",

@@ -82,9 +82,10 @@ class BatchExecutor:
         status = self.poll(attempt)
         if status.state == "finished":
             return status
-        job = self._id(attempt)
         (attempt / submission.TOKEN).unlink(missing_ok=True)
-        if status.state == "running" and job is not None:
+        job = self._id(attempt)  # after that: what isn't known even now can't begin any more
+        seen = None if job is None else self._scheduler.look(job, fresh=True)
+        if job is not None and seen is not None and seen.state != "ended":
             self._scheduler.cancel(job)
             asked = time.monotonic()
             deadline = asked + (read_job(attempt) or Job).grace_seconds + self._end_seconds
