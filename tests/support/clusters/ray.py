@@ -54,6 +54,8 @@ class RayCluster:
 
     def __init__(self, *, token: str = "") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ray"))  # short: Ray makes sockets in it
+        # Ray can't start its own processes where the path of its interpreter has a space.
+        (self.folder / "ray").symlink_to(ray_program().parent.parent)
         listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         own = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
@@ -61,7 +63,7 @@ class RayCluster:
             own |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
         with (self.folder / "out").open("wb") as said:
             self._holder = subprocess.Popen(
-                [sys.executable, __file__, str(listener.fileno()), str(self.folder), str(ray_program())],
+                [sys.executable, __file__, str(listener.fileno()), str(self.folder), str(self.folder / "ray/bin/ray")],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
@@ -157,10 +159,11 @@ _DASHBOARD = ("--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dash
 
 def _start(program: Path, folder: Path, *options: str) -> subprocess.Popen[bytes]:
     common = ("--block", "--num-gpus=0", "--object-store-memory=80000000", "--node-ip-address=127.0.0.1")
+    command = (str(program.with_name("python")), str(program))  # by its own first line it would be the other path
     where = () if "--head" not in options else (f"--temp-dir={folder}/t",)
     return subprocess.Popen(
         # It ends with this process, however that ends.
-        ["setpriv", "--pdeathsig", "TERM", str(program), "start", *common, *where, "--disable-usage-stats", *options],
+        ["setpriv", "--pdeathsig", "TERM", *command, "start", *common, *where, "--disable-usage-stats", *options],
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,
         stderr=sys.stderr,
