@@ -37,6 +37,7 @@ model = Model()
 trainer.fit(model, data)
 weights = model.layer.weight.sum().item()
 print(f"rank {trainer.global_rank} of {trainer.world_size}: {trainer.global_step} steps, {weights:.6f}", flush=True)
+torch.distributed.destroy_process_group()  # else gloo's thread may be there at the interpreter's end, which aborts it
 """
 # The trainer of the tests' projects: each rank has a share of the samples, and the first one saves what all come to.
 SHARED = edited(
