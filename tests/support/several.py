@@ -2,6 +2,7 @@
 
 from support.projects import TRAINER, edited
 
+# Each says a line in one write: unbuffered, print() makes two, between which another rank may write.
 # Says what the ranks come to together; where there is an argument, rank 1 does what that says before.
 RANKS = """
 import os, sys, torch, torch.distributed as dist
@@ -12,7 +13,7 @@ rank, total = dist.get_rank(), torch.tensor([float(dist.get_rank() + 1)])
 if rank == 1 and len(sys.argv) > 1:
     exec(sys.argv[1])
 dist.all_reduce(total)
-print(f"rank {rank} of {dist.get_world_size()}: {total.item():.0f}", flush=True)
+print(f"rank {rank} of {dist.get_world_size()}: {total.item():.0f}\\n", end="", flush=True)
 dist.destroy_process_group()
 """
 # Each of two nodes has one rank, which is Lightning's doing.
@@ -36,7 +37,8 @@ trainer = L.Trainer(accelerator="cpu", devices=1, num_nodes=2, strategy="ddp", m
 model = Model()
 trainer.fit(model, data)
 weights = model.layer.weight.sum().item()
-print(f"rank {trainer.global_rank} of {trainer.world_size}: {trainer.global_step} steps, {weights:.6f}", flush=True)
+told = f"rank {trainer.global_rank} of {trainer.world_size}: {trainer.global_step} steps, {weights:.6f}"
+print(f"{told}\\n", end="", flush=True)
 torch.distributed.destroy_process_group()  # else gloo's thread may be there at the interpreter's end, which aborts it
 """
 # The trainer of the tests' projects: each rank has a share of the samples, and the first one saves what all come to.
@@ -60,7 +62,7 @@ def loss_of(""",
         '    train, val = load("train"), load("val")\n',
         """    rank, ranks = dist.get_rank(), dist.get_world_size()
     train, val = load("train")[rank::ranks], load("val")
-    print(f"rank {rank} of {ranks}: {len(train)} samples", flush=True)
+    print(f"rank {rank} of {ranks}: {len(train)} samples\\n", end="", flush=True)
 """,
     ),
     ("loss_of(threshold, train)", "mean_of_all(loss_of(threshold, train))"),
