@@ -1,6 +1,6 @@
 """The facts of an analysis: how each metric moved, from the published scores and nobody's word."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -47,13 +47,21 @@ class Comparison:
 
 
 def primary_metric(receipt: EvalReceipt, rules: Rules) -> Metric | None:
-    name = rules.file.eval_config.primary_metric
-    return next((metric for metric in receipt.metrics if metric.name == name), None)
+    return named(receipt.metrics, rules.file.eval_config.primary_metric)
+
+
+def named(metrics: Iterable[Metric], name: str) -> Metric | None:
+    return next((metric for metric in metrics if metric.name == name), None)
+
+
+def cost(metric: Metric) -> float:
+    """The value, or its negative where higher is better: what is best comes first when it is sorted by this."""
+    return -metric.value if metric.higher_is_better else metric.value
 
 
 def better(metric: Metric, than: Metric) -> bool:
     """Strictly better, in the metric's own direction."""
-    return metric.value > than.value if metric.higher_is_better else metric.value < than.value
+    return cost(metric) < cost(than)
 
 
 def best_version(project: Project, rules: Rules, versions: list[int]) -> int | None:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .curves import Curves, read_curves
-from .deltas import primary_metric
+from .deltas import cost, primary_metric
 from .project import Project
 from .receipts import Metric
 from .rules import Rules
@@ -185,7 +185,7 @@ def tried_actions(project: Project, rules: Rules, first: int, cur: int) -> tuple
     numbers = [number for number in project.workspace.versions() if first <= number < cur]
     newest, older = numbers[-MOST_NEWEST:], numbers[:-MOST_NEWEST]
     scored = [(number, metric) for number in older if (metric := _primary(project, rules, number + 1)) is not None]
-    best = sorted(scored, key=lambda one: -one[1].value if one[1].higher_is_better else one[1].value)[:MOST_BEST]
+    best = sorted(scored, key=lambda one: cost(one[1]))[:MOST_BEST]
     shown = sorted([*newest, *(number for number, _ in best)])
     return tuple(one for number in shown if (one := _tried(project, rules, number))), len(numbers) - len(shown)
 

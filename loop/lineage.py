@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from .deltas import better, cost, named
 from .judged import recorded
 from .noise.decisions import Label
 from .project import Project
@@ -37,7 +38,7 @@ def primary_metrics(project: Project, primary: str) -> Mapping[int, Metric]:
     found: dict[int, Metric] = {}
     for cur in project.workspace.versions():
         receipt = eval_receipt(project, cur)
-        metric = next((one for one in receipt.metrics if one.name == primary), None) if receipt else None
+        metric = named(receipt.metrics, primary) if receipt else None
         if metric is not None:
             found[cur] = metric
     return found
@@ -47,7 +48,7 @@ def best_of(metrics: Mapping[int, Metric]) -> int | None:
     """The version whose metric is best; the earlier one of equals."""
     if not metrics:
         return None
-    return min(metrics, key=lambda cur: (_cost(metrics[cur]), cur))
+    return min(metrics, key=lambda cur: (cost(metrics[cur]), cur))
 
 
 def best_so_far(metrics: Mapping[int, Metric]) -> Mapping[int, float]:
@@ -55,13 +56,9 @@ def best_so_far(metrics: Mapping[int, Metric]) -> Mapping[int, float]:
     found: dict[int, float] = {}
     best: Metric | None = None
     for cur, metric in metrics.items():
-        best = metric if best is None or _cost(metric) < _cost(best) else best
+        best = metric if best is None or better(metric, best) else best
         found[cur] = best.value
     return found
-
-
-def _cost(metric: Metric) -> float:
-    return -metric.value if metric.higher_is_better else metric.value
 
 
 def points(project: Project, primary: str, metrics: Mapping[int, Metric], versions: Iterable[int]) -> tuple[Point, ...]:

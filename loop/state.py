@@ -179,11 +179,11 @@ def _evaluation_state(project: Project, rules: Rules, loop: LoopFile, cur: int) 
     if last is not None and verdict is None:
         why = "its evaluation runs or waits to be collected"
         return LoopState("evaluating", cur, NextStep("run_eval", cur, why), loop, last)
-    # Of a rule that its checkpoint broke, the training is to blame.
-    failed = [one.verdict for one in tried if one.verdict and one.verdict.status == "FAIL"]
-    count = sum(one.kind not in ("cancelled", "rule violation") for one in failed)
-    most = rules.file.loop_config.max_attempts
-    if verdict is not None and count >= most and verdict.kind not in ("cancelled", "rule violation"):
+    # Whoever cancels one has not seen it fail, and of a rule that its checkpoint broke the training is to blame.
+    failed = [found for one in tried if (found := one.verdict) and found.status == "FAIL"]
+    own = [one for one in failed if one.kind not in ("cancelled", "rule violation")]
+    count, most = len(own), rules.file.loop_config.max_attempts
+    if verdict in own and count >= most:
         why = f"{count} evaluations failed, and loop_config.max_attempts is {most}"
         return LoopState("stuck", cur, NextStep("final_report", None, why), loop, None, verdict)
     if verdict is not None and verdict.status == "FAIL":

@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from ...loop import journal
 from ...loop.attempts import Attempt, attempts
+from ...loop.deltas import cost, named
 from ...loop.evidence import clean
 from ...loop.lineage import Point, best_of, best_so_far, points, primary_metrics
 from ...loop.progress import Progress, progress_of
@@ -70,7 +71,7 @@ class Row:
     best: bool
 
     def value(self, name: str) -> float | None:
-        return next((metric.value for metric in self.view.metrics if metric.name == name), None)
+        return _value(self.view.metrics, name)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class External:
     latency_ms: float
 
     def value(self, name: str) -> float | None:
-        return next((metric.value for metric in self.metrics if metric.name == name), None)
+        return _value(self.metrics, name)
 
 
 @dataclass(frozen=True)
@@ -216,6 +217,11 @@ def _row(project: Project, primary: str, point: Point, best: int | None) -> Row:
     return Row(version_view(project, primary, point.version), point.change, point.version == best)
 
 
+def _value(metrics: Sequence[Metric], name: str) -> float | None:
+    metric = named(metrics, name)
+    return None if metric is None else metric.value
+
+
 def _metric_names(scored: Iterable[Sequence[Metric]], primary: str) -> tuple[str, ...]:
     """The primary one first, and two more."""
     names = list(dict.fromkeys(metric.name for metrics in scored for metric in metrics))
@@ -227,8 +233,8 @@ def _externals(project: Project, primary: str) -> list[External]:
     found = [External(clean(name, 200), one.metrics, one.latency_ms) for name, one in externals.scored(project)]
 
     def place(model: External) -> tuple[bool, float]:
-        metric = next((metric for metric in model.metrics if metric.name == primary), None)
-        return metric is None, 0.0 if metric is None else -metric.value if metric.higher_is_better else metric.value
+        metric = named(model.metrics, primary)
+        return metric is None, 0.0 if metric is None else cost(metric)
 
     return sorted(found, key=place)
 
