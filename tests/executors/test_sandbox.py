@@ -24,19 +24,10 @@ from progressive_training.loop.running.job import Job, Outcome
 from progressive_training.loop.running.local import LocalExecutor
 from progressive_training.loop.running.logs import tail
 from progressive_training.loop.state import eval_receipt, train_receipt
-from support.jobs import finish, wait_for
+from support.jobs import STAY, finish, wait_for
 from support.projects import EVALUATOR, TRAINER, Folder, connected, edited
 from support.warmed import Warmed
 
-STAY = """
-import os, pathlib, signal, subprocess, sys, time
-def stay(name):
-    here = pathlib.Path("art", name)
-    here.with_suffix(".part").write_text("up")
-    here.with_suffix(".part").rename(here)
-    while True:
-        time.sleep(1)
-"""
 FAMILY = (
     STAY
     + """
@@ -44,9 +35,9 @@ if os.fork() == 0:
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            stay("daemon")
+            stay("art/daemon")
         os._exit(0)
-    stay("child")
+    stay("art/child")
 """
 )
 READY = "while not all(os.path.exists(f'art/{n}') for n in ('child', 'daemon')): time.sleep(0.01)\n"
@@ -155,8 +146,8 @@ def test_time_and_memory_of_all_processes_within_are_counted(place: Place) -> No
 
 
 def test_a_cancelled_script_may_save_keeps_its_exit_code_and_leaves_nobody(place: Place) -> None:
-    saving = "signal.signal(signal.SIGTERM, lambda *_: (print('saved'), sys.exit(5)))\n"
-    place.executor.submit(place.attempt, place.job(STAY + saving + "stay('script')"))
+    saving = "import sys\nsignal.signal(signal.SIGTERM, lambda *_: (print('saved'), sys.exit(5)))\n"
+    place.executor.submit(place.attempt, place.job(STAY + saving + "stay('art/script')"))
     wait_for((place.root / "art/script").exists, "the script")
     outcome = place.executor.cancel(place.attempt).outcome
     assert outcome is not None
@@ -166,7 +157,7 @@ def test_a_cancelled_script_may_save_keeps_its_exit_code_and_leaves_nobody(place
 
 
 def test_a_cancelled_family_ends_on_the_first_word(place: Place) -> None:
-    place.executor.submit(place.attempt, place.job(FAMILY + "stay('script')"))
+    place.executor.submit(place.attempt, place.job(FAMILY + "stay('art/script')"))
     for name in ("script", "child", "daemon"):
         wait_for((place.root / "art" / name).exists, name)
     outcome = place.executor.cancel(place.attempt).outcome
@@ -176,7 +167,7 @@ def test_a_cancelled_family_ends_on_the_first_word(place: Place) -> None:
 
 
 def test_a_script_that_ignores_the_request_is_killed_and_named(place: Place) -> None:
-    script = STAY + "signal.signal(signal.SIGTERM, signal.SIG_IGN); stay('script')"
+    script = STAY + "signal.signal(signal.SIGTERM, signal.SIG_IGN); stay('art/script')"
     place.executor.submit(place.attempt, place.job(script, grace=0.2))
     wait_for((place.root / "art/script").exists, "the script")
     outcome = place.executor.cancel(place.attempt).outcome
@@ -198,7 +189,7 @@ def test_a_helper_that_ends_just_after_its_script_is_no_leftover(place: Place) -
 
 
 def test_a_runner_that_is_killed_takes_everybody_within_along(place: Place) -> None:
-    place.executor.submit(place.attempt, place.job(FAMILY + "stay('script')"))
+    place.executor.submit(place.attempt, place.job(FAMILY + "stay('art/script')"))
     for name in ("script", "child", "daemon"):
         wait_for((place.root / "art" / name).exists, name)
     assert len(place.left()) >= 3
