@@ -1,6 +1,6 @@
 """The files of one attempt folder: names, whole-file writes, bounded reads, and the lock that means "alive".
 
-Standard library only and Python 3.9: the runner reads this module in the user's interpreter.
+Standard library only: the runner's interpreter knows no package.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A log file that never passes its limit: the beginning and the newest end are kept, the middle goes.
 
-Standard library only and Python 3.9: the runner reads this module in the user's interpreter.
+Standard library only: the runner's interpreter knows no package.
 """
 
 from __future__ import annotations

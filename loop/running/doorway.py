@@ -1,6 +1,6 @@
 """Makes folders writable inside a sandbox that runs already, without giving anybody in there a capability.
 
-Standard library only and Python 3.9: the runner reads this module in the user's interpreter. bubblewrap's mounts
+Standard library only: the runner's interpreter knows no package. bubblewrap's mounts
 receive what is mounted in the namespace that it was started from. So a process of ours owns a namespace in between: it
 starts out like the machine's own, the sandbox is started from it, and a folder that is later bound in it, writable,
 appears in the sandbox over the read-only one. Linux only; an ordinary user's is in a user namespace.
@@ -15,12 +15,8 @@ import signal
 import socket
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING or __package__:
-    from . import processes
-else:
-    import processes
+from . import processes
 
 ANSWER_SECONDS = 20.0
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000

@@ -1,6 +1,6 @@
 """How a job ended, as result.json tells it.
 
-Standard library only and Python 3.9: the runner reads this module in the user's interpreter.
+Standard library only: the runner's interpreter knows no package.
 """
 
 from __future__ import annotations
@@ -9,13 +9,10 @@ import os
 import resource
 import signal
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING or __package__:
-    from . import limits
-    from .gpu import Use
-else:
-    import limits
+from . import limits
+from .gpu import Use
 
 MOST_NAMED = 50
 

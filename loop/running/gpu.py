@@ -1,6 +1,6 @@
 """What a job takes of this machine's NVIDIA GPUs: a look a second, by the driver's own library (NVML).
 
-Standard library only and Python 3.9: the runner reads this module in the user's interpreter. Where no GPU is, nothing
+Standard library only: the runner's interpreter knows no package. Where no GPU is, nothing
 is loaded. NVML tells of a GPU as a whole: other programs on it count as well.
 """
 

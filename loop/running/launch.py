@@ -1,6 +1,6 @@
 """Starts the job's script: as a child, or inside a wrapper such as bubblewrap by way of a pid 1 of ours.
 
-Standard library only and Python 3.9: the runner reads this module in the user's interpreter. A wrapper tells a death by
+Standard library only: the runner's interpreter knows no package. A wrapper tells a death by
 signal as exit code 128 + n only, and what the script leaves behind would die with it unseen. So the few lines in _INIT
 are pid 1 inside: they start the script, report exactly how it ended, and stay until nobody is left.
 """
@@ -14,12 +14,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING or __package__:
-    from . import processes
-else:
-    import processes
+from . import processes
 
 START_SECONDS = 30.0
 _INIT = """

@@ -1,6 +1,6 @@
 """What a job may use at most, and what the kernel says of those that used too much.
 
-Standard library only and Python 3.9: the runner reads this module in the user's interpreter. RLIMIT_NPROC counts a
+Standard library only: the runner's interpreter knows no package. RLIMIT_NPROC counts a
 user's processes everywhere and RLIMIT_AS breaks CUDA, so that processes are counted and memory is only looked at.
 """
 

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from .keeper import Keeper
 
 START_SECONDS = 60.0  # an interpreter on a cold network disk is slow
-_RUNNER = Path(__file__).with_name("runner.py")
+_RUNNER = Path(__file__).with_name("__main__.py")
 _POLL_SECONDS = 0.02
 
 
 class LocalExecutor:
-    """Starts a runner per job, in the interpreter `python` (default: this one; it needs Python 3.9 and no package).
+    """Starts a runner per job, in the interpreter `python` (default: this one).
 
     `margin_seconds` is what cancel() gives a runner beyond the job's grace before it KILLs the runner itself. With a
     `keeper` jobs that were expected may start warm: for processes that live long enough to gain by it.
@@ -155,7 +155,7 @@ class LocalExecutor:
             raise RunError(
                 f"the runner's interpreter can't be started: {error.strerror}",
                 where=self._python,
-                hint="name a Python 3.9 or later",
+                hint="name a Python 3.11 or later",
             ) from error
         try:
             report, complaint = starter.communicate(timeout=START_SECONDS)

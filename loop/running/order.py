@@ -1,6 +1,6 @@
 """job.json as the runner reads it.
 
-Standard library only and Python 3.9: the runner reads this module in the user's interpreter.
+Standard library only: the runner's interpreter knows no package.
 """
 
 from __future__ import annotations
@@ -8,14 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
-if TYPE_CHECKING or __package__:
-    from . import attempt
-    from .limits import Limits
-else:
-    import attempt
-    from limits import Limits
+from . import attempt
+from .limits import Limits
 
 # Names of the variables that a batch script's setup made, with spaces between.
 SETUP_VARIABLE = "PROGRESSIVE_TRAINING_SETUP"

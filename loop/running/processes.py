@@ -1,6 +1,6 @@
 """Who a process is, which processes belong to an attempt, and how to end them.
 
-Standard library only and Python 3.9: the runner reads this module in the user's interpreter. Linux knows the whole tree
+Standard library only: the runner's interpreter knows no package. Linux knows the whole tree
 through /proc. Elsewhere (macOS) an attempt is the process group of its script: a descendant that left it is not found.
 """
 

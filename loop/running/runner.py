@@ -1,6 +1,6 @@
-"""Runs one attempt to its end, whether who started it lives or not: `python -I -S runner.py <folder> [lock fd] [why]`.
+"""Runs one attempt to its end, whether who started it lives or not: `<folder> [lock fd] [why]`, by way of __main__.py.
 
-Standard library only and Python 3.9: this runs in the user's interpreter. With the descriptor of a held lock it
+Standard library only: a bare interpreter starts in milliseconds. With the descriptor of a held lock it
 detaches and reports on stdout (one JSON line) that the script started, or why not; `why` is why no spare was used.
 Without a lock it takes that itself and stays in the foreground, as a batch system wants it. `--spare <socket fd>` waits
 for the attempt (spare.py). SIGTERM cancels. attempt.py describes the folder's files.
@@ -20,21 +20,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING or __package__:
-    from . import attempt, processes
-    from .signals import Signals
-    from .spare import Spare, receive_order
-    from .supervisor import Supervisor
-else:
-    # Last, so that nothing of ours can shadow the standard library.
-    sys.path.append(str(Path(__file__).resolve().parent))
-    import attempt
-    import processes
-    from signals import Signals
-    from supervisor import Supervisor
+from . import attempt, processes
+from .signals import Signals
+from .supervisor import Supervisor
 
-    if sys.argv[1:2] == ["--spare"]:  # a cold start has no use for it
-        from spare import Spare, receive_order
+if TYPE_CHECKING:
+    from .spare import Spare
 
 
 def main(arguments: list[str]) -> int:
@@ -59,6 +50,8 @@ def main(arguments: list[str]) -> int:
 
 def serve(line: socket.socket) -> int:
     """Waits as a spare for one attempt, and runs that; ends when nobody gives it one."""
+    from .spare import Spare, receive_order  # a cold start has no use for it
+
     line.set_inheritable(False)
     _detach()
     order = receive_order(line)
@@ -138,9 +131,3 @@ def _record_crash(
         attempt.write_text(folder / attempt.CRASH, "".join(traceback.format_exception(kind, error, where)))
 
     return hook
-
-
-if __name__ == "__main__":
-    code = main(sys.argv[1:])
-    # No clean-up can hang the exit: all that matters is on disk.
-    os._exit(code)

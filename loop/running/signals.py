@@ -1,6 +1,6 @@
 """What wakes the runner from its waiting: signals, which say that a child died or that it is asked to end.
 
-Standard library only and Python 3.9: the runner reads this module in the user's interpreter.
+Standard library only: the runner's interpreter knows no package.
 """
 
 from __future__ import annotations

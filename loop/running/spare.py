@@ -1,6 +1,6 @@
 """The runner's side of a warm start: an interpreter in its sandbox that has imported what a script needs, and waits.
 
-Standard library only and Python 3.9: the runner reads this module in the user's interpreter. The server holds the other
+Standard library only: the runner's interpreter knows no package. The server holds the other
 end of `line`; when that closes, or nobody came in time, the spare and its folder are gone. What is said on it:
 
     the server  a SpareOrder after its length; then {"attempt": folder, "job": what warm.py is told}, with a descriptor:
@@ -22,20 +22,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-if TYPE_CHECKING or __package__:
-    from . import attempt, processes
+from . import attempt, processes
+from .launch import Launched, launch, variables
+from .limits import Limits
+from .scratch import Scratch
+from .signals import Signals
+
+if TYPE_CHECKING:
     from .doorway import Doorway
-    from .launch import Launched, launch, variables
-    from .limits import Limits
-    from .scratch import Scratch
-    from .signals import Signals
-else:
-    import attempt
-    import processes
-    from launch import Launched, launch, variables
-    from limits import Limits
-    from scratch import Scratch
-    from signals import Signals
 
 STAGE = "stage"
 ORDER_HEAD_BYTES = 8  # how long the first message is, in digits
@@ -329,10 +323,7 @@ def _doorway(stage: Path) -> Doorway:
     """Raises: OSError, also for a Python that was built without libffi."""
     stage.mkdir()
     try:
-        if __package__:
-            from .doorway import Doorway
-        else:
-            from doorway import Doorway
+        from .doorway import Doorway
     except ImportError as error:
         raise OSError(str(error)) from None
     return Doorway(stage)

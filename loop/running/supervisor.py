@@ -1,6 +1,6 @@
 """Sees one attempt through: the script's parent, with its log, its limits, and the word on how it ended.
 
-Standard library only and Python 3.9: the runner reads this module in the user's interpreter.
+Standard library only: the runner's interpreter knows no package.
 """
 
 from __future__ import annotations
@@ -16,25 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING or __package__:
-    from . import attempt, gpu, limits, processes
-    from .capped_log import CappedLog
-    from .ending import Ending
-    from .launch import Launched, launch, variables
-    from .order import Order
-    from .scratch import Scratch
-    from .signals import Signals
-else:
-    import attempt
-    import gpu
-    import limits
-    import processes
-    from capped_log import CappedLog
-    from ending import Ending
-    from launch import Launched, launch, variables
-    from order import Order
-    from scratch import Scratch
-    from signals import Signals
+from . import attempt, gpu, limits, processes
+from .capped_log import CappedLog
+from .ending import Ending
+from .launch import Launched, launch, variables
+from .order import Order
+from .scratch import Scratch
+from .signals import Signals
 
 if TYPE_CHECKING:
     from .spare import Spare
