@@ -35,9 +35,9 @@ from rows import Row, add_rows_option, write_rows
 
 from progressive_training.agents.offline.diagnosis import Curves, Scores, diagnose
 from progressive_training.agents.offline.playbook import Past, moves
-from progressive_training.loop.curves import read_curves
-from progressive_training.loop.files import Tree
-from progressive_training.loop.rules import Rules, read_rules
+from progressive_training.loop.rules.reading import Rules, read_rules
+from progressive_training.loop.store.tree import Tree
+from progressive_training.loop.train.curves import read_curves
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 RESULTS = OUT.parent / "against_optuna.jsonl"

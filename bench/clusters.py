@@ -23,12 +23,12 @@ from pathlib import Path
 
 from rows import Row, add_rows_option, write_rows
 
-from progressive_training.loop.running.batch.executor import BatchExecutor
-from progressive_training.loop.running.batch.slurm import Slurm
-from progressive_training.loop.running.executor import Executor
-from progressive_training.loop.running.job import Job
-from progressive_training.loop.running.local import LocalExecutor
-from progressive_training.loop.running.placement import Placement
+from progressive_training.loop.jobs.cluster.executor import BatchExecutor
+from progressive_training.loop.jobs.cluster.slurm import Slurm
+from progressive_training.loop.jobs.executor import Executor
+from progressive_training.loop.jobs.job import Job
+from progressive_training.loop.jobs.local import LocalExecutor
+from progressive_training.loop.jobs.placement import Placement
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 

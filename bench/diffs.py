@@ -14,8 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
+from progressive_training.loop.author.patch import apply_patch, parse_diff
 from progressive_training.loop.errors import DiffError
-from progressive_training.loop.patches import apply_patch, parse_diff
 
 SUPPORT = Path(__file__).resolve().parent.parent / "tests" / "support"
 Outcome = Literal["right", "refused", "wrong"]

@@ -19,8 +19,8 @@ from pathlib import Path
 from rows import Row, add_rows_option, write_rows
 from whole_loop import make_project, receipts
 
-from progressive_training.loop.project import Project
-from progressive_training.loop.running.backends import Backends
+from progressive_training.loop.jobs.backends import Backends
+from progressive_training.loop.project.project import Project
 from progressive_training.tools import run_train, start_loop
 
 SCRIPT = "02_train_baseline.py"

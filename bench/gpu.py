@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 from rows import Row, add_rows_option, write_rows
 
-from progressive_training.loop.project import Project
-from progressive_training.loop.receipts import TrainReceipt
-from progressive_training.loop.state import train_receipt
+from progressive_training.loop.project.project import Project
+from progressive_training.loop.project.receipts import TrainReceipt
+from progressive_training.loop.project.state import train_receipt
 from progressive_training.tools import (
     StepResult,
     author_next_version,

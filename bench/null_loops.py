@@ -4,7 +4,7 @@
 
 Each validation sample has a chance of its own to be solved, and a retraining draws every outcome anew: two versions
 then differ on `--changed` of the samples, as two seeds of one script do (0.07 of 1,000: a seed sd of 0.6 points).
-Labels are made by the functions of progressive_training.loop.noise that `judge` calls; a 0/1 score needs no interval.
+Labels are made by the functions of loop/judge/noise that `judge` calls; a 0/1 score needs no interval.
 """
 
 import argparse
@@ -16,7 +16,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from progressive_training.loop.noise.decisions import counted_looks, label_of, mcnemar_p, mcnemar_threshold, threshold
+from progressive_training.loop.judge.noise.thresholds import (
+    counted_looks,
+    label_of,
+    mcnemar_p,
+    mcnemar_threshold,
+    threshold,
+)
 
 Outcomes = NDArray[np.bool_]
 

@@ -22,7 +22,7 @@ from rows import Row, add_rows_option, write_rows
 from whole_loop import in_jobs, make_project
 
 from progressive_training.agents.offline import drive
-from progressive_training.loop.project import Project
+from progressive_training.loop.project.project import Project
 from progressive_training.server.app import build_server
 
 _WITH_JOBS = ("run_train", "run_eval")

@@ -21,7 +21,7 @@ from pathlib import Path
 from peers import AIDE, OPENEVOLVE, Peer
 from rows import Row, add_rows_option, write_rows
 
-from progressive_training.loop.project import Project
+from progressive_training.loop.project.project import Project
 from progressive_training.tools import run_train, start_loop
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))

@@ -28,9 +28,9 @@ import whole_loop
 from mcp import Client, StdioServerParameters, stdio_client
 from rows import Row, add_rows_option, write_rows
 
-from progressive_training.loop.project import Project
-from progressive_training.loop.running.local import runner_command
-from progressive_training.loop.running.spare import _WHILE_IMPORTING
+from progressive_training.loop.jobs.local import runner_command
+from progressive_training.loop.jobs.warm.runner_spare import _WHILE_IMPORTING
+from progressive_training.loop.project.project import Project
 from progressive_training.tools import start_loop
 
 _SCRIPT = "02_train_baseline.py"
@@ -51,7 +51,7 @@ print(json.dumps([imported - began, time.perf_counter() - imported]), flush=True
 _STEP = """
 import sys, time
 from pathlib import Path
-from progressive_training.loop.project import Project
+from progressive_training.loop.project.project import Project
 from progressive_training.tools import run_train
 project = Project(Path(sys.argv[1]))
 while (result := run_train(project, 1)).state == "running":

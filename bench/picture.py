@@ -6,10 +6,10 @@ python bench/picture.py PROJECT OUT.png
 import sys
 from pathlib import Path
 
-from progressive_training.loop.project import Project
-from progressive_training.loop.report.shown import shown
-from progressive_training.prompts.charts.painting import INSTALL
-from progressive_training.prompts.reports import pictures
+from progressive_training.loop.project.project import Project
+from progressive_training.loop.report.pictures import shown
+from progressive_training.pages.charts.painting import INSTALL
+from progressive_training.pages.report import pictures
 
 
 def draw(project: Path, out: Path) -> None:

@@ -20,15 +20,15 @@ from typing import Any
 
 from rows import Row, add_rows_option, write_rows
 
-from progressive_training.loop import metrics_csv
-from progressive_training.loop.curves import newest, read_curves
 from progressive_training.loop.errors import StillReading
-from progressive_training.loop.evaluation.manifests import hashes
-from progressive_training.loop.files import Tree
-from progressive_training.loop.intact import restore_scores
-from progressive_training.loop.project import Project
-from progressive_training.loop.running.logs import tail
-from progressive_training.loop.status import status
+from progressive_training.loop.jobs.logs import tail
+from progressive_training.loop.project.integrity import restore_scores
+from progressive_training.loop.project.project import Project
+from progressive_training.loop.report.status import status
+from progressive_training.loop.store.manifest import hashes
+from progressive_training.loop.store.tree import Tree
+from progressive_training.loop.train import metrics_csv
+from progressive_training.loop.train.curves import newest, read_curves
 from progressive_training.tools import final_report, next_step
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -41,7 +41,7 @@ _CALLS = 15
 _FRESH = """
 import json, sys, time
 from pathlib import Path
-from progressive_training.loop.project import Project
+from progressive_training.loop.project.project import Project
 from progressive_training.tools import next_step
 project = Project(Path(sys.argv[1]))
 start = time.perf_counter()

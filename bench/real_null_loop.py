@@ -13,9 +13,9 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from progressive_training.loop.judged import recorded
-from progressive_training.loop.patches import unified_diff
-from progressive_training.loop.project import Project
+from progressive_training.loop.author.patch import unified_diff
+from progressive_training.loop.judge.labels import recorded
+from progressive_training.loop.project.project import Project
 from progressive_training.tools import (
     author_next_version,
     run_eval,

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from rows import Row, add_rows_option, write_rows
 
-from progressive_training.loop.project import Project
+from progressive_training.loop.author.start import accept_rules
+from progressive_training.loop.project.project import Project
 from progressive_training.loop.report import final
-from progressive_training.loop.report.rescoring import Rescoring
-from progressive_training.loop.starting import accept_rules
+from progressive_training.loop.report.scoring import Rescoring
 from progressive_training.tools import next_step
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))

@@ -12,10 +12,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from progressive_training.loop.running import sandbox
-from progressive_training.loop.running.attempt import SCRATCH
-from progressive_training.loop.running.job import Job
-from progressive_training.loop.running.local import LocalExecutor
+from progressive_training.loop.jobs import sandbox
+from progressive_training.loop.jobs.job import Job
+from progressive_training.loop.jobs.local import LocalExecutor
+from progressive_training.loop.jobs.runner.attempt_files import SCRATCH
 
 
 def wrapper(root: Path, attempt: Path) -> tuple[str, ...]:

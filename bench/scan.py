@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 from mcp import Client
 
-from progressive_training.loop.project import Project
+from progressive_training.loop.project.project import Project
 from progressive_training.server.app import build_server
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -22,7 +22,7 @@ from mcp_types import CallToolResult, ReadResourceResult
 from rows import Row, add_rows_option, write_rows
 
 from progressive_training.agents.offline import drive
-from progressive_training.loop.project import Project
+from progressive_training.loop.project.project import Project
 from progressive_training.server.app import INSTRUCTIONS, build_server
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -15,13 +15,18 @@ PHASES: tuple[str, ...] = ("start", "train", "repair", "evaluate", "analysis", "
 
 @lru_cache(maxsize=1)
 def _environment() -> "Environment":
+    return text_environment(FOLDER, FOLDER / "scripts")
+
+
+def text_environment(*folders: Path) -> "Environment":
+    """Templates of plain text and Markdown in these folders, with the filters that bound and mark foreign text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from ..loop.evidence import clean, fence
+    from .evidence import clean, fence
 
     # No HTML is made here: escaping would garble code and Markdown.
     environment = Environment(
-        loader=FileSystemLoader((FOLDER, FOLDER / "scripts")),
+        loader=FileSystemLoader(folders),
         undefined=StrictUndefined,
         autoescape=False,
         keep_trailing_newline=True,

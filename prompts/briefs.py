@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Mapping
 
-from ..loop import evidence
-from ..loop.attempts import attempts, failure_of
-from ..loop.deltas import best_table, best_version, compare, previous_table, since_first
-from ..loop.evaluation.evaluator import has_evaluator, task_family
-from ..loop.project import Project
+from ..loop.evaluate.evaluator import has_evaluator, task_family
+from ..loop.judge.comparison import best_table, best_version, compare, previous_table, since_first
+from ..loop.project.attempts import attempts, failure_of
+from ..loop.project.project import Project
+from ..loop.project.state import LoopState, action_receipt, analysis_receipt, eval_receipt, next_receipt, report_receipt
 from ..loop.report.externals import names, unready
-from ..loop.rules import Rules
-from ..loop.state import LoopState, action_receipt, analysis_receipt, eval_receipt, next_receipt, report_receipt
-from ..loop.workspace import version_id
-from . import render
+from ..loop.rules.reading import Rules
+from ..loop.store.paths import version_id
+from . import evidence, render
 
 Context = dict[str, object]
 

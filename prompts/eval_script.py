@@ -2,14 +2,14 @@
 
 from importlib import resources
 
-from ..loop.receipts import LoopFile
-from ..loop.rules import Rules
+from ..loop.project.receipts import LoopFile
+from ..loop.rules.reading import Rules
 from . import render
 
 
 def eval_script(rules: Rules, loop: LoopFile, family: str) -> str:
     """03_eval.py for a task family that a template serves ("classification", "regression", "sequence")."""
-    carried = resources.files("progressive_training.loop.evaluation")
+    carried = resources.files("progressive_training.loop.evaluate.user_python")
     return render(
         "scripts/03_eval.py.j2",
         task_type=family,
@@ -18,6 +18,6 @@ def eval_script(rules: Rules, loop: LoopFile, family: str) -> str:
         samples=rules.file.eval_config.infer_samples,
         seed=rules.file.seed,
         dataset_id=loop.dataset_id,
-        stage_source=carried.joinpath("stage.py").read_text(encoding="utf-8"),
-        runner_source=carried.joinpath("external_runner.py").read_text(encoding="utf-8"),
+        stage_source=carried.joinpath("project_copy.py").read_text(encoding="utf-8"),
+        runner_source=carried.joinpath("run_external_model.py").read_text(encoding="utf-8"),
     )

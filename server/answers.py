@@ -4,8 +4,8 @@ import anyio.to_thread
 from mcp_types import CallToolResult, TextContent
 
 from ..loop.errors import LoopError
-from ..loop.project import Project
-from ..loop.state import next_call
+from ..loop.project.project import Project
+from ..loop.project.state import next_call
 from ..tools import StepResult
 from ..tools.results import where_now
 from .telling import cause, remedy, told

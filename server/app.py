@@ -17,19 +17,19 @@ from mcp_types import InputRequiredResult, Resource, ToolAnnotations
 from pydantic import AnyUrl, ConfigDict, Field, PrivateAttr, ValidationError, create_model
 
 from ..loop.errors import LoopError, UserDecision
-from ..loop.project import Project
-from ..loop.rules import describe
+from ..loop.project.project import Project
+from ..loop.rules.reading import describe
 from ..tools import STEPS, Step, StepResult, attached
 from ..tools.results import JobView
 from .answers import answer, failure, refusal
-from .asking import ask
-from .loop_tasks import LoopTasks
-from .prompts import add_prompts
-from .resources import add_resources
-from .skills import SkillsExtension, read_skill, skill_resources
-from .tasks import TasksExtension, TaskStore, refuse_undeclared_listening
+from .protocol.asking import ask
+from .protocol.prompts import add_prompts
+from .protocol.resources import add_resources
+from .protocol.skills import SkillsExtension, read_skill, skill_resources
+from .protocol.task_store import LoopTasks
+from .protocol.tasks import TasksExtension, TaskStore, refuse_undeclared_listening
+from .protocol.watching import StatusWatch
 from .telling import not_unicode
-from .watching import StatusWatch
 
 MAX_WAIT_SECONDS = 50
 _POLL_SECONDS = 0.1

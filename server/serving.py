@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from ..loop.errors import LoopError
-from ..loop.project import Project
+from ..loop.project.project import Project
 from .app import build_server
 from .importing import uncollected
 

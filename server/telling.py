@@ -16,7 +16,7 @@ _REMEDIES = {
 
 def told(text: str) -> str:
     """An error's text, bounded and with invisible characters as escapes: it may quote what a client sent."""
-    from ..loop.evidence import clean
+    from ..prompts.evidence import clean
 
     what, separator, following = text.rpartition(_NEXT)
     if not separator:

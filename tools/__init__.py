@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 
+from ..loop.report.trackers.start_mirror import mirrored
 from .author_next_version import author_next_version
 from .cancel_run import cancel_run
 from .final_report import final_report
@@ -21,7 +22,6 @@ from .results import StepResult
 from .run_eval import run_eval
 from .run_train import run_train
 from .start_loop import start_loop
-from .trackers.trigger import mirrored
 from .write_action import write_action
 from .write_analysis import write_analysis
 from .write_eval import write_eval

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..loop.project import Project
-from ..loop.workspace import version_id
+from ..loop.project.project import Project
+from ..loop.store.paths import version_id
 from .results import StepResult, where_now
 
 
@@ -22,9 +22,9 @@ def author_next_version(
     diff: Annotated[str, Field(description="unified diff or SEARCH/REPLACE against this version's script")],
 ) -> AuthorResult:
     """Make the next version from this one and the selected action's diff, and only that."""
-    from ..loop import authoring
+    from ..loop.author import next_version
 
-    receipt, already_done = authoring.author_next_version(project, version, diff)
+    receipt, already_done = next_version.author_next_version(project, version, diff)
     state, following = where_now(project)
     return AuthorResult(
         message=f"{version_id(version + 1)} is authored: {', '.join(receipt.symbols) or 'imports'} changed.",

@@ -1,7 +1,7 @@
 """End a running job."""
 
-from ..loop.project import Project
-from ..loop.workspace import version_id
+from ..loop.project.project import Project
+from ..loop.store.paths import version_id
 from .results import StepResult, where_now
 
 _NAMED = 10  # of what may be a thousand
@@ -13,7 +13,7 @@ class CancelResult(StepResult):
 
 def cancel_run(project: Project, version: int) -> CancelResult:
     """Stop the version's running training or evaluation and its whole process tree; it may be run again."""
-    from ..loop.cancelling import cancel
+    from ..loop.report.cancel import cancel
 
     cancelled = cancel(project, version)
     state, following = where_now(project)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from ..loop.errors import StillReading
-from ..loop.project import Project
-from ..loop.receipts import ReportReceipt
+from ..loop.project.project import Project
+from ..loop.project.receipts import ReportReceipt
 from .results import StepResult, Together, job_of, where_now
 
 if TYPE_CHECKING:
-    from ..loop.report.rescoring import Rescoring
+    from ..loop.report.scoring import Rescoring
 
 
 _NAMED = 3  # of what may be many
@@ -31,10 +31,10 @@ def final_report(
     awaited: Collection[str] = (),
 ) -> ReportResult:
     """End the loop: score every version alike, rank, bundle the best. Call again until done, then with analysis."""
-    from ..loop.report import documents, final
-    from ..loop.report.rescoring import Rescoring
-    from ..prompts.charts.painting import can_paint
-    from ..prompts.reports import analysis_html, late_pictures, report_files
+    from ..loop.report import additions, final
+    from ..loop.report.scoring import Rescoring
+    from ..pages.charts.painting import can_paint
+    from ..pages.report import analysis_html, late_pictures, report_files
 
     try:
         reached = final.advance(project, stop_reason, awaited)
@@ -49,10 +49,10 @@ def final_report(
     if isinstance(reached, final.ReportData):
         receipt = final.publish(project, reached, report_files(project, reached))
     assert receipt is not None, "advance() returns one of three"
-    if already_done and can_paint() and documents.lacks_pictures(project, receipt):
-        documents.add_pictures(project, receipt, *late_pictures(project))
+    if already_done and can_paint() and additions.lacks_pictures(project, receipt):
+        additions.add_pictures(project, receipt, *late_pictures(project))
     if analysis and analysis.strip():
-        receipt = documents.complete_analysis(project, analysis, analysis_html(analysis))
+        receipt = additions.complete_analysis(project, analysis, analysis_html(analysis))
     state, following = where_now(project)
     where = f"{receipt.folder}/leaderboard.csv"
     todo = "" if receipt.with_analysis else " Complete final-analysis.md: call final_report with analysis."
@@ -69,7 +69,7 @@ def final_report(
 
 
 def _rescoring(project: Project, reached: "Rescoring") -> ReportResult:
-    from ..loop.evaluation.externals import ExternalAttempt
+    from ..loop.evaluate.external_model import ExternalAttempt
 
     state, _ = where_now(project)
     first = reached.running[0]

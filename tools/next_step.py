@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..loop.project import Project
-from ..loop.state import LoopState
+from ..loop.project.project import Project
+from ..loop.project.state import LoopState
 from .results import JobView, StepResult, failure_of, job_of, where_now
 
 
@@ -45,7 +45,7 @@ def next_step(
 
 def running_job(project: Project, state: LoopState) -> JobView | None:
     """The job that runs now, or None; also None for one that ended and waits to be collected."""
-    from ..loop.progress import progress_of
+    from ..loop.train.progress import progress_of
 
     attempt = state.running
     if attempt is None:

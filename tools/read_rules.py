@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from ..loop.project import Project
+from ..loop.project.project import Project
 from .results import StepResult, where_now
 
 
@@ -19,7 +19,7 @@ class RulesResult(StepResult):
 
 def read_rules(project: Project) -> RulesResult:
     """The user's rules and instruction, which outrank everything, and the next step."""
-    from ..loop.evidence import clean
+    from ..prompts.evidence import clean
 
     rules = project.rules()
     state, following = where_now(project, rules)

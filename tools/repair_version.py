@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..loop.project import Project
-from ..loop.workspace import version_id
+from ..loop.project.project import Project
+from ..loop.store.paths import version_id
 from .results import StepResult, where_now
 
 
@@ -22,9 +22,9 @@ def repair_version(
     change_summary: str,
 ) -> RepairResult:
     """Repair the failed version's code, minimally and under the rules; then run_train it again."""
-    from ..loop import authoring
+    from ..loop.author import next_version
 
-    repair, already_done = authoring.repair_version(
+    repair, already_done = next_version.repair_version(
         project, version, diff, root_cause=root_cause, change_summary=change_summary
     )
     state, following = where_now(project)

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..loop.project import Project
-from ..loop.receipts import Metric, Verdict
-from ..loop.rules import Rules
-from ..loop.state import LoopState, NextStep, derive
+from ..loop.project.project import Project
+from ..loop.project.receipts import Metric, Verdict
+from ..loop.project.state import LoopState, NextStep, derive
+from ..loop.rules.reading import Rules
 
 if TYPE_CHECKING:
-    from ..loop.attempts import Attempt
-    from ..loop.progress import Progress
+    from ..loop.project.attempts import Attempt
+    from ..loop.train.progress import Progress
 
 
 class Value(BaseModel):

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from ..loop.attempts import Attempt
 from ..loop.errors import EvaluationError, StillReading
-from ..loop.project import Project
-from ..loop.receipts import LoopFile
-from ..loop.rules import Rules
-from ..loop.state import derive
-from ..loop.workspace import EVAL_SCRIPT, version_id
+from ..loop.project.attempts import Attempt
+from ..loop.project.project import Project
+from ..loop.project.receipts import LoopFile
+from ..loop.project.state import derive
+from ..loop.rules.reading import Rules
+from ..loop.store.paths import EVAL_SCRIPT, version_id
 from .results import StepResult, failure_of, job_of, metric_line, where_now
 
 
@@ -21,10 +21,10 @@ class EvalResult(StepResult):
 
 def run_eval(project: Project, version: int, *, attach: int | None = None) -> EvalResult:
     """Score the trained version's best.ckpt on the whole validation set; call again until done or failed."""
-    from ..loop.deltas import best_version
-    from ..loop.evaluation.evaluator import has_evaluator
-    from ..loop.evaluation.runs import evaluate
-    from ..loop.judged import record_judgements
+    from ..loop.evaluate.evaluation import evaluate
+    from ..loop.evaluate.evaluator import has_evaluator
+    from ..loop.judge.comparison import best_version
+    from ..loop.judge.labels import record_judgements
 
     rules = project.rules()
     before = derive(project, rules)
@@ -68,7 +68,7 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
 
 
 def _render_evaluator(project: Project, rules: Rules, loop: LoopFile) -> None:
-    from ..loop.evaluation.evaluator import task_family, write_evaluator
+    from ..loop.evaluate.evaluator import task_family, write_evaluator
     from ..prompts.eval_script import eval_script
 
     family = task_family(loop.task_type)

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..loop.project import Project
-from ..loop.workspace import version_id
+from ..loop.project.project import Project
+from ..loop.store.paths import version_id
 from .results import StepResult, failure_of, job_of, where_now
 
 Resume = Annotated[bool, Field(description="go on from the checkpoint that an interrupted attempt left")]
@@ -20,8 +20,8 @@ class TrainResult(StepResult):
 
 def run_train(project: Project, version: int, resume: Resume = False, *, attach: int | None = None) -> TrainResult:
     """Train the version, or attach to its running training; call again until state is done or failed."""
-    from ..loop import training
-    from ..loop.attempts import Attempt
+    from ..loop.project.attempts import Attempt
+    from ..loop.train import training
 
     status = training.train(project, version, attach=attach, resumed=resume)
     state, following = where_now(project)

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..loop.project import Project
-from ..loop.workspace import version_id
+from ..loop.project.project import Project
+from ..loop.store.paths import version_id
 from .results import StepResult, where_now
 
 
@@ -24,9 +24,10 @@ def start_loop(
     from_baseline: bool = False,
 ) -> StartResult:
     """Start (or adopt) the loop when the user asks for it: freezes the data set, audits the baseline, makes v001."""
-    from ..loop import starting, training
+    from ..loop.author import start
+    from ..loop.train import training
 
-    started = starting.start_loop(project, dataset_id, patch, from_baseline=from_baseline)
+    started = start.start_loop(project, dataset_id, patch, from_baseline=from_baseline)
     if not started.already_done:
         training.expect_first(project, project.rules(), started.cur)
     state, following = where_now(project)

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ..loop.project import Project
-from ..loop.workspace import version_id
+from ..loop.project.project import Project
+from ..loop.store.paths import version_id
 from .results import StepResult, where_now
 
 
@@ -21,11 +21,11 @@ def write_action(
     deferred: list[str] | None = None,
 ) -> StepResult:
     """Write action-extract.md: exactly ONE low-risk action that keeps the user's rules."""
-    from ..loop import documents
-    from ..loop.evidence import clean
+    from ..loop.judge import analysis
+    from ..prompts.evidence import clean
 
-    action = documents.Action(goal, change, tuple(where), expected_impact, risk, verification, tuple(deferred or ()))
-    receipt, already_done = documents.write_action(project, version, action)
+    action = analysis.Action(goal, change, tuple(where), expected_impact, risk, verification, tuple(deferred or ()))
+    receipt, already_done = analysis.write_action(project, version, action)
     state, following = where_now(project)
     return StepResult(
         message=f"{version_id(version)}'s one action is selected: {clean(receipt.goal, 300)}",

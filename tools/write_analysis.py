@@ -1,7 +1,7 @@
 """Step 3: analyse the result."""
 
-from ..loop.project import Project
-from ..loop.workspace import version_id
+from ..loop.project.project import Project
+from ..loop.store.paths import version_id
 from .results import StepResult, where_now
 
 
@@ -9,7 +9,7 @@ def write_analysis(
     project: Project, version: int, summary: str, evidence: str, hypotheses: list[str], next_focus_candidates: list[str]
 ) -> StepResult:
     """Write result-analysis.md: you judge, the server adds the metric deltas."""
-    from ..loop import documents
+    from ..loop.judge import analysis as documents
 
     analysis = documents.Analysis(summary, evidence, tuple(hypotheses), tuple(next_focus_candidates))
     _, already_done = documents.write_analysis(project, version, analysis)

@@ -1,12 +1,12 @@
 """Step 2, where no template serves: the agent's evaluation script."""
 
-from ..loop.project import Project
+from ..loop.project.project import Project
 from .results import StepResult, where_now
 
 
 def write_eval(project: Project, source: str) -> StepResult:
     """Put your own 03_eval.py there when no template fits (see the evaluate brief); fixed from the first score on."""
-    from ..loop.evaluation.evaluator import write_evaluator
+    from ..loop.evaluate.evaluator import write_evaluator
 
     written = write_evaluator(project, source, author="agent")
     state, following = where_now(project)

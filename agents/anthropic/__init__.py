@@ -6,7 +6,7 @@ Only this package imports `anthropic`, and only `run --agent anthropic` imports 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from ...loop.project import Project
+from ...loop.project.project import Project
 from ..offline.driver import Event
 from .api import connect, secrets
 from .budget import Options, Price, Spent

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, JsonValue
 
-from ...loop.files import Tree
-from ...loop.workspace import STATE
+from ...loop.store.paths import STATE
+from ...loop.store.tree import Tree
 
 FOLDER = f"{STATE}/transcripts"
 

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 from pydantic import JsonValue
 
-from ...loop.patches import unified_diff
-from ...loop.scripts import Script
-from ...loop.scripts.fixed import Fixed
+from ...loop.author.patch import unified_diff
+from ...loop.script import Script
+from ...loop.script.fixed import Fixed
 from . import optimisation, wording
 from .client import AgentStopped, Loop, LossCurves, NextCall, Status, ToolClient, ToolRefused
 from .diagnosis import Curves, Diagnosis, Scores, Verdict, diagnose

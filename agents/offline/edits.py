@@ -4,8 +4,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ...loop.scripts import Script
-from ...loop.scripts.source import FunctionNode, units
+from ...loop.script import Script
+from ...loop.script.source import FunctionNode, units
 
 Edit = tuple[int, int, str]
 """Start and end byte offset, and what to put there."""

@@ -4,10 +4,10 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from ...loop.scripts import Script
-from ...loop.scripts.places import Setting, SettingKind
-from ...loop.scripts.settings import literal, settings
-from ...loop.scripts.synonyms import normalised, speaks_of, synonyms
+from ...loop.script import Script
+from ...loop.script.places import Setting, SettingKind
+from ...loop.script.settings import literal, settings
+from ...loop.script.synonyms import normalised, speaks_of, synonyms
 
 # Where a hyper-parameter is written twice, the place further left decides what a run uses.
 _STRENGTH: tuple[SettingKind, ...] = ("override", "argparse", "constant", "field", "keyword", "positional", "default")

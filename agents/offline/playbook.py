@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ...loop.errors import ScriptError
-from ...loop.scripts import Script, changed_symbols
-from ...loop.scripts.fixed import Fixed, clashes, removed
-from ...loop.scripts.places import Setting
-from ...loop.scripts.settings import settings
-from ...loop.scripts.source import units
+from ...loop.script import Script, changed_symbols
+from ...loop.script.fixed import Fixed, clashes, removed
+from ...loop.script.places import Setting
+from ...loop.script.settings import settings
+from ...loop.script.source import units
 from . import network, optimisation
 from .diagnosis import Verdict
 from .edits import Draft, reverted

@@ -7,25 +7,25 @@ gives lies in Models/Artifacts/external/<name>/; the user's folder is only read.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .. import journal
-from ..attempts import failure_of, submitted_whole
-from ..confinement import level
+from ...prompts.evidence import cell
 from ..errors import EvaluationError, UnsafePath
-from ..evaluation import externals as jobs
-from ..evaluation.external_runner import script_of
-from ..evaluation.protocol import external_digest, fingerprint
-from ..evidence import cell
-from ..failures import Failure, process_failure
-from ..filesystems import require_room
-from ..intact import score_bytes
-from ..language import Told
-from ..project import Project
-from ..receipts import INFRASTRUCTURE, EvalReceipt, LoopFile, Verdict, load
-from ..rules import Rules
-from ..running.job import JobStatus
-from ..running.logs import tail
-from ..state import eval_receipt, train_receipt
-from ..workspace import ARTIFACTS, EXTERNAL
+from ..evaluate import external_model as jobs
+from ..evaluate.user_python.run_external_model import script_of
+from ..jobs.confinement import level
+from ..jobs.job import JobStatus
+from ..jobs.logs import tail
+from ..project.attempts import failure_of, submitted_whole
+from ..project.disk import require_room
+from ..project.evaluation_protocol import external_digest, fingerprint
+from ..project.failures import Failure, process_failure
+from ..project.integrity import score_bytes
+from ..project.project import Project
+from ..project.receipts import INFRASTRUCTURE, EvalReceipt, LoopFile, Verdict, load
+from ..project.state import eval_receipt, train_receipt
+from ..rules.reading import Rules
+from ..store import journal
+from ..store.paths import ARTIFACTS, EXTERNAL
+from ..text import Told
 from .leaderboard import NO_NAME
 
 _LOG_TAIL_BYTES = 16_384

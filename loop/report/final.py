@@ -8,17 +8,14 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
 
-from .. import intents, journal
-from ..deltas import Comparison, comparisons
 from ..errors import OutOfOrder
-from ..evaluation.runs import require_weights
-from ..intact import require_intact
-from ..language import Told
-from ..noise.verdict import NoiseVerdict
-from ..project import Project
-from ..receipts import ReportReceipt
-from ..rules import Rules
-from ..state import (
+from ..evaluate.evaluation import require_weights
+from ..judge.comparison import Comparison, comparisons
+from ..judge.noise.verdict import NoiseVerdict
+from ..project.integrity import require_intact
+from ..project.project import Project
+from ..project.receipts import ReportReceipt
+from ..project.state import (
     REPORT_RECEIPT,
     LoopState,
     action_receipt,
@@ -30,9 +27,12 @@ from ..state import (
     report_receipt,
     train_receipt,
 )
-from ..workspace import REPORT_SCRIPT, REPORTS, STATE
-from . import externals, leaderboard, rescoring
-from .rescoring import Rescoring
+from ..rules.reading import Rules
+from ..store import journal, transaction
+from ..store.paths import REPORT_SCRIPT, REPORTS, STATE
+from ..text import Told
+from . import externals, leaderboard, scoring
+from .scoring import Rescoring
 from .warnings import warnings
 
 
@@ -79,7 +79,7 @@ def advance(
 ) -> Rescoring | ReportData | ReportReceipt:
     """One step towards the report: the scorings that run, or all that the report says, or the finished report.
 
-    Returns at once. `awaited` is as in `rescoring.advance`. Raises `OutOfOrder` while the loop isn't over and no
+    Returns at once. `awaited` is as in `scoring.advance`. Raises `OutOfOrder` while the loop isn't over and no
     `stop_reason` ends it, `EvaluationError` if a version can't be scored under the present protocol.
     """
     rules = project.rules()
@@ -94,8 +94,8 @@ def advance(
     assert state.loop is not None, "a loop that can end was started"
     with project.mutation():
         require_intact(project, rules, state.loop)
-        scoring = rescoring.advance(project, rules, state.loop, awaited)
-    return scoring or _data(project, rules, state, reason)
+        going_on = scoring.advance(project, rules, state.loop, awaited)
+    return going_on or _data(project, rules, state, reason)
 
 
 def _reason(state: LoopState, stop_reason: str) -> str:
@@ -201,7 +201,7 @@ def publish(project: Project, data: ReportData, pages: Mapping[str, bytes]) -> R
             with_analysis=False,
             at=journal.now(),
         )
-        intents.commit(
+        transaction.commit(
             workspace,
             moved={building: folder},
             new={},

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from ..attempts import attempts
-from ..deltas import primary_metric
-from ..evidence import cell
-from ..language import Told
-from ..project import Project
-from ..rules import Rules
-from ..state import eval_receipt, train_receipt
-from ..workspace import version_id
+from ...prompts.evidence import cell
+from ..judge.comparison import primary_metric
+from ..project.attempts import attempts
+from ..project.project import Project
+from ..project.state import eval_receipt, train_receipt
+from ..rules.reading import Rules
+from ..store.paths import version_id
+from ..text import Told
 from . import leaderboard
 from .externals import External
 

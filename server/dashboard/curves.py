@@ -5,9 +5,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ...loop.curves import Curves, shown_curves
-from ...loop.evidence import clean
-from ...loop.project import Project
+from ...loop.project.project import Project
+from ...loop.train.curves import Curves, shown_curves
+from ...prompts.evidence import clean
 
 _MOST_ROWS = 40
 _MOST_PLOTTED = 2_000

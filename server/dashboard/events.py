@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import anyio
 import anyio.to_thread
 
-from ...loop.attempts import Attempt
-from ...loop.curves import log_folder
 from ...loop.errors import LoopError
-from ...loop.project import Project
-from ...loop.state import REPORT_RECEIPT, derive
+from ...loop.project.attempts import Attempt
+from ...loop.project.project import Project
+from ...loop.project.state import REPORT_RECEIPT, derive
+from ...loop.train.curves import log_folder
 from .scorings import open_scorings
 from .stamps import stamp
 

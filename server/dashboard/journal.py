@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from ...loop import journal
-from ...loop.project import Project
-from ...loop.state import derive
+from ...loop.project.project import Project
+from ...loop.project.state import derive
+from ...loop.store import journal
 from .overview import Head, head_of
 
 EVENTS_A_PAGE = 500

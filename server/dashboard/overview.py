@@ -6,21 +6,21 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from ...loop import journal
-from ...loop.attempts import Attempt, attempts
-from ...loop.deltas import cost, named
-from ...loop.evidence import clean
-from ...loop.lineage import Point, best_of, best_so_far, points, primary_metrics
-from ...loop.progress import Progress, progress_of
-from ...loop.project import Project
-from ...loop.receipts import Metric
+from ...loop.judge.comparison import cost, named
+from ...loop.judge.lineage import Point, best_of, best_so_far, points, primary_metrics
+from ...loop.project.attempts import Attempt, attempts
+from ...loop.project.project import Project
+from ...loop.project.receipts import Metric
+from ...loop.project.state import LoopState, derive, report_receipt
 from ...loop.report import externals
-from ...loop.rules import Rules
-from ...loop.state import LoopState, derive, report_receipt
-from ...loop.status import VersionView, version_view
-from ...prompts.charts.lineage import LineageInput, lineage_chart
-from ...prompts.charts.shapes import Chart
-from ...prompts.charts.strip import strip_chart
+from ...loop.report.status import VersionView, version_view
+from ...loop.rules.reading import Rules
+from ...loop.store import journal
+from ...loop.train.progress import Progress, progress_of
+from ...pages.charts.lineage import LineageInput, lineage_chart
+from ...pages.charts.shapes import Chart
+from ...pages.charts.strip import strip_chart
+from ...prompts.evidence import clean
 from .curves import curves_of, plots
 from .scorings import Scorings, scorings
 

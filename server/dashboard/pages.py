@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ...loop.errors import LoopError
-from ...loop.evidence import clean
-from ...loop.journal import Event
-from ...loop.workspace import version_id
-from ...prompts import FOLDER as PROMPTS
-from ...prompts.html import page_environment
+from ...loop.store.journal import Event
+from ...loop.store.paths import version_id
+from ...pages.html import FOLDER as PAGES
+from ...pages.html import page_environment
+from ...prompts.evidence import clean
 from .journal import JournalPage
 from .overview import Overview
 from .version import VersionPage
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parent
 # Every file that a page may ask for, by the name that it asks for.
 STATIC = {
-    "base.css": (PROMPTS / "pages" / "base.css", "text/css"),
-    "charts.css": (PROMPTS / "charts" / "charts.css", "text/css"),
+    "base.css": (PAGES / "templates" / "base.css", "text/css"),
+    "charts.css": (PAGES / "charts" / "charts.css", "text/css"),
     "dashboard.css": (FOLDER / "static" / "dashboard.css", "text/css"),
     "uPlot.min.css": (FOLDER / "static" / "uPlot.min.css", "text/css"),
     "uPlot.iife.min.js": (FOLDER / "static" / "uPlot.iife.min.js", "text/javascript"),

@@ -10,11 +10,11 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from ...loop.errors import LoopError
-from ...loop.infer_samples import picture
-from ...loop.project import Project
-from ...loop.report.documents import PAGE
-from ...loop.state import report_receipt
-from ...loop.workspace import MAX_VERSION
+from ...loop.evaluate.infer_samples import picture
+from ...loop.project.project import Project
+from ...loop.project.state import report_receipt
+from ...loop.report.additions import PAGE
+from ...loop.store.paths import MAX_VERSION
 from .events import changes, look
 from .journal import journal_page
 from .overview import overview

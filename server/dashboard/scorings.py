@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ...loop.attempts import Attempt
-from ...loop.evaluation.externals import ExternalAttempt
-from ...loop.evidence import clean
-from ...loop.progress import Progress, progress_of
-from ...loop.project import Project
-from ...loop.report.rescoring import Left, left, open_attempts, scored_by
+from ...loop.evaluate.external_model import ExternalAttempt
+from ...loop.project.attempts import Attempt
+from ...loop.project.project import Project
+from ...loop.report.scoring import Left, left, open_attempts, scored_by
+from ...loop.train.progress import Progress, progress_of
+from ...prompts.evidence import clean
 from .stamps import stamp
 
 

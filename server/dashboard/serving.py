@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 
 from ...loop.errors import LoopError
-from ...loop.project import Project
+from ...loop.project.project import Project
 from ..access import Token
 from .access import Access
 from .routes import routes

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ...loop.errors import LoopError
-from ...loop.project import Project
+from ...loop.project.project import Project
 
 
 def stamp(project: Project, relative: str) -> str:

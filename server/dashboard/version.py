@@ -3,19 +3,19 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ...loop.attempts import attempts
-from ...loop.documents import ACTION_FILE, ANALYSIS_FILE
 from ...loop.errors import LoopError
-from ...loop.evidence import clean
-from ...loop.infer_samples import Sample, count, samples
-from ...loop.judged import recorded
-from ...loop.noise.verdict import NoiseVerdict
-from ...loop.project import Project
-from ...loop.receipts import ActionReceipt, Metric
-from ...loop.state import action_receipt, derive, eval_receipt, next_receipt
-from ...loop.status import VersionView, version_view
-from ...loop.workspace import version_id
-from ...prompts.diffs import DiffLine, diff_lines
+from ...loop.evaluate.infer_samples import Sample, count, samples
+from ...loop.judge.analysis import ACTION_FILE, ANALYSIS_FILE
+from ...loop.judge.labels import recorded
+from ...loop.judge.noise.verdict import NoiseVerdict
+from ...loop.project.attempts import attempts
+from ...loop.project.project import Project
+from ...loop.project.receipts import ActionReceipt, Metric
+from ...loop.project.state import action_receipt, derive, eval_receipt, next_receipt
+from ...loop.report.status import VersionView, version_view
+from ...loop.store.paths import version_id
+from ...pages.diffs import DiffLine, diff_lines
+from ...prompts.evidence import clean
 from .curves import CurveTable, curve_table, curves_of, plots
 from .overview import Head, Running, Trouble, head_of, running, troubles
 from .scorings import Scorings, scorings

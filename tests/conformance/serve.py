@@ -5,7 +5,7 @@ from pathlib import Path
 
 import uvicorn
 
-from progressive_training.loop.project import Project
+from progressive_training.loop.project.project import Project
 from progressive_training.server.app import build_server
 from progressive_training.server.serving import http_app
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from progressive_training.server.setup import CLIENTS
+from progressive_training.server.cli.setup import CLIENTS
 from support.e2e import PROGRAM, Ran, cli, environment
 from support.projects import FOLDER_NAME
 

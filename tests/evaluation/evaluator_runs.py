@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from progressive_training.loop.evaluation.stage import make_stage
+from progressive_training.loop.evaluate.user_python.project_copy import make_stage
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -46,8 +46,8 @@ def render(task_type: str = "classification", metrics: list[str] | None = None, 
         samples=10,
         seed=42,
         dataset_id="v1",
-        stage_source=(ROOT / "loop" / "evaluation" / "stage.py").read_text(encoding="utf-8"),
-        runner_source=(ROOT / "loop" / "evaluation" / "external_runner.py").read_text(encoding="utf-8"),
+        stage_source=(ROOT / "loop/evaluate/user_python/project_copy.py").read_text(encoding="utf-8"),
+        runner_source=(ROOT / "loop/evaluate/user_python/run_external_model.py").read_text(encoding="utf-8"),
     )
 
 

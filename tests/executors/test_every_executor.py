@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 
 from progressive_training.loop.errors import RunError
-from progressive_training.loop.running import attempt as files
-from progressive_training.loop.running import processes
-from progressive_training.loop.running.executor import Executor
-from progressive_training.loop.running.job import Job
-from progressive_training.loop.running.local import LocalExecutor
-from progressive_training.loop.running.logs import tail
+from progressive_training.loop.jobs.executor import Executor
+from progressive_training.loop.jobs.job import Job
+from progressive_training.loop.jobs.local import LocalExecutor
+from progressive_training.loop.jobs.logs import tail
+from progressive_training.loop.jobs.runner import attempt_files as files
+from progressive_training.loop.jobs.runner import processes
 from support.clusters.ray import on_ray
 from support.clusters.slurm import on_slurm
 from support.jobs import FAMILY, STAY, alive, finish, job, linux, pid_in, run, wait_for

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from progressive_training.loop.failures import process_failure
-from progressive_training.loop.receipts import INFRASTRUCTURE
-from progressive_training.loop.running import attempt as files
-from progressive_training.loop.running import processes
-from progressive_training.loop.running.job import Job, Outcome
-from progressive_training.loop.running.limits import oom_kills
-from progressive_training.loop.running.local import LocalExecutor
-from progressive_training.loop.running.logs import tail
+from progressive_training.loop.jobs.job import Job, Outcome
+from progressive_training.loop.jobs.local import LocalExecutor
+from progressive_training.loop.jobs.logs import tail
+from progressive_training.loop.jobs.runner import attempt_files as files
+from progressive_training.loop.jobs.runner import processes
+from progressive_training.loop.jobs.runner.limits import oom_kills
+from progressive_training.loop.project.failures import process_failure
+from progressive_training.loop.project.receipts import INFRASTRUCTURE
 from support.projects import Folder, connected
 
 BASELINE = "02_train_baseline.py"

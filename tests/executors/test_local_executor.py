@@ -15,12 +15,12 @@ import pytest
 from pydantic import TypeAdapter
 
 from progressive_training.loop.errors import RunError
-from progressive_training.loop.running import attempt as files
-from progressive_training.loop.running import processes
-from progressive_training.loop.running.job import Job
-from progressive_training.loop.running.local import LocalExecutor
-from progressive_training.loop.running.logs import tail
-from progressive_training.loop.running.records import RunnerIdentity
+from progressive_training.loop.jobs.job import Job
+from progressive_training.loop.jobs.local import LocalExecutor
+from progressive_training.loop.jobs.logs import tail
+from progressive_training.loop.jobs.records import RunnerIdentity
+from progressive_training.loop.jobs.runner import attempt_files as files
+from progressive_training.loop.jobs.runner import processes
 from support.jobs import FAMILY, STAY, alive, finish, job, linux, pid_in, run, submit_and_die, wait_for
 from support.warmed import Warmed
 
@@ -213,9 +213,15 @@ def test_an_interpreter_that_cannot_run_the_runner_is_named(attempt: Path, work:
 
 
 def test_what_runs_in_the_users_interpreter_parses_as_the_oldest_python_that_has_a_torch_of_today() -> None:
-    folders = (RUNNING, RUNNING.parent / "evaluation")
-    plain = [path for folder in folders for path in folder.glob("*.py") if "Python 3.9" in path.read_text()]
-    assert {path.stem for path in plain} == {"warm", "child", "stage", "checkpoints", "external_runner"}
+    folders = (RUNNING.parent, RUNNING.parents[1] / "evaluate" / "user_python")
+    plain = [path for folder in folders for path in folder.rglob("*.py") if "Python 3.9" in path.read_text()]
+    assert {path.stem for path in plain} == {
+        "user_interpreter",
+        "run_evaluator",
+        "project_copy",
+        "read_checkpoint",
+        "run_external_model",
+    }
     for path in plain:
         ast.parse(path.read_text(), feature_version=(3, 9))
 

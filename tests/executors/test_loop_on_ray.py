@@ -7,8 +7,8 @@ import anyio.to_thread
 import httpx2
 import pytest
 
-from progressive_training.loop.probing import probe
-from progressive_training.loop.running.backends import batch
+from progressive_training.loop.jobs.backends import batch
+from progressive_training.server.cli.probe import probe
 from support.clusters.digits import Scores, digits
 from support.clusters.loops import goes_on, same_scores, trained_to
 from support.clusters.ray import RayCluster, ray

@@ -14,15 +14,15 @@ import httpx2
 import pytest
 
 from progressive_training.loop.errors import RunError
-from progressive_training.loop.failures import process_failure
-from progressive_training.loop.running import attempt as files
-from progressive_training.loop.running.batch import submission
-from progressive_training.loop.running.batch.executor import BatchExecutor
-from progressive_training.loop.running.batch.ray import Ray
-from progressive_training.loop.running.executor import Executor
-from progressive_training.loop.running.job import JobStatus
-from progressive_training.loop.running.logs import tail
-from progressive_training.loop.running.placement import Placement
+from progressive_training.loop.jobs.cluster import submission
+from progressive_training.loop.jobs.cluster.executor import BatchExecutor
+from progressive_training.loop.jobs.cluster.ray import Ray
+from progressive_training.loop.jobs.executor import Executor
+from progressive_training.loop.jobs.job import JobStatus
+from progressive_training.loop.jobs.logs import tail
+from progressive_training.loop.jobs.placement import Placement
+from progressive_training.loop.jobs.runner import attempt_files as files
+from progressive_training.loop.project.failures import process_failure
 from support.clusters.placed import Placed
 from support.clusters.ray import RayCluster, on_ray, ray
 from support.jobs import FAMILY, STAY, alive, finish, job, pid_in, run, submit_and_die, wait_for

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from progressive_training.loop.errors import RunError
-from progressive_training.loop.running import attempt as files
-from progressive_training.loop.running.batch import submission
-from progressive_training.loop.running.batch.ray import Ray
-from progressive_training.loop.running.placement import Placement
+from progressive_training.loop.jobs.cluster import submission
+from progressive_training.loop.jobs.cluster.ray import Ray
+from progressive_training.loop.jobs.placement import Placement
+from progressive_training.loop.jobs.runner import attempt_files as files
 from support.jobs import job
 
 SECRET = "s3cret-of-this-test"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from progressive_training.loop.errors import UnsafePath
-from progressive_training.loop.running.capped_log import CappedLog
-from progressive_training.loop.running.logs import clean, error_line, last_traceback, tail
+from progressive_training.loop.jobs.logs import clean, error_line, last_traceback, tail
+from progressive_training.loop.jobs.runner.capped_log import CappedLog
 
 
 def python(folder: Path, script: str) -> str:

@@ -15,15 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from progressive_training.loop.confinement import level
 from progressive_training.loop.errors import RunError
-from progressive_training.loop.execution import ExecutionConfig
-from progressive_training.loop.running import attempt as files
-from progressive_training.loop.running import processes, sandbox
-from progressive_training.loop.running.job import Job, Outcome
-from progressive_training.loop.running.local import LocalExecutor
-from progressive_training.loop.running.logs import tail
-from progressive_training.loop.state import eval_receipt, train_receipt
+from progressive_training.loop.jobs import sandbox
+from progressive_training.loop.jobs.confinement import level
+from progressive_training.loop.jobs.job import Job, Outcome
+from progressive_training.loop.jobs.local import LocalExecutor
+from progressive_training.loop.jobs.logs import tail
+from progressive_training.loop.jobs.runner import attempt_files as files
+from progressive_training.loop.jobs.runner import processes
+from progressive_training.loop.project.state import eval_receipt, train_receipt
+from progressive_training.loop.rules.execution import ExecutionConfig
 from support.jobs import STAY, finish, wait_for
 from support.projects import EVALUATOR, TRAINER, Folder, connected, edited
 from support.warmed import Warmed

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from progressive_training.loop.execution import ExecutionConfig
-from progressive_training.loop.failures import Failure, process_failure
-from progressive_training.loop.placing import command, placed
-from progressive_training.loop.running import attempt as files
-from progressive_training.loop.running import sandbox
-from progressive_training.loop.running.backends import Backends, batch
-from progressive_training.loop.running.job import Job, Outcome
-from progressive_training.loop.running.logs import tail
-from progressive_training.loop.state import train_receipt
+from progressive_training.loop.jobs import sandbox
+from progressive_training.loop.jobs.backends import Backends, batch
+from progressive_training.loop.jobs.job import Job, Outcome
+from progressive_training.loop.jobs.logs import tail
+from progressive_training.loop.jobs.placing import command, placed
+from progressive_training.loop.jobs.runner import attempt_files as files
+from progressive_training.loop.project.failures import Failure, process_failure
+from progressive_training.loop.project.state import train_receipt
+from progressive_training.loop.rules.execution import ExecutionConfig
 from support.clusters.slurm import slurm
 from support.jobs import STAY, alive, finish, job, pid_in, wait_for
 from support.projects import STATE, Folder, connected

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from progressive_training.loop.errors import RunError
-from progressive_training.loop.failures import process_failure
-from progressive_training.loop.running import attempt as files
-from progressive_training.loop.running.batch import slurm_words, submission
-from progressive_training.loop.running.batch.slurm import Slurm
-from progressive_training.loop.running.executor import Executor
-from progressive_training.loop.running.job import Job, JobStatus
-from progressive_training.loop.running.logs import tail
-from progressive_training.loop.running.placement import Placement
+from progressive_training.loop.jobs.cluster import slurm_answers, submission
+from progressive_training.loop.jobs.cluster.slurm import Slurm
+from progressive_training.loop.jobs.executor import Executor
+from progressive_training.loop.jobs.job import Job, JobStatus
+from progressive_training.loop.jobs.logs import tail
+from progressive_training.loop.jobs.placement import Placement
+from progressive_training.loop.jobs.runner import attempt_files as files
+from progressive_training.loop.project.failures import process_failure
 from support.clusters.slurm import SlurmCluster, fill, on_slurm, slurm
 from support.jobs import FAMILY, STAY, alive, finish, job, pid_in, run, submit_and_die, wait_for
 
@@ -461,7 +461,7 @@ def test_an_ended_job_is_asked_about_no_more(cluster: SlurmCluster, work: Path, 
     ],
 )
 def test_slurms_states_in_the_loops_words(state: str, reason: str, status: str, expected: tuple[object, ...]) -> None:
-    seen = slurm_words.seen(state, reason, exit_status=status, ends="2026-01-02T03:04:05")
+    seen = slurm_answers.seen(state, reason, exit_status=status, ends="2026-01-02T03:04:05")
     assert (seen.state, seen.ending, seen.exit_code) == expected
     assert seen.word.startswith(state)
     assert (seen.ended_at is not None) is (seen.state == "ended")

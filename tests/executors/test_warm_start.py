@@ -24,14 +24,15 @@ from pathlib import Path
 
 import pytest
 
-from progressive_training.loop.running import attempt as files
-from progressive_training.loop.running import processes, sandbox
-from progressive_training.loop.running.backends import Backends
-from progressive_training.loop.running.job import RESUME_VARIABLE, Job, Outcome
-from progressive_training.loop.running.keeper import SPARES, Keeper, remove_dead, resting
-from progressive_training.loop.running.local import LocalExecutor
-from progressive_training.loop.running.logs import tail
-from progressive_training.loop.state import eval_receipt, train_receipt
+from progressive_training.loop.jobs import sandbox
+from progressive_training.loop.jobs.backends import Backends
+from progressive_training.loop.jobs.job import RESUME_VARIABLE, Job, Outcome
+from progressive_training.loop.jobs.local import LocalExecutor
+from progressive_training.loop.jobs.logs import tail
+from progressive_training.loop.jobs.runner import attempt_files as files
+from progressive_training.loop.jobs.runner import processes
+from progressive_training.loop.jobs.warm.server_keeper import SPARES, Keeper, remove_dead, resting
+from progressive_training.loop.project.state import eval_receipt, train_receipt
 from support.projects import EVALUATOR, STATE, TRAINER, Folder, connected
 
 BASELINE = "02_train_baseline.py"
@@ -575,9 +576,9 @@ def clear(place: Place) -> None:
 KEEP = """
 import json, sys
 from pathlib import Path
-from progressive_training.loop.running.job import Job
-from progressive_training.loop.running.keeper import Keeper
-from progressive_training.loop.running.local import LocalExecutor
+from progressive_training.loop.jobs.job import Job
+from progressive_training.loop.jobs.warm.server_keeper import Keeper
+from progressive_training.loop.jobs.local import LocalExecutor
 keeper = Keeper(idle_seconds=float(sys.argv[3]))
 executor = LocalExecutor(keeper=lambda: keeper)
 executor.expect(lambda: [Job.from_json(sys.argv[1])], Path(sys.argv[2]))

@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from progressive_training.loop.journal import events
+from progressive_training.loop.store.journal import events
 from support.disks import Clock, fill, free_bytes, read_only, small_disk
 from support.e2e import GATED_TRAINER, in_mid_training, job_processes, until
 from support.faults.checks import faults

@@ -5,7 +5,7 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
-from progressive_training.loop.running.processes import MARKER
+from progressive_training.loop.jobs.runner.processes import MARKER
 from support.e2e import job_processes, processes_with, until
 from support.projects import FOLDER_NAME, STATE, TRAINER, Agent, connected, edited, make_project
 

@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 import pytest
 
-from progressive_training.loop.evaluation.externals import MINUTES
-from progressive_training.loop.project import Project
+from progressive_training.loop.author.start import accept_rules
+from progressive_training.loop.evaluate.external_model import MINUTES
+from progressive_training.loop.jobs.job import Job, JobStatus, Outcome
+from progressive_training.loop.project.project import Project
 from progressive_training.loop.report.externals import unready
-from progressive_training.loop.running.job import Job, JobStatus, Outcome
-from progressive_training.loop.starting import accept_rules
 from progressive_training.server.app import build_server
 from support.instant import Instant
 from support.projects import Agent, At, Folder, connected

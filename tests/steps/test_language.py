@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from progressive_training.loop import language
+from progressive_training.loop import text as fixed_words
 from progressive_training.loop.errors import RulesError
-from progressive_training.loop.failures import ADVICE
-from progressive_training.loop.rules import parse_rules
-from progressive_training.prompts import language as report_language
+from progressive_training.loop.project.failures import ADVICE
+from progressive_training.loop.rules.reading import parse_rules
+from progressive_training.pages import language as report_language
 from support.pictures import png
 from support.projects import EVALUATOR, Folder, connected
 
@@ -142,11 +142,13 @@ async def test_no_heading_warning_or_finding_of_ours_stays_english(folder: Folde
 
 
 def test_every_text_is_translated_and_none_is_left_over() -> None:
-    ours = said("loop/deltas.py", "loop/documents.py", "loop/baseline.py", "loop/retries.py")
-    flags = {text for text in language.KOREAN if text.startswith("trade-off")}
-    assert ours | {"better", "worse", "same", "new"} | flags | set(ADVICE) == set(language.KOREAN)
     ours = said(
-        *("prompts/reports.py", "prompts/final_analysis.md.j2", "prompts/pages/report.html.j2"),
+        "loop/judge/comparison.py", "loop/judge/analysis.py", "loop/author/baseline.py", "loop/train/retry_report.py"
+    )
+    flags = {text for text in fixed_words.KOREAN if text.startswith("trade-off")}
+    assert ours | {"better", "worse", "same", "new"} | flags | set(ADVICE) == set(fixed_words.KOREAN)
+    ours = said(
+        *("pages/report.py", "pages/templates/final_analysis.md.j2", "pages/templates/report.html.j2"),
         *(f"prompts/charts/{name}.py" for name in ("curves", "latency", "lineage", "samples")),
         *("loop/report/warnings.py", "loop/report/externals.py"),
     )
@@ -156,7 +158,7 @@ def test_every_text_is_translated_and_none_is_left_over() -> None:
 
 def test_a_translation_has_the_places_of_its_text() -> None:
     places = re.compile(r"\{[^}]*\}")
-    for korean in (language.KOREAN, report_language.KOREAN):
+    for korean in (fixed_words.KOREAN, report_language.KOREAN):
         for text, translated in korean.items():
             assert sorted(places.findall(text)) == sorted(places.findall(translated)), text
 

@@ -102,7 +102,7 @@ async def test_what_a_crash_left_half_written_is_finished_by_the_next_call(at: A
         await agent.author()
     after = folder.contents()
     # As a crash right after the intent was written leaves it: nothing of the change, and the intent.
-    from progressive_training.loop.intents import Intent
+    from progressive_training.loop.store.transaction import Intent
 
     script, receipt = "02_train_v002.py", ".progressive-training/receipts/v001/next.json"
     authored = f".progressive-training/authored/{script}"
@@ -126,7 +126,7 @@ async def test_a_torn_last_line_of_the_journal_is_passed_over(at: At) -> None:
         journal.write('{"seq": 99, "at": "20')
     async with connected(folder) as agent:
         await agent.analyse()
-    from progressive_training.loop.journal import events
+    from progressive_training.loop.store.journal import events
 
     found = events(folder.project().workspace)
     assert [event.seq for event in found] == list(range(1, len(found) + 1))

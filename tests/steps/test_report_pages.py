@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from progressive_training.loop.project import Project
-from progressive_training.loop.report.shown import shown
-from progressive_training.prompts.reports import pictures
+from progressive_training.loop.project.project import Project
+from progressive_training.loop.report.pictures import shown
+from progressive_training.pages.report import pictures
 from support.pictures import chunk, png
 from support.projects import At, Folder, connected
 
@@ -19,7 +19,7 @@ _SAMPLES = "Models/Artifacts/v002/infer_samples"
 # An interpreter in which matplotlib can't be found.
 _WITHOUT = (
     "import sys; sys.modules['matplotlib'] = None\n"
-    "from progressive_training.server.cli import main\n"
+    "from progressive_training.server.cli.main import main\n"
     "main(['report', '--project', sys.argv[1], *sys.argv[2:]])\n"
 )
 

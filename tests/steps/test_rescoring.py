@@ -17,9 +17,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from progressive_training.loop import journal
-from progressive_training.loop.running.job import Job, JobStatus, Outcome
-from progressive_training.loop.starting import accept_protocol, accept_rules
+from progressive_training.loop.author.start import accept_protocol, accept_rules
+from progressive_training.loop.jobs.job import Job, JobStatus, Outcome
+from progressive_training.loop.store import journal
 from progressive_training.server.app import build_server
 from progressive_training.server.dashboard.routes import routes
 from support.e2e import job_processes, started, until

@@ -10,8 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
-from progressive_training.loop.resume import kept
-from progressive_training.loop.state import train_receipt
+from progressive_training.loop.project.state import train_receipt
+from progressive_training.loop.train.resume import kept
 from support.projects import Agent, Folder, connected, edited
 from support.resumable import RESUMABLE
 

@@ -11,10 +11,10 @@ from mcp import Client, MCPError
 from mcp.client import ClientRequestContext
 from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, Request, RequestParams
 
-from progressive_training.loop.starting import accept_protocol
+from progressive_training.loop.author.start import accept_protocol
 from progressive_training.server.app import build_server
-from progressive_training.server.loop_tasks import LoopTasks
-from progressive_training.server.tasks import IDENTIFIER
+from progressive_training.server.protocol.task_store import LoopTasks
+from progressive_training.server.protocol.tasks import IDENTIFIER
 from support.e2e import GATED_TRAINER
 from support.projects import FOLDER_NAME, At, Folder, connected, make_project
 from support.tasks import CreatedTask, tasks_of

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
+from progressive_training.loop.author.start import accept_protocol, accept_rules
 from progressive_training.loop.errors import RulesError
-from progressive_training.loop.rules import parse_rules
-from progressive_training.loop.starting import accept_protocol, accept_rules
-from progressive_training.loop.tracking import TrackerView, configured, tracker_views
-from progressive_training.tools.trackers.mirror import mirror as mirror_to
-from progressive_training.tools.trackers.trigger import start
+from progressive_training.loop.report.tracker_state import TrackerView, configured, tracker_views
+from progressive_training.loop.report.trackers.mirror_process import mirror as mirror_to
+from progressive_training.loop.report.trackers.start_mirror import start
+from progressive_training.loop.rules.reading import parse_rules
 from support.event_files import events, pictures, scalars, texts
 from support.mlflow_server import FakeMlflow, Mlflow, fake_mlflow
 from support.projects import ANALYSIS, EVALUATOR, At, Folder, connected

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from progressive_training.loop.running.processes import MARKER
+from progressive_training.loop.jobs.runner.processes import MARKER
 
 from .projects import STATE, TRAINER, Folder, edited
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from progressive_training.loop.running.job import Job, JobStatus, Outcome
+from progressive_training.loop.jobs.job import Job, JobStatus, Outcome
 
 
 class Instant:

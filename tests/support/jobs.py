@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from progressive_training.loop.running.executor import Executor
-from progressive_training.loop.running.job import Job, Outcome
+from progressive_training.loop.jobs.executor import Executor
+from progressive_training.loop.jobs.job import Job, Outcome
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -91,8 +91,8 @@ def submit_and_die(attempt: Path, job: Job) -> None:
     order.write_text(job.to_json())
     text = (
         "import os, signal, sys; from pathlib import Path\n"
-        "from progressive_training.loop.running.backends import Backends\n"
-        "from progressive_training.loop.running.job import Job\n"
+        "from progressive_training.loop.jobs.backends import Backends\n"
+        "from progressive_training.loop.jobs.job import Job\n"
         "Backends().submit(Path(sys.argv[2]), Job.from_json(Path(sys.argv[1]).read_text()))\n"
         "os.killpg(0, signal.SIGKILL)\n"
     )

@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
-from progressive_training.loop.judged import Judgements
-from progressive_training.loop.project import Project
-from progressive_training.loop.receipts import (
+from progressive_training.loop.author.start import accept_rules
+from progressive_training.loop.judge.labels import Judgements
+from progressive_training.loop.project.project import Project
+from progressive_training.loop.project.receipts import (
     ActionReceipt,
     AnalysisReceipt,
     EvalReceipt,
@@ -24,8 +25,7 @@ from progressive_training.loop.receipts import (
     dump,
     load,
 )
-from progressive_training.loop.starting import accept_rules
-from progressive_training.loop.workspace import STATE, version_id
+from progressive_training.loop.store.paths import STATE, version_id
 
 _STEPS: tuple[tuple[str, type[Record]], ...] = (
     ("train", TrainReceipt),

@@ -12,11 +12,11 @@ from typing import Any
 from mcp import MCPError
 from mcp.types import CallToolResult, ReadResourceResult, TextContent, TextResourceContents
 
+from progressive_training.loop.author.guard import check_action
+from progressive_training.loop.author.patch import apply_patch, parse_diff
 from progressive_training.loop.errors import LoopError
-from progressive_training.loop.guard import check_action
-from progressive_training.loop.patches import apply_patch, parse_diff
-from progressive_training.loop.scripts import Script, changed_symbols
-from progressive_training.loop.scripts.fixed import Fixed, clashes
+from progressive_training.loop.script import Script, changed_symbols
+from progressive_training.loop.script.fixed import Fixed, clashes
 
 
 @dataclass(frozen=True)

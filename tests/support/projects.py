@@ -17,9 +17,9 @@ from typing import Any
 import anyio
 from mcp import Client
 
-from progressive_training.loop.project import Project
-from progressive_training.loop.running.attempt import is_held
-from progressive_training.loop.running.local import LocalExecutor
+from progressive_training.loop.jobs.local import LocalExecutor
+from progressive_training.loop.jobs.runner.attempt_files import is_held
+from progressive_training.loop.project.project import Project
 from progressive_training.server.app import build_server
 
 FOLDER_NAME = "나의 project's 폴더"

@@ -1,6 +1,6 @@
 """A training that can go on from its last checkpoint, for the tests of the loop."""
 
-from progressive_training.loop.resume import VARIABLE
+from progressive_training.loop.train.resume import VARIABLE
 from support.projects import TRAINER, edited
 
 EPOCH = "    for epoch in range(EPOCHS):\n"

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from progressive_training.loop.running.job import Job
-from progressive_training.loop.running.keeper import Keeper
-from progressive_training.loop.running.local import LocalExecutor
+from progressive_training.loop.jobs.job import Job
+from progressive_training.loop.jobs.local import LocalExecutor
+from progressive_training.loop.jobs.warm.server_keeper import Keeper
 
 
 class Warmed(LocalExecutor):

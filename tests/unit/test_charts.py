@@ -7,17 +7,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from progressive_training.loop.infer_samples import Sample, SampleFile
-from progressive_training.loop.lineage import Point, best_of, best_so_far
-from progressive_training.loop.receipts import Metric
-from progressive_training.prompts.charts.curves import Curve, curves_chart
-from progressive_training.prompts.charts.latency import latency_chart
-from progressive_training.prompts.charts.lineage import LineageInput, lineage_chart
-from progressive_training.prompts.charts.scale import number, scale, signed
-from progressive_training.prompts.charts.shapes import Chart, Mark
-from progressive_training.prompts.charts.strip import strip_chart
-from progressive_training.prompts.diffs import diff_lines
-from progressive_training.prompts.html import markdown, svg
+from progressive_training.loop.evaluate.infer_samples import Sample, SampleFile
+from progressive_training.loop.judge.lineage import Point, best_of, best_so_far
+from progressive_training.loop.project.receipts import Metric
+from progressive_training.pages.charts.curves import Curve, curves_chart
+from progressive_training.pages.charts.latency import latency_chart
+from progressive_training.pages.charts.lineage import LineageInput, lineage_chart
+from progressive_training.pages.charts.scale import number, scale, signed
+from progressive_training.pages.charts.shapes import Chart, Mark
+from progressive_training.pages.charts.strip import strip_chart
+from progressive_training.pages.diffs import diff_lines
+from progressive_training.pages.html import markdown, svg
 
 
 def point(version: int, value: float | None, **more: object) -> Point:

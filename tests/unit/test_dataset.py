@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from progressive_training.loop.dataset import parse_stats, read_stats
 from progressive_training.loop.errors import ProjectError
-from progressive_training.loop.workspace import Workspace
+from progressive_training.loop.project.dataset import parse_stats, read_stats
+from progressive_training.loop.store.paths import Workspace
 
 
 @pytest.mark.requirement("I1")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from progressive_training.loop.rules import parse_rules
-from progressive_training.server.options import parser
+from progressive_training.loop.rules.reading import parse_rules
+from progressive_training.server.cli.options import parser
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from progressive_training.loop.errors import EvaluationError
-from progressive_training.loop.evaluation.scores import check_output
-from progressive_training.loop.files import Tree
-from progressive_training.loop.noise.samples import SampleScores, load_samples
-from progressive_training.loop.noise.verdict import NoiseVerdict, judge
+from progressive_training.loop.evaluate.output import check_output
+from progressive_training.loop.judge.noise.samples import SampleScores, load_samples
+from progressive_training.loop.judge.noise.verdict import NoiseVerdict, judge
+from progressive_training.loop.store.tree import Tree
 
 LENGTHS = [3, 6, 4, 5, 6, 3, 3, 4, 5, 6, 6, 3]
 ERRORS = [0, 6, 1, 0, 2, 0, 0, 0, 1, 3, 0, 1]

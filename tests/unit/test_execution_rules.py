@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from progressive_training.loop.errors import RulesError
-from progressive_training.loop.execution import ExecutionConfig
-from progressive_training.loop.placing import command, placed
-from progressive_training.loop.rules import parse_rules
-from progressive_training.loop.running.job import Job
+from progressive_training.loop.jobs.job import Job
+from progressive_training.loop.jobs.placing import command, placed
+from progressive_training.loop.rules.execution import ExecutionConfig
+from progressive_training.loop.rules.reading import parse_rules
 
 JOB = Job(
     kind="train",

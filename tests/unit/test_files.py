@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from progressive_training.loop.errors import ProjectError, UnsafePath
-from progressive_training.loop.files import Tree
+from progressive_training.loop.store.tree import Tree
 
 
 @pytest.fixture

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from progressive_training.loop import journal
 from progressive_training.loop.errors import ProjectError, RunError
-from progressive_training.loop.execution import ExecutionConfig
-from progressive_training.loop.filesystems import (
+from progressive_training.loop.project.disk import (
     give_up_reserve,
     mount_of,
     prune_trash,
@@ -15,8 +13,10 @@ from progressive_training.loop.filesystems import (
     require_room,
     reserved,
 )
-from progressive_training.loop.project import Project
-from progressive_training.loop.workspace import Workspace
+from progressive_training.loop.project.project import Project
+from progressive_training.loop.rules.execution import ExecutionConfig
+from progressive_training.loop.store import journal
+from progressive_training.loop.store.paths import Workspace
 
 LOCAL = "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from progressive_training.loop.scripts import Script
-from progressive_training.loop.scripts.fixed import (
+from progressive_training.loop.script import Script
+from progressive_training.loop.script.fixed import (
     SYNONYMS,
     Clash,
     Fixed,

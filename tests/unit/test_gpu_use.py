@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from progressive_training.loop.running.gpu import Look, Use, Watch, chosen, summary, watch
+from progressive_training.loop.jobs.runner.gpu import Look, Use, Watch, chosen, summary, watch
 
 _GIB = 1 << 30
 

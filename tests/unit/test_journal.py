@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from progressive_training.loop import journal
-from progressive_training.loop.workspace import Workspace
+from progressive_training.loop.store import journal
+from progressive_training.loop.store.paths import Workspace
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_second_process_waits_for_the_lock(workspace: Workspace) -> None:
     hold = (
         "import sys; from pathlib import Path\n"
         "from progressive_training.loop import journal\n"
-        "from progressive_training.loop.workspace import Workspace\n"
+        "from progressive_training.loop.store.paths import Workspace\n"
         f"with journal.locked(Workspace(Path({str(workspace.root)!r}))):\n"
         "    print('held', flush=True); sys.stdin.read(); journal.record(Workspace(Path(sys.argv[1])), 'theirs')\n"
     )

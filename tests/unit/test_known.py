@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from progressive_training.loop.known import Known
+from progressive_training.loop.store.cache import Known
 
 HERE = Path(__file__)  # a file that has lain there for longer than a moment
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from progressive_training.loop.curves import read_curves
-from progressive_training.loop.files import Tree
 from progressive_training.loop.report.leaderboard import metric_columns, write_leaderboard
+from progressive_training.loop.store.tree import Tree
+from progressive_training.loop.train.curves import read_curves
 
 
 def version(root: Path, number: int, *metrics: tuple[str, float, bool], text: str | None = None) -> None:

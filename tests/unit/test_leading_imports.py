@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from progressive_training.loop.execution import ExecutionConfig
-from progressive_training.loop.preloading import usable
-from progressive_training.loop.rules import Rules, RulesFile
-from progressive_training.loop.scripts.leading import leading_imports
+from progressive_training.loop.jobs.warm.leading_imports import leading_imports
+from progressive_training.loop.rules.execution import ExecutionConfig
+from progressive_training.loop.rules.reading import Rules, RulesFile
+from progressive_training.loop.train.next_jobs import usable
 
 
 def found(root: Path, script: str, **others: str) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from progressive_training.loop.errors import StillReading
-from progressive_training.loop.evaluation.manifests import BLOCK_BYTES, hashes
-from progressive_training.loop.files import Tree
+from progressive_training.loop.store.manifest import BLOCK_BYTES, hashes
+from progressive_training.loop.store.tree import Tree
 
 _CACHE = "cache/dataset.json"
 Hash = Callable[..., dict[str, str]]

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from progressive_training.loop.curves import newest, read_curves
-from progressive_training.loop.files import Tree
+from progressive_training.loop.store.tree import Tree
+from progressive_training.loop.train.curves import newest, read_curves
 
 _FOLDER = "Models/실험 v001"
 _HEADER = "epoch,step,val_loss,train_loss_step\n"

@@ -5,18 +5,13 @@ from itertools import product
 
 import pytest
 
-from progressive_training.loop.noise.decisions import (
+from progressive_training.loop.judge.noise.thresholds import (
     counted_looks,
     critical_value,
     label_of,
     mcnemar_p,
     mcnemar_threshold,
     threshold,
-)
-from progressive_training.loop.noise.seeds import (
-    expected_best_of_k,
-    probability_of_improvement,
-    seeds_all_better_by_chance,
 )
 
 
@@ -66,35 +61,3 @@ def test_only_a_worse_version_beside_a_picked_one_is_corrected_for_all_pairs() -
     assert counted_looks(20, delta=0.01, selected=True) == 20
     assert counted_looks(20, delta=-0.01, selected=False) == 20
     assert counted_looks(1, delta=-0.01, selected=True) == 1
-
-
-def test_seeds_of_one_arm_all_win_by_chance_as_often_as_counting_says() -> None:
-    assert [round(seeds_all_better_by_chance(k), 3) for k in (1, 2, 3, 4)] == [0.5, 0.167, 0.05, 0.014]
-
-
-def test_expected_best_of_k_is_the_mean_over_all_draws() -> None:
-    values = [0.7, 0.9, 0.8, 0.6]
-    draws = list(product(values, repeat=3))
-
-    assert expected_best_of_k(values, 3) == pytest.approx(sum(max(draw) for draw in draws) / len(draws))
-    assert expected_best_of_k(values, 1) == pytest.approx(0.75)
-    lowest = expected_best_of_k(values, 3, higher_is_better=False)
-    assert lowest == pytest.approx(sum(min(draw) for draw in draws) / len(draws))
-    with pytest.raises(ValueError, match="at least one value"):
-        expected_best_of_k([], 3)
-
-
-def test_probability_of_improvement_counts_ties_half() -> None:
-    found = probability_of_improvement([1, 2, 3], [2, 2, 0])
-
-    assert found.probability == pytest.approx((0 + 0 + 1 + 0.5 + 0.5 + 1 + 1 + 1 + 1) / 9)
-    assert found.low <= found.probability <= found.high
-    assert not probability_of_improvement([1, 2], [1, 2]).meaningful
-
-
-def test_an_arm_that_always_wins_is_a_meaningful_improvement() -> None:
-    found = probability_of_improvement([0.9, 0.91, 0.92, 0.93], [0.8, 0.81, 0.82, 0.83])
-
-    assert (found.probability, found.low, found.high, found.meaningful) == (1, 1, 1, True)
-    with pytest.raises(ValueError, match="at least one run"):
-        probability_of_improvement([], [1])

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from progressive_training.loop.errors import ProjectError
-from progressive_training.loop.files import Tree
-from progressive_training.loop.noise.samples import SampleScores, load_samples, matched
+from progressive_training.loop.judge.noise.samples import SampleScores, load_samples, matched
+from progressive_training.loop.store.tree import Tree
 
 FILE = ".progressive-training/scores/v001/samples.jsonl"
 

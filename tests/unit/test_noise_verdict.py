@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from progressive_training.loop.files import Tree
-from progressive_training.loop.noise.decisions import label_of, mcnemar_p, mcnemar_threshold
-from progressive_training.loop.noise.intervals import interval_of_summed
-from progressive_training.loop.noise.metrics import Summed, readings
-from progressive_training.loop.noise.samples import Column, SampleScores, load_samples
-from progressive_training.loop.noise.verdict import NoiseVerdict, judge
+from progressive_training.loop.judge.noise.intervals import interval_of_summed
+from progressive_training.loop.judge.noise.metrics import Summed, readings
+from progressive_training.loop.judge.noise.samples import Column, SampleScores, load_samples
+from progressive_training.loop.judge.noise.thresholds import label_of, mcnemar_p, mcnemar_threshold
+from progressive_training.loop.judge.noise.verdict import NoiseVerdict, judge
+from progressive_training.loop.store.tree import Tree
 
 Values = Sequence[float] | NDArray[Any]
 
@@ -543,7 +543,7 @@ def test_the_same_call_gives_the_same_verdict() -> None:
 
 def test_nothing_heavy_is_imported_before_the_first_verdict() -> None:
     code = (
-        "import sys, progressive_training.loop.noise.verdict, progressive_training.loop.noise.seeds\n"
+        "import sys, progressive_training.loop.judge.noise.verdict\n"
         "sys.exit(', '.join({'numpy', 'scipy', 'pandas', 'torch'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

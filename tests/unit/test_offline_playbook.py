@@ -5,8 +5,8 @@ import pytest
 
 from progressive_training.agents.offline.diagnosis import Verdict
 from progressive_training.agents.offline.playbook import Move, Past, moves, next_move
-from progressive_training.loop.scripts import Script, changed_symbols
-from progressive_training.loop.scripts.fixed import Fixed, clashes
+from progressive_training.loop.script import Script, changed_symbols
+from progressive_training.loop.script.fixed import Fixed, clashes
 from support.offline_scripts import ARGPARSE, CONSTANTS, DATACLASS
 
 DIGITS = (Path(__file__).parents[2] / "examples" / "digits" / "02_train_baseline.py").read_text(encoding="utf-8")

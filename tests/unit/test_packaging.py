@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from progressive_training.server import skills
+from progressive_training.server.protocol import skills
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

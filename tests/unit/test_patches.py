@@ -8,8 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from progressive_training.loop.author.patch import Applied, apply_patch, parse_diff, unified_diff
 from progressive_training.loop.errors import DiffError
-from progressive_training.loop.patches import Applied, apply_patch, parse_diff, unified_diff
 
 SUPPORT = Path(__file__).resolve().parent.parent / "support"
 

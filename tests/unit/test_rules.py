@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from progressive_training.loop.errors import RulesError
-from progressive_training.loop.json_places import place_of_constant, place_of_repeated_key, place_of_value
-from progressive_training.loop.rules import parse_rules, read_rules
-from progressive_training.loop.scripts.fixed import Fixed
+from progressive_training.loop.rules.json_places import place_of_constant, place_of_repeated_key, place_of_value
+from progressive_training.loop.rules.reading import parse_rules, read_rules
+from progressive_training.loop.script.fixed import Fixed
 
 TEXT = """{
   "a": {"b": [1, {"c": "x \\" } y"}], "한글": -Infinity},

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from progressive_training.loop.errors import ProjectError, ScriptError
-from progressive_training.loop.scripts import (
+from progressive_training.loop.script import (
     Script,
     changed_statements,
     changed_symbols,
@@ -12,7 +12,7 @@ from progressive_training.loop.scripts import (
     read_script,
     with_version,
 )
-from progressive_training.loop.scripts.settings import settings
+from progressive_training.loop.script.settings import settings
 
 BASE = '''"""손글씨 숫자 분류."""
 from __future__ import annotations

@@ -1,8 +1,8 @@
 import pytest
 
 from progressive_training.loop.errors import ScriptError
-from progressive_training.loop.scripts import Script
-from progressive_training.loop.scripts.settings import UNRESOLVED, Setting, replace_setting, settings
+from progressive_training.loop.script import Script
+from progressive_training.loop.script.settings import UNRESOLVED, Setting, replace_setting, settings
 
 ADD = "add_argument"
 

@@ -16,13 +16,13 @@ import pytest
 import yaml
 from skills_ref import validate
 
-from progressive_training.loop.failures import ADVICE
-from progressive_training.loop.one_action import require_one_action
-from progressive_training.loop.patches import apply_patch, parse_diff
-from progressive_training.loop.receipts import INFRASTRUCTURE, FailureKind
-from progressive_training.loop.scripts import Script, changed_symbols
+from progressive_training.loop.author.one_action import require_one_action
+from progressive_training.loop.author.patch import apply_patch, parse_diff
+from progressive_training.loop.project.failures import ADVICE
+from progressive_training.loop.project.receipts import INFRASTRUCTURE, FailureKind
+from progressive_training.loop.script import Script, changed_symbols
 from progressive_training.server.app import MAX_WAIT_SECONDS
-from progressive_training.server.options import parser
+from progressive_training.server.cli.options import parser
 from progressive_training.tools import STEPS
 from support.projects import FOLDER_NAME
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from progressive_training.loop.errors import LoopError, ProjectError
-from progressive_training.loop.workspace import Workspace, check_dataset_id, version_id, version_number
+from progressive_training.loop.store.paths import Workspace, check_dataset_id, version_id, version_number
 
 
 @pytest.mark.requirement("C5")

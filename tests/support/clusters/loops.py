@@ -4,7 +4,7 @@ import json
 
 import anyio
 
-from progressive_training.loop.state import train_receipt
+from progressive_training.loop.project.state import train_receipt
 from support.projects import STAGES, Agent, Folder, connected
 
 

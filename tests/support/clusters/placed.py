@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from progressive_training.loop.running.batch.executor import BatchExecutor
-from progressive_training.loop.running.batch.scheduler import Scheduler
-from progressive_training.loop.running.job import Job
-from progressive_training.loop.running.placement import Placement
+from progressive_training.loop.jobs.cluster.executor import BatchExecutor
+from progressive_training.loop.jobs.cluster.scheduler import Scheduler
+from progressive_training.loop.jobs.job import Job
+from progressive_training.loop.jobs.placement import Placement
 
 
 class Placed(BatchExecutor):

@@ -19,8 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from progressive_training.loop.running.batch.slurm import Slurm
-from progressive_training.loop.running.placement import Placement
+from progressive_training.loop.jobs.cluster.slurm import Slurm
+from progressive_training.loop.jobs.placement import Placement
 from support.clusters.placed import Placed
 from support.jobs import wait_for
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from progressive_training.loop import documents, intents, journal
-from progressive_training.loop.files import Tree, split
-from progressive_training.loop.receipts import Record, dump
-from progressive_training.loop.workspace import Workspace
+from progressive_training.loop.judge import analysis
+from progressive_training.loop.project.receipts import Record, dump
+from progressive_training.loop.store import journal, transaction
+from progressive_training.loop.store.paths import Workspace
+from progressive_training.loop.store.tree import Tree, split
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -55,7 +56,7 @@ def no_intent() -> None:
         for relative, record in records.items():
             workspace.tree.write(relative, dump(record).encode())
 
-    intents.commit = commit
+    transaction.commit = commit
 
 
 def records_before_files() -> None:
@@ -76,13 +77,13 @@ def records_before_files() -> None:
         for relative, text in (dict(new) | dict(changed)).items():
             workspace.tree.write(relative, text.encode())
 
-    intents.commit = commit
+    transaction.commit = commit
 
 
 def receipt_before_document() -> None:
     """write_analysis and write_action save their receipt first."""
     put_off: list[tuple[Tree, str, bytes]] = []
-    write, save = Tree.write, documents.save
+    write, save = Tree.write, analysis.save
 
     def late(self: Tree, relative: str, data: bytes, *, durable: bool = True) -> None:
         if relative.endswith(".md"):
@@ -96,7 +97,7 @@ def receipt_before_document() -> None:
             write(tree_, relative_, data)
 
     Tree.write = late
-    documents.save = early
+    analysis.save = early
 
 
 def no_recovery() -> None:
@@ -105,12 +106,12 @@ def no_recovery() -> None:
     def finish(workspace: Workspace) -> None:
         del workspace
 
-    intents.finish = finish
+    transaction.finish = finish
 
 
 def moved_before_the_intent() -> None:
     """What was built aside is put in its place, and only then is it said that it will be."""
-    commit = intents.commit
+    commit = transaction.commit
 
     def early(
         workspace: Workspace,
@@ -124,7 +125,7 @@ def moved_before_the_intent() -> None:
             workspace.tree.move(source, target)
         commit(workspace, new=new, changed=changed, records=records)
 
-    intents.commit = early
+    transaction.commit = early
 
 
 def staging_is_kept() -> None:

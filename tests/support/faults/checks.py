@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from progressive_training.loop.errors import LoopError
-from progressive_training.loop.integrity import expected_script
-from progressive_training.loop.project import Project
-from progressive_training.loop.state import (
+from progressive_training.loop.project.project import Project
+from progressive_training.loop.project.scripts import expected_script
+from progressive_training.loop.project.state import (
     action_receipt,
     analysis_receipt,
     eval_receipt,

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from progressive_training.loop.errors import RunError
-from progressive_training.loop.running import attempt as files
-from progressive_training.loop.running.job import Job, Outcome
-from progressive_training.loop.running.local import LocalExecutor
+from progressive_training.loop.jobs.job import Job, Outcome
+from progressive_training.loop.jobs.local import LocalExecutor
+from progressive_training.loop.jobs.runner import attempt_files as files
 
 
 class ForkingExecutor(LocalExecutor):

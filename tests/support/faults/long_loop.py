@@ -18,8 +18,8 @@ from typing import Any
 import pandas
 import scipy.stats
 
-from progressive_training.loop.project import Project
-from progressive_training.loop.running.local import LocalExecutor
+from progressive_training.loop.jobs.local import LocalExecutor
+from progressive_training.loop.project.project import Project
 from progressive_training.tools.next_step import next_step
 
 from ..projects import EVALUATOR, make_project

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from progressive_training.loop.running import attempt as files
-from progressive_training.loop.running.processes import MARKER
+from progressive_training.loop.jobs.runner import attempt_files as files
+from progressive_training.loop.jobs.runner.processes import MARKER
 
 from ..e2e import PROGRAM, job_processes
 from ..projects import ACTION, ANALYSIS, EVALUATOR, TRAINER, Folder, edited, make_project

@@ -1,0 +1,134 @@
+"""What a change may touch: the action's symbols, never the user's rules, never the evaluation (N1, C2, X2, T3)."""
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from ..errors import GuardError, RuleViolation
+from ..rules.reading import Rules
+from ..script import Changes, Script, changed_statements, changed_symbols
+from ..script.fixed import Clash, Fixed, clashes, dynamic_overrides, removed
+from .evasions import evasions
+from .hidden import hidden, swapped
+
+_DATASET_PATH = re.compile(r"prepdata[/\\]+([^/\\]+)")
+_EVALUATION = re.compile(r"eval_score|infer_samples|03_eval|result-analysis|action-extract|\.progressive-training")
+
+
+def check_change(old: Script, new: Script, rules: Rules) -> Changes:
+    """What the change changes. Raises `GuardError` if that is nothing, or touches evaluation; `RuleViolation`."""
+    changes = changed_symbols(old, new)
+    if not changes.symbols and not changes.imports:
+        raise GuardError(
+            "the diff changes only comments, formatting or VERSION, so the training would be the same",
+            where=new.name,
+            hint="send the diff that carries out the selected action",
+        )
+    check_rules(old, new, rules)
+    if found := hidden(old, new):
+        raise GuardError(
+            f"the diff brings in {', '.join(found)}: what the script then does can't be seen from its code",
+            where=new.name,
+            hint="write the change out as plain code in the script",
+        )
+    before, after = _mentions(old), _mentions(new)
+    if added := sorted(name for name, count in after.items() if count > before[name]):
+        raise GuardError(
+            f"the diff brings in {', '.join(added)}: training must not read or write evaluation outputs",
+            where=new.name,
+            hint="leave evaluation to 03_eval.py and the server",
+        )
+    return changes
+
+
+def check_rules(old: Script, new: Script, rules: Rules) -> None:
+    """Raises `RuleViolation` naming each rule, the place and the allowed value."""
+    extra = rules.file.synonyms
+    found: list[Clash] = [
+        *clashes(new, rules.fixed, extra),
+        *dynamic_overrides(new, rules.fixed, extra),
+        *removed(old, new, rules.fixed, extra),
+        *evasions(old, new, rules.fixed, extra),
+    ]
+    if found:
+        listed = "; ".join(f"{clash.place}: {clash.found}, but {clash.rule} fixes {clash.allowed!r}" for clash in found)
+        raise RuleViolation(
+            f"the change breaks what the user fixed: {listed}",
+            where=new.name,
+            hint="keep the fixed values; change something else, or choose another action",
+        )
+
+
+def check_dataset(old: Script, new: Script, dataset_id: str) -> None:
+    """Raises `GuardError` for a change that leads to another data set than the loop's (C6)."""
+    places = clashes(new, [Fixed("dataset_config.dataset_id", "dataset_id", dataset_id)])
+    paths = {other for other in _datasets(new) - _datasets(old) if other != dataset_id}
+    if found := [*(f"{clash.place}: {clash.found}" for clash in places), *sorted(paths)]:
+        raise GuardError(
+            f"the diff leads to another data set ({'; '.join(found)}), and this loop's is {dataset_id!r} to its end",
+            where=new.name,
+            hint="leave DATASET_ID and the data's path as they are",
+        )
+
+
+def _datasets(script: Script) -> set[str]:
+    texts = (node.value for node in ast.walk(script.tree) if isinstance(node, ast.Constant))
+    return {match[1] for text in texts if isinstance(text, str) for match in _DATASET_PATH.finditer(text)}
+
+
+def check_imports(old: Script, new: Script) -> None:
+    """Raises `GuardError` for an import that changes what the rest of the script means."""
+    if found := swapped(old, new):
+        raise GuardError(
+            f"the diff's imports give another meaning to {', '.join(found)}, also outside the action's where",
+            where=new.name,
+            hint="import it under a name of its own, and use that in the action's symbols",
+        )
+
+
+def check_action(changes: Changes, where: Sequence[str], script: str) -> None:
+    """Raises `GuardError` naming the changed symbols that lie outside the action's `where`.
+
+    A class in `where` covers its methods and fields; `+Name` covers a new symbol and all that is in it. Imports are
+    free, but alone they are no action.
+    """
+    if not changes.symbols:
+        raise GuardError(
+            f"the diff changes imports alone ({', '.join(changes.imports)}), and none of {', '.join(sorted(where))}",
+            where=script,
+            hint="send the diff that carries out the selected action",
+        )
+    allowed = {name.removeprefix("+") for name in where}
+    outside = [
+        name for name in changes.symbols if not any(name == one or name.startswith(f"{one}.") for one in allowed)
+    ]
+    if outside:
+        raise GuardError(
+            f"the diff also changes {', '.join(outside)}, and the action's where is {', '.join(sorted(where))}",
+            where=script,
+            hint="leave those parts as they are: one version is exactly one action away from its parent",
+        )
+
+
+def check_budget(old: Script, new: Script, most: int) -> None:
+    """Raises `GuardError` for a change of more statements than `loop_config.max_changed_statements`."""
+    count = changed_statements(old, new)
+    if count > most:
+        raise GuardError(
+            f"the diff changes {count} statements, and loop_config.max_changed_statements is {most}",
+            where=new.name,
+            hint="make the action smaller, so that its effect can be told; the user may raise the limit",
+        )
+
+
+def _mentions(script: Script) -> Counter[str]:
+    """How often names of evaluation files stand in the code's strings and identifiers; comments don't count."""
+    found: Counter[str] = Counter()
+    for node in ast.walk(script.tree):
+        text = node.value if isinstance(node, ast.Constant) else node.id if isinstance(node, ast.Name) else None
+        if isinstance(node, ast.Attribute):
+            text = node.attr
+        if isinstance(text, str):
+            found.update(match[0] for match in _EVALUATION.finditer(text))
+    return found

@@ -1,0 +1,56 @@
+"""03_eval.py: put there once, by our template or by the agent, and from the first score on left as it is (E1)."""
+
+import hashlib
+import re
+
+from ..errors import EvaluationError, OutOfOrder
+from ..project.project import Project
+from ..project.state import derive, eval_receipt
+from ..script import Script
+from ..store import journal
+from ..store.paths import EVAL_SCRIPT, version_id
+
+TEMPLATE_TASKS = ("classification", "regression", "sequence")
+_ALSO = {"ocr": "sequence", "htr": "sequence", "asr": "sequence", "ctc": "sequence"}
+MAX_SOURCE_BYTES = 1 << 20
+
+
+def has_evaluator(project: Project) -> bool:
+    return project.workspace.tree.is_file(EVAL_SCRIPT)
+
+
+def task_family(task_type: str | None) -> str | None:
+    """ "classification", "regression" or "sequence" by the words of the task; None for what no template serves."""
+    words = [_ALSO.get(word, word) for word in re.findall(r"[^\W_]+", task_type or "")]
+    return next((family for family in TEMPLATE_TASKS if family in words), None)
+
+
+def write_evaluator(project: Project, source: str, *, author: str) -> bool:
+    """Puts 03_eval.py into the project; False if the same text is there already.
+
+    Raises `ScriptError` if it doesn't parse, `OutOfOrder` before the start, `EvaluationError` if it is empty, or once a
+    score was published under another text: replacing the evaluator then is the user's decision.
+    """
+    data = source.encode()
+    if not source.strip():
+        raise EvaluationError("would be empty", where=EVAL_SCRIPT, hint="send the whole evaluation script as source")
+    if len(data) > MAX_SOURCE_BYTES:
+        raise EvaluationError("is larger than 1 MiB", where=EVAL_SCRIPT, hint="send the evaluation script alone")
+    Script.parse(source, EVAL_SCRIPT)
+    with project.mutation():
+        tree = project.workspace.tree
+        if derive(project, project.rules()).phase == "start":
+            raise OutOfOrder("no loop has been started", hint="call start_loop first")
+        if tree.is_file(EVAL_SCRIPT):
+            if tree.read(EVAL_SCRIPT) == data:
+                return False
+            scored = [cur for cur in project.workspace.versions() if eval_receipt(project, cur)]
+            if scored:
+                raise EvaluationError(
+                    f"{version_id(scored[0])} was scored with it already; scores compare only while it stays",
+                    where=EVAL_SCRIPT,
+                    hint="go on with it as it is; only the user may replace it, and every version is then scored again",
+                )
+        tree.write(EVAL_SCRIPT, data)
+        journal.record(project.workspace, "evaluator_written", author=author, sha256=hashlib.sha256(data).hexdigest())
+    return True

@@ -1,0 +1,139 @@
+"""A version's inference samples by number, and what of them may be shown: text, and pictures by their first bytes."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import JsonValue
+
+from ...prompts.evidence import clean
+from ..errors import LoopError, UnsafePath
+from ..project.project import Project
+
+PictureKind = Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
+MAX_PICTURE_BYTES = 4 * 1024 * 1024
+_MAX_TEXT, _MAX_NAME = 4_000, 200
+_TEXT = (".json", ".txt", ".md", ".csv", ".yaml", ".yml")
+# What a file is, is decided by its content: a name can say anything. SVG is not among them, since it can hold scripts.
+_STARTS: tuple[tuple[bytes, PictureKind], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+)
+# The most telling first; a sample may hold several.
+_ORDER = ("viz", "input", "output", "gt")
+# Under which key an output or a truth states what it is about.
+_TELLING = ("prediction", "predicted", "pred", "output", "text", "label", "target", "truth", "gt", "value")
+
+
+@dataclass(frozen=True)
+class Picture:
+    kind: PictureKind
+    data: bytes
+
+
+@dataclass(frozen=True)
+class SampleFile:
+    """`number` counts the sample's files from 1; `text` is cleaned and cut, None for what is not text."""
+
+    number: int
+    name: str
+    text: str | None
+    is_picture: bool
+
+
+@dataclass(frozen=True)
+class Sample:
+    """`number` counts the version's samples from 1, in the order of their folders' names."""
+
+    number: int
+    name: str
+    files: tuple[SampleFile, ...]
+
+    @property
+    def pictures(self) -> tuple[SampleFile, ...]:
+        """The sample's pictures, the most telling one first."""
+        stems = {name: place for place, name in enumerate(_ORDER)}
+        found = [file for file in self.files if file.is_picture]
+        return tuple(sorted(found, key=lambda file: stems.get(file.name.partition(".")[0], len(stems))))
+
+    def said(self, stem: str) -> str | None:
+        """What the file of that name says, such as `output`, in few words; None where it is missing or no text."""
+        found = next((file.text for file in self.files if file.name.partition(".")[0] == stem and file.text), None)
+        return None if found is None else _in_few_words(found)
+
+
+def samples(project: Project, cur: int, most: int) -> tuple[Sample, ...]:
+    """The first `most` samples of a version; none before its evaluation."""
+    return tuple(
+        Sample(number, clean(name, _MAX_NAME), tuple(_files(project, f"{_folder(project, cur)}/{name}")))
+        for number, name in enumerate(_names(project, cur)[:most], 1)
+    )
+
+
+def count(project: Project, cur: int) -> int:
+    """How many samples the version has."""
+    return len(_names(project, cur))
+
+
+def picture(project: Project, cur: int, sample: int, file: int) -> Picture | None:
+    """The picture with these numbers; None where there is none, or it is no picture of a known kind."""
+    folders = _names(project, cur)
+    if not 1 <= sample <= len(folders):
+        return None
+    folder = f"{_folder(project, cur)}/{folders[sample - 1]}"
+    files = project.workspace.tree.names(folder)
+    if not 1 <= file <= len(files):
+        return None
+    try:
+        data = project.workspace.tree.read(f"{folder}/{files[file - 1]}", limit=MAX_PICTURE_BYTES)
+    except (LoopError, FileNotFoundError):
+        return None
+    kind = kind_of(data)
+    return Picture(kind, data) if kind else None
+
+
+def kind_of(data: bytes) -> PictureKind | None:
+    """What kind of picture these bytes begin as."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for start, kind in _STARTS if data.startswith(start)), None)
+
+
+def _in_few_words(text: str) -> str:
+    """Of JSON the value that matters, such as the prediction beside its probabilities; text as it is."""
+    try:
+        content: JsonValue = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    if isinstance(content, dict):
+        lower = {str(key).lower(): value for key, value in content.items()}
+        content = next((lower[name] for name in _TELLING if name in lower), content)
+    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+
+
+def _folder(project: Project, cur: int) -> str:
+    return f"{project.workspace.artifacts(cur)}/infer_samples"
+
+
+def _names(project: Project, cur: int) -> list[str]:
+    """Only folders: what else lies there, or stands in the folder's own place, such as a link, is no sample."""
+    tree, folder = project.workspace.tree, _folder(project, cur)
+    try:
+        return [name for name in tree.names(folder) if tree.is_folder(f"{folder}/{name}")]
+    except UnsafePath:
+        return []
+
+
+def _files(project: Project, folder: str) -> Iterator[SampleFile]:
+    tree = project.workspace.tree
+    for number, name in enumerate(tree.names(folder), 1):
+        try:
+            data = tree.read(f"{folder}/{name}", limit=MAX_PICTURE_BYTES)
+        except (LoopError, FileNotFoundError):
+            yield SampleFile(number, clean(name, _MAX_NAME), None, is_picture=False)
+            continue
+        text = clean(data.decode(errors="replace").strip(), _MAX_TEXT) if name.lower().endswith(_TEXT) else None
+        yield SampleFile(number, clean(name, _MAX_NAME), text, is_picture=kind_of(data) is not None)

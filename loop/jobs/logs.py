@@ -1,0 +1,144 @@
+"""What to show of a log: its bounded, cleaned end, the last traceback, the one line that says what went wrong.
+
+A log is untrusted text. Cleaning takes away what could act on a terminal or hide words; it doesn't make them true.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from ..errors import UnsafePath
+from .runner.attempt_files import open_regular
+
+MAX_TRACEBACK_LINES = 80
+
+_ESCAPES = re.compile(
+    r"""\x1b\[[0-?]*[ -/]*[@-~]                 # colours, cursor movements
+      | \x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)?    # titles, hyperlinks
+      | \x1b[PX^_][^\x1b\n]*(?:\x1b\\)?         # device strings
+      | \x1b[ -/]*[0-~]?                        # the rest
+      | \x9b[0-?]*[ -/]*[@-~]""",
+    re.VERBOSE,
+)
+# Control characters but newline and tab; characters that reorder or hide text: bidi controls, tags.
+_UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
+_LINE_BREAKS = re.compile("\r+\n|[\u2028\u2029]")
+
+# torchrun's `[rank0]: ` and an exception group's `  | ` stand before each line of a traceback.
+_HEADER = re.compile(r"^(?P<before>(?:\[[^\]\n]*\]:? ?)*[ |+]*)(?:\w+ ){0,2}?Traceback \(most recent call last\):\s*$")
+_BARE_LOCATION = re.compile(r'^  File ".*", line \d+$')  # a SyntaxError in the script itself has no header
+_FATAL = re.compile(r"^Fatal Python error: ")
+_ERROR_NAME = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b")
+_ERROR_WORDS = re.compile(r"error|exception|killed|out of memory|no space left|abort|fatal|not found|failed", re.I)
+
+
+def tail(path: Path, max_bytes: int = 8192) -> str:
+    """The last `max_bytes` of a log as plain text, of which only that much is read; "" when there is no log yet.
+
+    Terminal escapes, control and bidi characters are gone, a progress bar is in its last state, invalid UTF-8 is
+    replaced, and a first line that was cut is dropped. Raises: UnsafePath when `path` is not a plain file.
+    """
+    try:
+        descriptor = open_regular(path)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise UnsafePath(
+            "the log can't be read as a plain file", where=str(path), hint="look at what stands there"
+        ) from error
+    with os.fdopen(descriptor, "rb") as file:
+        start = max(0, os.fstat(file.fileno()).st_size - max_bytes)
+        file.seek(start)
+        data = file.read(max_bytes)
+    # One line may be longer than all of this: then its end is what there is to show.
+    if start and 0 <= (newline := data.find(b"\n")) < len(data) - 1:
+        data = data[newline + 1 :]
+    elif start:
+        data = data.lstrip(bytes(range(0x80, 0xC0)))  # the rest of a character that was cut
+    return clean(data.decode(errors="replace"))
+
+
+def clean(text: str) -> str:
+    """`text` as a terminal would leave it, without what could act on one."""
+    text = _LINE_BREAKS.sub("\n", _ESCAPES.sub("", text))
+    return "\n".join(_UNSHOWN.sub("", _last_state(line)) for line in text.split("\n"))
+
+
+def last_traceback(text: str) -> str | None:
+    """The last Python traceback with its message, or faulthandler's report when that comes later.
+
+    At most 80 lines (of a longer one the beginning and the end). A chained exception counts by its last part.
+    """
+    lines = text.split("\n")
+    start = _last_start(lines)
+    if start is None:
+        return None
+    found = lines[start : _end_of(lines, start)]
+    while found and not found[-1].strip():
+        found.pop()
+    if len(found) > MAX_TRACEBACK_LINES:
+        half = MAX_TRACEBACK_LINES // 2
+        found = [*found[: half - 1], f"  [... {len(found) - 2 * half + 1} lines left out ...]", *found[-half:]]
+    return "\n".join(found)
+
+
+def error_line(text: str) -> str | None:
+    """The line that names the error: of the last traceback, else the last one that speaks of an error; else None.
+
+    Of an error in a DataLoader worker it is the worker's own.
+    """
+    trace = last_traceback(text)
+    if trace is not None:
+        lines = trace.split("\n")
+        if _FATAL.match(lines[0]):
+            return lines[0]
+        headers = [number for number, line in enumerate(lines) if _HEADER.match(line)] or [0]
+        before = _before(lines[headers[-1]])
+        for line in lines[headers[-1] + 1 :]:
+            bare = line.removeprefix(before)
+            if bare and not bare[0].isspace():
+                return bare
+    worded = (line.strip() for line in reversed(text.split("\n")) if _ERROR_WORDS.search(line))
+    return next(worded, None)
+
+
+def _last_state(line: str) -> str:
+    """What the last carriage return left of a line."""
+    return next((state for state in reversed(line.split("\r")) if state.strip()), "")
+
+
+def _before(line: str) -> str:
+    match = _HEADER.match(line)
+    return match["before"].replace("+", "|") if match else ""
+
+
+def _last_start(lines: list[str]) -> int | None:
+    """Where the last traceback begins; one within another's message (a worker's) belongs to that one."""
+    start = None
+    end = 0
+    for number, line in enumerate(lines):
+        if number < end:
+            continue
+        if _HEADER.match(line) or _FATAL.match(line) or _is_bare(lines, number):
+            start, end = number, _end_of(lines, number)
+    return start
+
+
+def _is_bare(lines: list[str], number: int) -> bool:
+    return bool(_BARE_LOCATION.match(lines[number])) and any(
+        _ERROR_NAME.match(line) for line in lines[number + 1 : number + 5]
+    )
+
+
+def _end_of(lines: list[str], start: int) -> int:
+    """The line after the traceback at `start`: its frames, its message, and what of that follows without a gap."""
+    if _FATAL.match(lines[start]):
+        return len(lines)
+    before = _before(lines[start])
+    for number in range(start + 1, len(lines)):
+        line = lines[number]
+        if not line.startswith(before) or not line.removeprefix(before).strip():
+            return number
+    return len(lines)

@@ -1,0 +1,95 @@
+"""The records of an attempt's folder as the server reads and makes them, wherever its job runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ..errors import RunError
+from .job import Job
+from .runner import attempt_files as files
+
+_DEFERRED = ConfigDict(defer_build=True)  # nothing is compiled at a server's start
+
+
+@dataclass(frozen=True)
+class RunnerIdentity:
+    """runner.json: who runs an attempt. `stamp` and `boot_id` tell it from a later process with its pid."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DEFERRED
+
+    pid: int
+    stamp: str
+    boot_id: str
+    host: str
+    python: str
+    marker: str
+    script_pid: int | None
+    scratch: str
+    started_at: str
+    started_monotonic: float
+    start: str = ""
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    __pydantic_config__: ClassVar[ConfigDict] = _DEFERRED
+
+    monotonic: float
+    elapsed_seconds: float
+    output_bytes: int
+
+
+_IDENTITY = TypeAdapter(RunnerIdentity)
+_HEARTBEAT = TypeAdapter(Heartbeat)
+
+
+def check_startable(job: Job) -> None:
+    if not Path(job.cwd).is_dir():
+        raise RunError("the working folder doesn't exist", where=job.cwd)
+    # As the kernel would look for it, from the job's own folder and PATH.
+    program = job.argv[0] if "/" not in job.argv[0] else str(Path(job.cwd) / job.argv[0])
+    if shutil.which(program, path=job.env.get("PATH", os.defpath)) is None:
+        raise RunError(
+            "the interpreter was not found, or may not be executed", where=job.argv[0], hint="give its full path"
+        )
+
+
+def submitted_before(attempt: Path) -> RunError:
+    return RunError("this attempt has had its job", where=str(attempt), hint="use a new attempt folder")
+
+
+def create_job(attempt: Path, job: Job) -> None:
+    if (attempt / files.JOB).exists():  # nobody else can make it now: the caller holds the lock
+        raise submitted_before(attempt)
+    try:
+        files.write_text(attempt / files.JOB, job.to_json())
+    except OSError as error:
+        raise RunError(f"the attempt can't be written: {error.strerror}", where=str(attempt)) from error
+
+
+def read_identity(attempt: Path) -> RunnerIdentity | None:
+    try:
+        return _IDENTITY.validate_json(files.read_text(attempt / files.RUNNER))
+    except (OSError, UnicodeDecodeError, ValidationError):
+        return None
+
+
+def read_heartbeat(attempt: Path) -> Heartbeat | None:
+    try:
+        return _HEARTBEAT.validate_json(files.read_text(attempt / files.HEARTBEAT))
+    except (OSError, UnicodeDecodeError, ValidationError):
+        return None
+
+
+def read_job(attempt: Path) -> Job | None:
+    """None where it can't be used."""
+    try:
+        return Job.from_json(files.read_text(attempt / files.JOB))
+    except (OSError, UnicodeDecodeError, RunError):
+        return None

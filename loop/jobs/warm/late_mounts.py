@@ -1,0 +1,146 @@
+"""Makes folders writable inside a sandbox that runs already, without giving anybody in there a capability.
+
+Standard library only: the runner's interpreter knows no package. bubblewrap's mounts
+receive what is mounted in the namespace that it was started from. So a process of ours owns a namespace in between: it
+starts out like the machine's own, the sandbox is started from it, and a folder that is later bound in it, writable,
+appears in the sandbox over the read-only one. Linux only; an ordinary user's is in a user namespace.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..runner import processes
+
+ANSWER_SECONDS = 20.0
+_CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
+_MS_NOSUID, _MS_NODEV, _MS_REMOUNT, _MS_BIND, _MS_REC = 2, 4, 32, 4096, 16384
+_MS_PRIVATE, _MS_SLAVE, _MS_SHARED = 1 << 18, 1 << 19, 1 << 20
+_MNT_DETACH = 2
+# statvfs says of a mount what remounting it has to say again: an ordinary user may not take any of it away.
+_KEPT_FLAGS = {2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}
+
+
+class Doorway:
+    """The namespace in between, and the process that holds it and mounts in it. `stage` is an empty folder for its use.
+
+    Raises: OSError where this machine doesn't let us.
+    """
+
+    def __init__(self, stage: Path) -> None:
+        ours, theirs = socket.socketpair()
+        self._namespaces: list[int] = []
+        self.pid = os.fork()
+        if self.pid == 0:
+            _live(theirs, stage)
+        theirs.close()
+        self._channel = ours
+        self._channel.settimeout(ANSWER_SECONDS)
+        if (fault := self._answer()) is not None:
+            self.close()
+            raise OSError(f"no mount namespace of our own: {fault}")
+        names = ["mnt"] if os.geteuid() == 0 else ["user", "mnt"]
+        self._namespaces = [os.open(f"/proc/{self.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in names]
+
+    def enter(self) -> None:
+        """In a child that is about to become the sandbox. Raises: OSError."""
+        for namespace in self._namespaces:
+            _check(_libc().setns(namespace, 0), "setns")
+
+    def open(self, folders: Iterable[str]) -> str | None:
+        """Makes the folders writable in the sandbox, once and for all; says what went wrong, or None."""
+        self._channel.sendall(json.dumps(list(folders)).encode() + b"\n")
+        return self._answer()
+
+    def close(self) -> None:
+        """Nobody can open anything after this."""
+        self._channel.close()
+        for namespace in self._namespaces:
+            os.close(namespace)
+        self._namespaces = []
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        except (ProcessLookupError, ChildProcessError):  # it has ended and was waited for
+            return
+
+    def _answer(self) -> str | None:
+        try:
+            said = self._channel.recv(4096).decode(errors="replace")
+        except OSError as error:
+            return str(error)
+        return None if said == "ok" else said or "its process died"
+
+
+def _live(channel: socket.socket, stage: Path) -> None:
+    """The process in between: makes its namespace, waits for one list of folders, binds them, and ends."""
+    try:
+        parent = os.getppid()
+        number = channel.fileno()
+        os.closerange(3, number)
+        os.closerange(number + 1, 1 << 16)
+        _own_namespace(stage)
+        processes.die_with_parent()
+        if os.getppid() != parent:
+            os._exit(1)
+        channel.sendall(b"ok")
+        line = b""
+        while not line.endswith(b"\n"):
+            data = channel.recv(1 << 16)
+            if not data:
+                os._exit(0)
+            line += data
+        for place, folder in enumerate(json.loads(line)):
+            _open(folder, str(stage / str(place)))
+        channel.sendall(b"ok")
+    except (OSError, ValueError, AttributeError) as error:
+        channel.sendall(str(error).encode()[:4000] or b"failed")
+    finally:
+        os._exit(0)
+
+
+def _own_namespace(stage: Path) -> None:
+    uid, gid = os.geteuid(), os.getegid()
+    if uid == 0:
+        _check(_libc().unshare(_CLONE_NEWNS), "unshare")
+    else:
+        _check(_libc().unshare(_CLONE_NEWNS | _CLONE_NEWUSER), "unshare")
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+            Path("/proc/self", name).write_text(text)
+    # What is mounted here from now on reaches the sandbox, which receives from it, and never the machine.
+    _mount(None, "/", _MS_SLAVE | _MS_REC)
+    _mount(None, "/", _MS_SHARED | _MS_REC)
+    _mount("tmpfs", str(stage), 0, "tmpfs")
+    _mount(None, str(stage), _MS_PRIVATE)
+
+
+def _open(folder: str, aside: str) -> None:
+    """Binds `folder` over itself with the flags that bubblewrap gives. They must be set before the sandbox sees it."""
+    flags = sum(flag for told, flag in _KEPT_FLAGS.items() if os.statvfs(folder).f_flag & told)
+    os.mkdir(aside)  # noqa: PTH102 - below a mount of ours
+    _mount(folder, aside, _MS_BIND | _MS_REC)
+    _mount(None, aside, _MS_PRIVATE | _MS_REC)
+    _mount(None, aside, _MS_BIND | _MS_REMOUNT | _MS_NOSUID | _MS_NODEV | flags)
+    _mount(aside, folder, _MS_BIND | _MS_REC)
+    _check(_libc().umount2(os.fsencode(aside), _MNT_DETACH), "umount")
+
+
+def _mount(source: str | None, target: str, flags: int, kind: str | None = None) -> None:
+    words = [None if word is None else os.fsencode(word) for word in (source, target, kind)]
+    _check(_libc().mount(words[0], words[1], words[2], ctypes.c_ulong(flags), None), f"mount on {target}")
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)

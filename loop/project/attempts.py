@@ -1,0 +1,145 @@
+"""The attempts of a version: numbered folders with the job, its log and outcome, the plan and the verdict."""
+
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from ..errors import LoopError
+from ..jobs.job import Job, JobStatus
+from .disk import reserved
+from .project import Project
+from .receipts import Company, EvalPlan, Plan, Repair, Verdict, load, save
+
+JobKind = Literal["train", "eval"]
+_FOLDER = re.compile(r"(train|eval)-(\d{3,})")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt's folder. `settled` once it has a verdict."""
+
+    project: Project
+    cur: int
+    kind: JobKind
+    number: int
+
+    @property
+    def relative(self) -> str:
+        return f"{self.project.workspace.attempts(self.cur)}/{self.kind}-{self.number:03d}"
+
+    @property
+    def path(self) -> Path:
+        return self.project.workspace.tree.path(self.relative)
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def submitted(self) -> bool:
+        return self.project.workspace.tree.is_file(f"{self.relative}/job.json")
+
+    def status(self) -> JobStatus:
+        """Where its job stands; `lost` as well if the server ended before it could be submitted."""
+        if not self.submitted:
+            return JobStatus("lost", None, None, None, detail="it was never submitted")
+        return self.project.executor.poll(self.path)
+
+    def swept(self, status: JobStatus) -> JobStatus:
+        """The status; what a lost job's dead runner has left is ended first, and named in the outcome.
+
+        It must not write into the folder that the next attempt gets.
+        """
+        if status.state != "lost" or not self.submitted:
+            return status
+        ended = self.project.executor.cancel(self.path).outcome
+        if status.outcome is None or ended is None:
+            return status
+        return replace(status, outcome=replace(status.outcome, killed=ended.killed))
+
+    def submit(self, job: Job) -> None:
+        """Raises `RunError`."""
+        self.project.executor.submit(self.path, job)
+
+    @property
+    def plan(self) -> Plan | None:
+        return load(self.project.workspace.tree, f"{self.relative}/plan.json", Plan)
+
+    @property
+    def eval_plan(self) -> EvalPlan | None:
+        return load(self.project.workspace.tree, f"{self.relative}/plan.json", EvalPlan)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        return load(self.project.workspace.tree, f"{self.relative}/verdict.json", Verdict)
+
+    @property
+    def repair(self) -> Repair | None:
+        return load(self.project.workspace.tree, f"{self.relative}/repair.json", Repair)
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether cancel_run was called for it; otherwise whoever ended it came from outside."""
+        return self.project.workspace.tree.is_file(f"{self.relative}/cancel.json")
+
+    def request_cancel(self) -> None:
+        self.project.workspace.tree.write(f"{self.relative}/cancel.json", b"{}\n")
+
+    @property
+    def side_by_side(self) -> int:
+        """How many evaluations ran on this machine meanwhile, this one included; what latency was measured among."""
+        company = load(self.project.workspace.tree, f"{self.relative}/company.json", Company)
+        return company.evaluations if company else 1
+
+    def save_company(self, evaluations: int) -> None:
+        """Says that so many run side by side now; fewer than were told before change nothing."""
+        if evaluations > self.side_by_side:
+            company = Company(evaluations=evaluations)
+            save(self.project.workspace.tree, f"{self.relative}/company.json", company)
+
+    def save_plan(self, plan: Plan | EvalPlan) -> None:
+        save(self.project.workspace.tree, f"{self.relative}/plan.json", plan)
+
+    def save_verdict(self, verdict: Verdict) -> None:
+        save(self.project.workspace.tree, f"{self.relative}/verdict.json", verdict)
+
+    def save_repair(self, repair: Repair) -> None:
+        save(self.project.workspace.tree, f"{self.relative}/repair.json", repair)
+
+
+def attempts(project: Project, cur: int, kind: JobKind) -> list[Attempt]:
+    """Every attempt of a version of one kind, oldest first."""
+    names = project.workspace.tree.names(project.workspace.attempts(cur))
+    numbers = sorted(int(match[2]) for name in names if (match := _FOLDER.fullmatch(name)) and match[1] == kind)
+    return [Attempt(project, cur, kind, number) for number in numbers]
+
+
+def failure_of(attempt: Attempt) -> Verdict | None:
+    """The attempt's verdict, if it is one of failure."""
+    verdict = attempt.verdict
+    return verdict if verdict is not None and verdict.status == "FAIL" else None
+
+
+@contextmanager
+def new_attempt(project: Project, cur: int, kind: JobKind) -> Generator[Attempt]:
+    """The next attempt, to be submitted within; nothing of it is left if that raises. Call it with the lock held."""
+    before = attempts(project, cur, kind)
+    attempt = Attempt(project, cur, kind, before[-1].number + 1 if before else 1)
+    with submitted_whole(attempt):
+        yield attempt
+
+
+@contextmanager
+def submitted_whole(attempt: Attempt) -> Generator[None]:
+    """Makes the attempt's folder, to be submitted within; nothing of it is left if that raises."""
+    tree = attempt.project.workspace.tree
+    with reserved(attempt.project.workspace):
+        tree.make_folder(attempt.relative)
+        try:
+            yield
+        except (LoopError, OSError):
+            tree.remove(attempt.relative)
+            raise

@@ -1,0 +1,139 @@
+"""A project as every Step sees it: its folder, the user's rules as they are now, and who runs its jobs."""
+
+import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ProjectError, UserDecision
+from ..jobs.backends import Backends
+from ..jobs.executor import Executor
+from ..jobs.local import LocalExecutor
+from ..rules.reading import Rules, read_rules
+from ..store import journal, transaction
+from ..store.paths import Workspace
+from .disk import give_up_reserve, require_local
+from .receipts import LoopFile, load
+
+if TYPE_CHECKING:
+    from ..jobs.warm.server_keeper import Keeper
+
+# What user code gets of our environment. Everything else, API keys first of all, stays here; the user adds names in
+# execution_config.env.
+_ENVIRONMENT = (
+    *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TERM"),
+    *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_HOME", "CUDA_PATH"),
+    *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES"),
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTHONDONTWRITEBYTECODE", "XDG_CACHE_HOME"),
+)
+# Open MPI's: where mpi4py is installed, Lightning starts MPI, which as root needs them.
+_ENVIRONMENT_PREFIXES = ("LC_", "NCCL_", "TORCH_", "PYTORCH_", "OMPI_", "PMIX_")
+
+
+@dataclass(frozen=True)
+class Project:
+    """Immutable; everything that can change is read from disk when it is asked for."""
+
+    root: Path
+    skill_folders: tuple[Path, ...] = ()
+    executor: Executor = field(default_factory=Backends)
+
+    def kept_warm(self) -> "Project":
+        """The same project for a process that stays: it keeps interpreters ready from the start of a loop on.
+
+        Another executor than the usual one is left as it is.
+        """
+
+        def keeper() -> "Keeper":
+            from ..jobs.warm.server_keeper import Keeper
+
+            return Keeper()
+
+        usual = type(self.executor) is Backends
+        return replace(self, executor=Backends(LocalExecutor(keeper=keeper))) if usual else self
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        return Workspace(self.root)
+
+    def rules(self) -> Rules:
+        """The rules as they stand on disk now. Raises `RulesError`."""
+        return read_rules(self.workspace.root, self.skill_folders)
+
+    def loop(self) -> LoopFile | None:
+        """loop.json, or None before `start_loop`."""
+        return load(self.workspace.tree, self.workspace.loop_file, LoopFile)
+
+    def rules_change(self, rules: Rules, loop: LoopFile) -> str | None:
+        """Which of the user's two files differ from what the loop started under; None if neither does."""
+        changed = [
+            name
+            for name, was, now in (
+                ("user_defined_rules.json", loop.rules_sha256, rules.rules_sha256),
+                ("user_instruction.md", loop.instruction_sha256, rules.instruction_sha256),
+            )
+            if was != now
+        ]
+        return " and ".join(changed) or None
+
+    def rules_decision(self, rules: Rules, loop: LoopFile) -> UserDecision | None:
+        """What the user has to decide if their files changed since the loop started or a person last accepted them."""
+        changed = self.rules_change(rules, loop)
+        if changed is None:
+            return None
+        versions = (loop.rules_sha256, loop.instruction_sha256, rules.rules_sha256, rules.instruction_sha256)
+        since = "this loop started; only the user may decide to go on"
+        return UserDecision(changed, since, subject="rules", versions=versions)
+
+    def require_unchanged_rules(self, rules: Rules, loop: LoopFile) -> None:
+        """Raises the `UserDecision` of `rules_decision`, if there is one."""
+        if decision := self.rules_decision(rules, loop):
+            raise decision
+
+    @contextmanager
+    def mutation(self) -> Generator[None]:
+        """Holds the project's lock; what a crash left half done is finished first.
+
+        Raises `ProjectError` on a network file system that the rules don't allow.
+        """
+        _ = self._on_a_fit_disk
+        give_up_reserve(self.workspace)
+        with journal.locked(self.workspace):
+            transaction.finish(self.workspace)
+            yield
+
+    @cached_property
+    def _on_a_fit_disk(self) -> bool:
+        """Looked at once."""
+        require_local(self.workspace.root, self.rules().file.execution_config)
+        return True
+
+    def interpreter(self, rules: Rules) -> str:
+        """The Python that runs user code: `execution_config.python`, else the project's `.venv`, else ours.
+
+        Raises `ProjectError` if the named one can't be run.
+        """
+        named = rules.file.execution_config.python
+        if named is not None:
+            # Without "..", which would lead through folders that the sandbox doesn't hold.
+            path = Path(os.path.normpath(self.workspace.root / Path(named).expanduser()))
+            if not os.access(path, os.X_OK):
+                raise ProjectError(
+                    "execution_config.python can't be run", where=str(path), hint="name a Python interpreter"
+                )
+            return str(path)
+        own = self.workspace.root / ".venv" / "bin" / "python"
+        return str(own) if os.access(own, os.X_OK) else os.path.normpath(sys.executable)
+
+    def environment(self, rules: Rules) -> dict[str, str]:
+        """The whole environment of user code, by an allow-list."""
+        allowed = {*_ENVIRONMENT, *rules.file.execution_config.env}
+        return {
+            name: value
+            for name, value in os.environ.items()
+            if name in allowed or name.startswith(_ENVIRONMENT_PREFIXES)
+        }

@@ -1,0 +1,316 @@
+"""What each finished Step leaves: the receipts, from which phase and next step are derived, and never the reverse."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Annotated, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from ..errors import ProjectError
+from ..store.tree import Tree
+
+FailureKind = Literal[
+    "code error",
+    "rule violation",
+    "evaluation output",
+    "diverged",
+    "out of memory",
+    "killed",
+    "timeout",
+    "disk full",
+    "limit",
+    "missing artifacts",
+    "cancelled",
+    "lost",
+    "invalid score",
+]
+# Nothing is wrong with the code: the same version is simply run again.
+INFRASTRUCTURE: frozenset[FailureKind] = frozenset({"killed", "disk full", "cancelled", "lost"})
+# Cut off from outside: what it had learnt so far may be gone on from.
+RESUMABLE: frozenset[FailureKind] = frozenset({*INFRASTRUCTURE, "timeout"})
+
+
+class Record(BaseModel):
+    """Strict, frozen, and closed: a hand-edited record with another shape is named, not half understood."""
+
+    # defer_build, here and in other models: what a server at its start doesn't use yet isn't compiled yet.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null", defer_build=True)
+
+    scanned: ClassVar[bool] = False
+    """Whether one call reads that of every version: all are then kept in memory, and of the others the last few."""
+
+    def model_post_init(self, context: object, /) -> None:
+        # Nobody asks a record which fields it was given, and a set of its own is a quarter of its memory.
+        object.__setattr__(self, "__pydantic_fields_set__", _given(type(self)))
+
+
+@cache
+def _given(model: type[Record]) -> set[str]:
+    return set(model.model_fields)
+
+
+class Agreed(Record):
+    """The evaluator and the data set that the user let stand, until the evaluator is accepted anew."""
+
+    files: Mapping[str, str]
+    dataset_sha256: str
+
+
+class LoopFile(Record):
+    """loop.json: decided once at Step 0, to the loop's end, or by the user later."""
+
+    dataset_id: str
+    dataset_source: str
+    task_type: str | None
+    val_samples: int | None
+    started_at: str
+    first_version: int
+    rules_sha256: str | None
+    instruction_sha256: str | None
+    agreed: Agreed | None = None
+
+
+class StartReceipt(Record):
+    """v001 was made from the baseline; absent for versions that were there before the loop."""
+
+    script_sha256: str
+    applied: tuple[str, ...]
+    findings: tuple[str, ...]
+    at: str
+
+
+class EvalPlan(Record):
+    """Under which protocol, and of which weights, an evaluation was submitted."""
+
+    fingerprint: str
+    checkpoint_sha256: str
+    accepting: bool
+    sandbox: str = ""
+
+
+class Plan(Record):
+    """What was true when a training was submitted."""
+
+    script_sha256: str
+    snapshot: dict[str, str] = Field(description="relative path -> sha256 of the script and its local modules")
+    untouchable: dict[str, str] = Field(description="relative path -> size, times and inode, to see training touch it")
+    sandbox: str = ""
+    confined: bool = False
+    resumed_from: int | None = None
+
+
+class KeptCheckpoint(Record):
+    """What an interrupted training left to go on from, and which script made it."""
+
+    attempt: int
+    snapshot: dict[str, str]
+    last_sha256: str
+    names: tuple[str, ...] = Field(description="what was kept: last.ckpt, best.ckpt, logs")
+    epochs: int | None
+    at: str
+
+
+class Company(Record):
+    """How many evaluations ran on the machine at the same time as this one, itself included; absent: it was alone."""
+
+    evaluations: int
+
+
+class Verdict(Record):
+    """What became of an attempt, by its artifacts and not by its exit code."""
+
+    status: Literal["PASS", "FAIL"]
+    kind: FailureKind | None = None
+    summary: str
+    advice: str = ""
+    trace: str = ""
+    wall_seconds: float | None = None
+    at: str
+
+
+class Repair(Record):
+    """A repair that was made after a failed attempt (T4)."""
+
+    root_cause_hypothesis: str
+    code_change_summary: str
+    files: dict[str, str] = Field(description="relative path -> sha256 of each file that it changed")
+    diff: str
+    at: str
+
+
+class Metric(Record):
+    """`"0.75"` is no number and `"yes"` no truth value: an evaluator writes these."""
+
+    model_config = ConfigDict(strict=True)
+
+    # It stands in tables and headings: one plain line.
+    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}|`]+$")]
+    value: Annotated[float, Field(allow_inf_nan=False)]
+    higher_is_better: bool
+
+
+class Acceptance(Record):
+    """The evaluator was tried and accepted: from now on it and the data set stay as they are."""
+
+    files: dict[str, str] = Field(description="03_eval.py and its local imports -> sha256")
+    dataset_sha256: str
+    spread: float
+    warnings: tuple[str, ...]
+    at: str
+
+
+class SeedNoise(Record):
+    """What the seed alone does to each metric: one version, trained once with each of `seeds`."""
+
+    version: str
+    seeds: tuple[int, ...]
+    values: dict[str, tuple[float, ...]]
+
+
+class TrainReceipt(Record):
+    attempt: int
+    script_sha256: str
+    snapshot: dict[str, str]
+    artifacts: dict[str, str] = Field(description="best.ckpt, last.ckpt, spec.json -> sha256")
+    epochs: int | None
+    wall_seconds: float
+    peak_memory_bytes: int | None
+    gpu_peak_memory_bytes: int | None = None
+    gpu_utilisation: float | None = Field(default=None, description="mean of the GPUs that it took, 0 to 1")
+    monitors: tuple[str, ...] = Field(default=(), description="what checkpointing or early stopping looks at")
+    sandbox: str = Field(default="", description='what it ran in: "bubblewrap", or "none" and why')
+    start: str = Field(default="", description='"warm", or "cold" and why, where it could have been warm')
+    resumed_from: int | None = Field(
+        default=None, description="the interrupted attempt whose last.ckpt it went on from"
+    )
+    warnings: tuple[str, ...] = ()
+    at: str
+
+
+class EvalReceipt(Record):
+    scanned = True
+
+    attempt: int
+    fingerprint: str
+    checkpoint_sha256: str
+    samples_sha256: str = Field(description="of the per-sample scores that the noise labels are computed from")
+    num_samples: int
+    metrics: tuple[Metric, ...]
+    latency_ms: float
+    created_at: str
+    sandbox: str = ""
+    start: str = ""
+    side_by_side: int = Field(default=1, description="evaluations on the machine while it was scored, itself included")
+    warnings: tuple[str, ...] = ()
+
+
+class AnalysisReceipt(Record):
+    document_sha256: str
+    summary: str
+    at: str
+
+
+class ActionReceipt(Record):
+    scanned = True
+
+    document_sha256: str
+    goal: str
+    change: str
+    where: tuple[str, ...]
+    expected_impact: str
+    risk: str
+    verification: str
+    at: str
+
+
+class NextReceipt(Record):
+    """The next version was authored: exactly this diff, for exactly this action."""
+
+    scanned = True
+
+    script_sha256: str
+    diff: str
+    symbols: tuple[str, ...]
+    code_sha256: str = Field(description="of what the changed symbols are now, to see the same tried again")
+    notes: tuple[str, ...]
+    at: str
+
+
+class ReportReceipt(Record):
+    folder: str
+    last_version: int
+    reason: str
+    best: str | None
+    with_analysis: bool
+    at: str
+
+
+R = TypeVar("R", bound=Record)
+Part = TypeVar("Part", bound=str)
+
+
+def load(tree: Tree, relative: str, model: type[R]) -> R | None:
+    """The record, or None where there is none. Raises `ProjectError` for one that is damaged."""
+    stamp = tree.known.stamp(relative)
+    if (known := tree.known.recall(relative, model, stamp)) is not None:
+        return known
+    try:
+        data = tree.read(relative)
+    except FileNotFoundError:
+        return None
+    damaged = ProjectError(
+        "is damaged or was edited by hand",
+        where=relative,
+        hint="restore it from a backup, or delete it: the step that wrote it is then done again",
+    )
+    try:
+        sealed = _Sealed.model_validate_json(data)
+        record = model.model_validate(sealed.record)
+    except ValidationError as error:
+        raise damaged from error
+    if _seal(sealed.record) != sealed.seal:
+        raise damaged
+    tree.known.keep(relative, record, stamp, briefly=not model.scanned)
+    return record
+
+
+def load_part(tree: Tree, relative: str, model: type[R], kind: type[Part], part: Callable[[R], str]) -> Part | None:
+    """The one text of the record that a call wants of every version: kept for all, when the record is not.
+
+    `kind` names the part among those of the same file. Raises like `load`.
+    """
+    stamp = tree.known.stamp(relative)
+    if (known := tree.known.recall(relative, kind, stamp)) is not None:
+        return known
+    record = load(tree, relative, model)
+    if record is None:
+        return None
+    found = kind(part(record))
+    tree.known.keep(relative, found, stamp)
+    return found
+
+
+def save(tree: Tree, relative: str, record: Record) -> None:
+    tree.write(relative, dump(record).encode())
+
+
+def dump(record: Record) -> str:
+    """The record as it stands on disk, with its seal.
+
+    The seal shows edits and damage. It is no secret: a process that means to forge a record can.
+    """
+    content = record.model_dump(mode="json")
+    sealed = _Sealed(record=content, seal=_seal(content))
+    return sealed.model_dump_json(indent=2) + "\n"
+
+
+class _Sealed(Record):
+    record: dict[str, JsonValue]
+    seal: str
+
+
+def _seal(content: Mapping[str, JsonValue]) -> str:
+    # Of what stands in the file: a field that a later version adds, with a default, breaks no older record.
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,213 @@
+"""Receipts and files -> where the loop stands and which Step is legal next. Derived each time, stored never."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import OutOfOrder, ProjectError
+from ..rules.reading import Rules
+from ..store.paths import BASELINE_SCRIPT, STATE, version_id
+from .attempts import Attempt, attempts
+from .project import Project
+from .receipts import (
+    INFRASTRUCTURE,
+    ActionReceipt,
+    AnalysisReceipt,
+    EvalReceipt,
+    LoopFile,
+    NextReceipt,
+    ReportReceipt,
+    TrainReceipt,
+    Verdict,
+    load,
+    load_part,
+)
+
+Phase = Literal[
+    "start",
+    "train",
+    "training",
+    "repair",
+    "stuck",
+    "evaluate",
+    "evaluating",
+    "analysis",
+    "action",
+    "author",
+    "report",
+    "reporting",
+    "done",
+]
+REPORT_RECEIPT = f"{STATE}/receipts/report.json"
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """The one legal call, ready to be made, and why."""
+
+    tool: str
+    version: int | None
+    why: str
+
+
+@dataclass(frozen=True)
+class LoopState:
+    """Where the loop stands. `cur` is the highest version, 0 before the start."""
+
+    phase: Phase
+    cur: int
+    next: NextStep | None
+    loop: LoopFile | None = None
+    running: Attempt | None = None
+    failed: Verdict | None = None
+    train_attempts: int = 0
+
+    @property
+    def version_id(self) -> str | None:
+        return version_id(self.cur) if self.cur else None
+
+
+def train_receipt(project: Project, cur: int) -> TrainReceipt | None:
+    return load(project.workspace.tree, project.workspace.receipt(cur, "train"), TrainReceipt)
+
+
+class _Weights(str):
+    """What `Tree.known` keeps of a train receipt."""
+
+    __slots__ = ()
+
+
+def trained_weights(project: Project, cur: int) -> str | None:
+    """The hash of best.ckpt, or None where no training passed."""
+    where = project.workspace.receipt(cur, "train")
+    return load_part(project.workspace.tree, where, TrainReceipt, _Weights, lambda it: it.artifacts["best.ckpt"])
+
+
+def eval_receipt(project: Project, cur: int) -> EvalReceipt | None:
+    return load(project.workspace.tree, project.workspace.receipt(cur, "eval"), EvalReceipt)
+
+
+def analysis_receipt(project: Project, cur: int) -> AnalysisReceipt | None:
+    return load(project.workspace.tree, project.workspace.receipt(cur, "analysis"), AnalysisReceipt)
+
+
+def action_receipt(project: Project, cur: int) -> ActionReceipt | None:
+    return load(project.workspace.tree, project.workspace.receipt(cur, "action"), ActionReceipt)
+
+
+def next_receipt(project: Project, cur: int) -> NextReceipt | None:
+    return load(project.workspace.tree, project.workspace.receipt(cur, "next"), NextReceipt)
+
+
+def report_receipt(project: Project) -> ReportReceipt | None:
+    return load(project.workspace.tree, REPORT_RECEIPT, ReportReceipt)
+
+
+def derive(project: Project, rules: Rules) -> LoopState:
+    """Reads the present state. Raises `ProjectError` for a damaged receipt, or if there is nothing to start from."""
+    loop = project.loop()
+    versions = project.workspace.versions()
+    cur = versions[-1] if versions else 0
+    if loop is None:
+        if not cur and not project.workspace.tree.is_file(BASELINE_SCRIPT):
+            raise ProjectError(
+                f"there is neither {BASELINE_SCRIPT} nor a 02_train_vNNN.py, so there is no loop to run",
+                where=str(project.workspace.root),
+                hint=f"put a working training script there as {BASELINE_SCRIPT} (see docs/contract.md)",
+            )
+        return LoopState("start", cur, NextStep("start_loop", None, "no loop has been started in this project"))
+    if not cur:
+        raise ProjectError(
+            "the loop was started, but every 02_train_vNNN.py is gone",
+            where=str(project.workspace.root),
+            hint="restore the scripts (authored texts are kept in .progressive-training/authored/)",
+        )
+    report = report_receipt(project)
+    if report is not None and report.last_version >= cur and not _goes_on(project, rules, report, cur):
+        return LoopState("done", cur, None, loop)
+    return _version_state(project, rules, loop, cur)
+
+
+def _goes_on(project: Project, rules: Rules, report: ReportReceipt, cur: int) -> bool:
+    """A loop that ended at max_versions goes on when the user raised it and an action waits."""
+    return report.reason == "max_versions" and cur < rules.file.loop_config.max_versions
+
+
+def _version_state(project: Project, rules: Rules, loop: LoopFile, cur: int) -> LoopState:
+    if train_receipt(project, cur) is None:
+        return _training_state(project, rules, loop, cur)
+    if eval_receipt(project, cur) is None:
+        return _evaluation_state(project, rules, loop, cur)
+    if analysis_receipt(project, cur) is None:
+        return LoopState("analysis", cur, NextStep("write_analysis", cur, "it is scored, and not yet analysed"), loop)
+    if action_receipt(project, cur) is None:
+        return LoopState("action", cur, NextStep("write_action", cur, "choose exactly one action"), loop)
+    most = rules.file.loop_config.max_versions
+    if cur >= most:
+        why = f"{version_id(cur)} is the last of max_versions = {most}"
+        return LoopState("report", cur, NextStep("final_report", None, why), loop)
+    why = f"apply the one selected action to make {version_id(cur + 1)}"
+    return LoopState("author", cur, NextStep("author_next_version", cur, why), loop)
+
+
+def _training_state(project: Project, rules: Rules, loop: LoopFile, cur: int) -> LoopState:
+    tried = attempts(project, cur, "train")
+    last = tried[-1] if tried else None
+    verdict = last.verdict if last else None
+    # Whoever cancels a run has not seen it fail.
+    count = sum(attempt.verdict is None or attempt.verdict.kind != "cancelled" for attempt in tried)
+    if last is None:
+        return LoopState("train", cur, NextStep("run_train", cur, "it is not trained yet"), loop)
+    if verdict is None or verdict.status == "PASS":  # PASS without a receipt: a crash in between; collected again
+        why = "its training runs or waits to be collected"
+        return LoopState("training", cur, NextStep("run_train", cur, why), loop, last, None, count)
+    if count >= rules.file.loop_config.max_attempts and verdict.kind != "cancelled":
+        why = f"{count} attempts failed, and loop_config.max_attempts is {rules.file.loop_config.max_attempts}"
+        return LoopState("stuck", cur, NextStep("final_report", None, why), loop, None, verdict, count)
+    if verdict.kind in INFRASTRUCTURE:
+        why = f"the last attempt ended by: {verdict.kind}; no code change is asked for"
+        return LoopState("train", cur, NextStep("run_train", cur, why), loop, None, verdict, count)
+    if last.repair is None:
+        why = f"attempt {last.number} failed ({verdict.kind}); repair the same version's script"
+        return LoopState("repair", cur, NextStep("repair_version", cur, why), loop, None, verdict, count)
+    return LoopState("train", cur, NextStep("run_train", cur, "it was repaired"), loop, None, verdict, count)
+
+
+def _evaluation_state(project: Project, rules: Rules, loop: LoopFile, cur: int) -> LoopState:
+    tried = attempts(project, cur, "eval")
+    last = tried[-1] if tried else None
+    verdict = last.verdict if last else None
+    if last is not None and verdict is None:
+        why = "its evaluation runs or waits to be collected"
+        return LoopState("evaluating", cur, NextStep("run_eval", cur, why), loop, last)
+    # Whoever cancels one has not seen it fail, and of a rule that its checkpoint broke the training is to blame.
+    failed = [found for one in tried if (found := one.verdict) and found.status == "FAIL"]
+    own = [one for one in failed if one.kind not in ("cancelled", "rule violation")]
+    count, most = len(own), rules.file.loop_config.max_attempts
+    if verdict in own and count >= most:
+        why = f"{count} evaluations failed, and loop_config.max_attempts is {most}"
+        return LoopState("stuck", cur, NextStep("final_report", None, why), loop, None, verdict)
+    if verdict is not None and verdict.status == "FAIL":
+        why = f"evaluation attempt {len(tried)} failed ({verdict.kind}): {verdict.summary}"
+        return LoopState("evaluate", cur, NextStep("run_eval", cur, why), loop, None, verdict)
+    return LoopState("evaluate", cur, NextStep("run_eval", cur, "it is trained, and not yet scored"), loop)
+
+
+def require(state: LoopState, tool: str, version: int, *phases: Phase) -> LoopFile:
+    """The loop. Raises `OutOfOrder`, saying the present state and the legal next call, unless `tool` is legal now."""
+    if state.loop is not None and state.phase in phases and version == state.cur:
+        return state.loop
+    if state.phase == "start":
+        situation = "no loop has been started"
+    elif version != state.cur:
+        situation = f"the loop is at version {state.cur} (phase: {state.phase}), not at {version}"
+    else:
+        situation = f"version {state.cur} is in phase: {state.phase}"
+    raise OutOfOrder(f"{tool}({version}) is not possible now: {situation}", hint=next_call(state))
+
+
+def next_call(state: LoopState) -> str:
+    """The legal next call in words."""
+    if state.next is None:
+        return "nothing is left to do; final_report returns the finished report"
+    argument = "" if state.next.version is None else f"version={state.next.version}"
+    return f"call {state.next.tool}({argument}): {state.next.why}"

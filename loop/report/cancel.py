@@ -1,0 +1,111 @@
+"""Ending a running training or evaluation, or all that is being scored for a report, with its whole process tree."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import OutOfOrder, RunError
+from ..evaluate import external_model, job
+from ..jobs.job import JobStatus
+from ..project.attempts import Attempt, attempts
+from ..project.failures import Failure
+from ..project.project import Project
+from ..project.state import derive, eval_receipt, next_call
+from ..store import journal
+from ..store.paths import version_id
+from ..train import training
+from .scoring import open_attempts, scored_by
+
+_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """`nothing`: no job was running. `finished`: it had ended by itself and waits to be collected.
+
+    `scorings` are the versions and models whose scoring for a report was ended; empty where it was a version's own job.
+    """
+
+    outcome: Literal["cancelled", "nothing", "finished"]
+    kind: Literal["train", "eval"] | None = None
+    killed: tuple[str, ...] = ()
+    scorings: tuple[str, ...] = ()
+
+
+def cancel(project: Project, cur: int) -> Cancelled:
+    """Ends the version's training or first evaluation; where it has none, everything that is scored for the report.
+
+    Returns when nothing of it is left. Raises `OutOfOrder` for a version that does not exist.
+    """
+    with project.mutation():
+        state = derive(project, project.rules())
+        if not 1 <= cur <= state.cur:
+            raise OutOfOrder(f"there is no version {cur}", hint=next_call(state))
+        tried = [*attempts(project, cur, "train"), *attempts(project, cur, "eval")]
+        own = [attempt for attempt in tried if attempt.verdict is None]
+        if own and eval_receipt(project, cur) is None:
+            return _cancelled(project, own[-1:])
+        return _of_report(project)
+
+
+def cancel_report(project: Project) -> Cancelled:
+    """Ends everything that is scored for the report, and nothing else."""
+    with project.mutation():
+        return _of_report(project)
+
+
+def _of_report(project: Project) -> Cancelled:
+    # One report, one wish: to end a single scoring of it would only stop the report at that one.
+    return _cancelled(project, open_attempts(project), of_report=True)
+
+
+def _cancelled(project: Project, running: Sequence[Attempt], *, of_report: bool = False) -> Cancelled:
+    if not running:
+        return Cancelled("nothing")
+    kind = running[0].kind
+    # One that was "cancelled" belongs to an earlier call, whose server ended before it could say so.
+    alive = [
+        attempt
+        for attempt in running
+        if (outcome := attempt.status().outcome) is None or outcome.reason in ("cancelled", "lost")
+    ]
+    for attempt in alive:
+        attempt.request_cancel()
+    ended: list[tuple[Attempt, JobStatus]] = []
+    unreached: list[RunError] = []
+    with ThreadPoolExecutor(_AT_ONCE) as threads:  # each may take its time to end
+        for attempt, result in [(attempt, threads.submit(_stopped, project, attempt)) for attempt in alive]:
+            try:
+                status = result.result()
+            except RunError as error:
+                unreached.append(error)
+                continue
+            if status.outcome is None or status.outcome.reason != "exited":
+                _record(project, attempt, status)
+                ended.append((attempt, status))
+    if unreached:
+        raise unreached[0]
+    if not ended:
+        return Cancelled("finished", kind)
+    killed = tuple(name for _, status in ended if status.outcome for name in status.outcome.killed)
+    return Cancelled("cancelled", kind, killed, tuple(scored_by(attempt) for attempt, _ in ended) if of_report else ())
+
+
+def _stopped(project: Project, attempt: Attempt) -> JobStatus:
+    return project.executor.cancel(attempt.path) if attempt.submitted else attempt.status()
+
+
+def _record(project: Project, attempt: Attempt, status: JobStatus) -> None:
+    wall = status.outcome.wall_seconds if status.outcome else None
+    failure = Failure("cancelled", "cancelled on request", "")
+    if attempt.kind == "train":
+        training.fail(project, attempt, failure, wall)
+        return
+    attempt.save_verdict(failure.verdict(wall))
+    if isinstance(attempt, external_model.ExternalAttempt):
+        external_model.clean_up(attempt)
+        journal.record(project.workspace, "external_cancelled", name=attempt.name, attempt=attempt.number)
+    else:
+        job.clean_up(attempt)
+        journal.record(project.workspace, "eval_cancelled", version_id(attempt.cur), attempt=attempt.number)

@@ -1,0 +1,91 @@
+"""What the pictures of a report show: every version as a point, a few learning curves, and the best one's samples."""
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ..evaluate.infer_samples import Sample, picture, samples
+from ..judge.lineage import Point, best_of, best_so_far, points, primary_metrics
+from ..project.project import Project
+from ..project.receipts import Metric
+from ..store.paths import version_id
+from ..train.curves import Curves, shown_curves
+
+_MOST_CURVES = 6
+_MOST_SAMPLES = 12
+_MOST_PIXELS = 2_048
+# More points than a picture has room for say nothing; the newest are shown, with the first.
+_MOST_POINTS = 60
+
+
+@dataclass(frozen=True)
+class VersionCurves:
+    version_id: str
+    curves: Curves
+    best: bool
+
+
+@dataclass(frozen=True)
+class ShownSample:
+    """A sample with a PNG that is safe to decode: its header states a moderate size."""
+
+    sample: Sample
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Shown:
+    """`best` is a version's number; `best_so_far` knows every scored version, `points` the newest and the first."""
+
+    primary: str
+    best: int | None
+    points: tuple[Point, ...]
+    best_so_far: Mapping[int, float]
+    higher_is_better: bool
+    curves: tuple[VersionCurves, ...]
+    samples: tuple[ShownSample, ...]
+
+
+def shown(project: Project) -> Shown:
+    """Raises `LoopError` for a damaged receipt; what is missing is left out."""
+    primary = project.rules().file.eval_config.primary_metric
+    metrics = primary_metrics(project, primary)
+    best = best_of(metrics)
+    versions = project.workspace.versions()
+    chosen = versions if len(versions) <= _MOST_POINTS else [versions[0], *versions[1 - _MOST_POINTS :]]
+    return Shown(
+        primary=primary,
+        best=best,
+        points=points(project, primary, metrics, chosen),
+        best_so_far=best_so_far(metrics),
+        higher_is_better=any(metric.higher_is_better for metric in metrics.values()),
+        curves=tuple(_curves(project, metrics, best)),
+        samples=tuple(_samples(project, best)) if best is not None else (),
+    )
+
+
+def _curves(project: Project, metrics: Mapping[int, Metric], best: int | None) -> Iterator[VersionCurves]:
+    """Of the first scored version, the best, and the newest, as many as fit."""
+    scored = list(metrics)
+    chosen = [cur for cur in dict.fromkeys((*scored[:1], best, *reversed(scored))) if cur is not None][:_MOST_CURVES]
+    for cur in sorted(chosen):
+        curves = shown_curves(project.workspace.tree, project.workspace.artifacts(cur))
+        if curves is not None and any(value is not None for value in curves.val_loss):
+            yield VersionCurves(version_id(cur), curves, best=cur == best)
+
+
+def _samples(project: Project, cur: int) -> Iterator[ShownSample]:
+    for sample in samples(project, cur, _MOST_SAMPLES):
+        for file in sample.pictures:
+            shown_as = picture(project, cur, sample.number, file.number)
+            if shown_as is not None and shown_as.kind == "image/png" and _is_moderate(shown_as.data):
+                yield ShownSample(sample, shown_as.data)
+                break
+
+
+def _is_moderate(png: bytes) -> bool:
+    """By the size that its header states: a few bytes may unpack to gigabytes."""
+    if len(png) < 24 or png[12:16] != b"IHDR":
+        return False
+    width, height = struct.unpack(">II", png[16:24])
+    return 0 < width <= _MOST_PIXELS and 0 < height <= _MOST_PIXELS

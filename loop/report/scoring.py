@@ -1,0 +1,229 @@
+"""What the report has scored first: versions of another protocol (R2) and external models (R4), several at a time.
+
+Nothing of it is held in memory: an evaluation that runs, or waits to be collected, is an attempt without a verdict. So
+any process goes on with what another began, and all of them together keep to the one bound.
+"""
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from ..errors import EvaluationError, StillReading
+from ..evaluate.acceptance import acceptance
+from ..evaluate.evaluation import open_attempt, settle, start
+from ..evaluate.external_model import ExternalAttempt
+from ..evaluate.job import clean_up
+from ..jobs.job import Job
+from ..project.attempts import Attempt, attempts, failure_of
+from ..project.evaluation_protocol import fingerprint
+from ..project.failures import Failure
+from ..project.project import Project
+from ..project.receipts import LoopFile, Verdict
+from ..project.state import eval_receipt
+from ..rules.reading import Rules
+from ..store import journal
+from ..store.paths import version_id
+from ..train.next_jobs import expect
+from ..train.progress import Progress, progress_of
+from . import externals
+
+_ON_A_CLUSTER = 8
+# A call starts and collects for so long, then lets others have the lock; the next one goes on.
+_TURN_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """One evaluation that runs, or was about to be collected when the turn was over."""
+
+    attempt: Attempt
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class Rescoring:
+    """The report waits for these; there is at least one.
+
+    Of `versions` scored ones `stale` have no score under the present protocol yet, and of the external models `models`
+    have none; those that run are counted. As long as versions are left to start, nobody has looked at the models.
+    """
+
+    running: tuple[Running, ...]
+    versions: int
+    stale: int
+    models: int
+
+
+def most_at_once(rules: Rules) -> int:
+    """How many evaluations may run side by side; on this machine one by default: each disturbs the others' latency."""
+    config = rules.file.execution_config
+    return config.max_parallel or (1 if config.executor == "local" else _ON_A_CLUSTER)
+
+
+def scored_by(attempt: Attempt) -> str:
+    """The version or external model that an evaluation is of."""
+    return attempt.name if isinstance(attempt, ExternalAttempt) else version_id(attempt.cur)
+
+
+def open_attempts(project: Project) -> list[Attempt]:
+    """Every scoring for the report that runs or waits to be collected; never a version's first one."""
+    scored = (cur for cur in project.workspace.versions() if eval_receipt(project, cur))
+    found = [attempt for cur in scored if (attempt := open_attempt(project, cur))]
+    return [*found, *externals.open_attempts(project)]
+
+
+@dataclass(frozen=True)
+class Left:
+    """Of so many scored versions, how many still lack a score under the protocol of what is scored now; 0 for none."""
+
+    versions: int
+    stale: int
+
+
+def left(project: Project, found: Sequence[Attempt]) -> Left:
+    """What is left with these open attempts, told by their plans: to work the protocol out may take long."""
+    plans = [one.external_plan if isinstance(one, ExternalAttempt) else one.eval_plan for one in found]
+    protocol = next((plan.fingerprint for plan in plans if plan), None)
+    if protocol is None:
+        return Left(0, 0)
+    receipts = [receipt for cur in project.workspace.versions() if (receipt := eval_receipt(project, cur))]
+    return Left(len(receipts), sum(receipt.fingerprint != protocol for receipt in receipts))
+
+
+def advance(project: Project, rules: Rules, loop: LoopFile, awaited: Collection[str] = ()) -> Rescoring | None:
+    """Collects what has ended and starts what there is room for; what runs then, or None when nothing is left.
+
+    `awaited` are the folders of attempts that the caller has waited for: the failure of one is told also where somebody
+    else has cancelled or collected it. Call it with the lock held.
+    Raises `EvaluationError` if a version can't be scored: no more are started, those that run go on and are collected
+    by the next call. Raises what `start` does.
+    """
+    return _Turn(project, rules, loop, awaited).taken()
+
+
+class _Turn:
+    """One call's work, for a limited time."""
+
+    def __init__(self, project: Project, rules: Rules, loop: LoopFile, awaited: Collection[str]) -> None:
+        self._project, self._rules, self._loop = project, rules, loop
+        self._scored = [cur for cur in project.workspace.versions() if eval_receipt(project, cur)]
+        self._protocol = fingerprint(project, rules, loop) if self._scored else ""
+        self._told = set(awaited)
+        # From here on: what comes before may take long by itself, and something must be done in each turn.
+        self._deadline = time.monotonic() + _TURN_SECONDS
+
+    @property
+    def _is_over(self) -> bool:
+        return time.monotonic() >= self._deadline
+
+    def taken(self) -> Rescoring | None:
+        while True:
+            running = list(self._collected())
+            stale = [cur for cur in self._scored if self._is_stale(cur)]
+            self._require_sound(stale, running)
+            waiting, begun = self._filled(stale, running)
+            if not begun or self._is_over:
+                found = Rescoring((*running, *begun), len(self._scored), len(stale), waiting)
+                return found if found.running else None
+
+    def _is_stale(self, cur: int) -> bool:
+        receipt = eval_receipt(self._project, cur)
+        return receipt is not None and receipt.fingerprint != self._protocol
+
+    def _collected(self) -> Iterator[Running]:
+        """What goes on running; the rest is settled, as far as the time allows."""
+        project, rules, loop = self._project, self._rules, self._loop
+        for attempt in open_attempts(project):
+            status = attempt.status()
+            if _is_of_another(attempt, self._protocol):
+                _drop(attempt)
+            elif status.state == "running" or self._is_over:
+                yield Running(attempt, progress_of(self._project, attempt, status))
+            elif isinstance(attempt, ExternalAttempt):
+                externals.settle(project, rules, loop, attempt, status)
+            else:
+                self._told.add(attempt.relative)
+                settle(project, rules, loop, attempt, status)
+
+    def _require_sound(self, stale: Sequence[int], running: Sequence[Running]) -> None:
+        """Raises `EvaluationError` for what failed now, or while the caller waited for it."""
+        found = [(cur, verdict) for cur in stale if (verdict := self._failure(cur))]
+        if not found:
+            return
+        cur, verdict = found[0]
+        others = f"; neither can {', '.join(version_id(one) for one, _ in found[1:])}" if found[1:] else ""
+        todo = "call" if verdict.kind == "cancelled" else "correct what it names, then call"
+        meanwhile = f" ({len(running)} more scorings go on; it collects them)" if running else ""
+        raise EvaluationError(
+            f"{version_id(cur)} can't be scored under the present protocol: {verdict.summary}{others}",
+            hint=f"{todo} final_report again{meanwhile}",
+        )
+
+    def _failure(self, cur: int) -> Verdict | None:
+        tried = [one for one in attempts(self._project, cur, "eval") if not _is_of_another(one, self._protocol)]
+        if not tried or tried[-1].relative not in self._told or (verdict := failure_of(tried[-1])) is None:
+            return None
+        # The machine, or a server that ended before it could submit, is no reason to stop: the first time.
+        before = failure_of(tried[-2]) if len(tried) > 1 else None
+        return verdict if verdict.kind != "lost" or (before and before.kind == "lost") else None
+
+    def _filled(self, stale: Sequence[int], running: Sequence[Running]) -> tuple[int, list[Running]]:
+        """How many external models wait, as far as it was looked at, and what was started beside `running`."""
+        project, rules, loop = self._project, self._rules, self._loop
+        # An evaluator on trial may be refused: until it is accepted, its first evaluation runs alone.
+        trial = bool(stale) and acceptance(project) is None
+        room = max(0, (1 if trial else most_at_once(rules)) - len(running))
+        busy = {one.attempt.cur for one in running if not isinstance(one.attempt, ExternalAttempt)}
+        todo = [cur for cur in stale if cur not in busy]
+        models = self._models(with_nothing_else=not running and not todo) if len(todo) <= room and not trial else []
+        ready = [model for model in models if model.plan is not None]
+        begun: list[Running] = []
+        job: Job | None = None
+        for one in (*todo, *ready)[:room]:
+            if begun and self._is_over:
+                break
+            beside = self._company([*running, *begun])
+            if isinstance(one, int):
+                attempt, job = start(project, rules, loop, one, side_by_side=beside)
+            else:
+                attempt = externals.start(project, rules, loop, one, side_by_side=beside)
+            begun.append(Running(attempt, Progress()))
+        if job is not None and len(todo) > len(begun):
+            # Not after each: the second of several would wait for the spare that was begun for it.
+            again = job
+            expect(project, rules, todo[len(begun)], lambda: again, ("eval",))
+        return sum(model.waits for model in models), begun
+
+    def _company(self, running: Sequence[Running]) -> int:
+        """How many run side by side on this machine with one more, which is noted with the others."""
+        if self._rules.file.execution_config.executor != "local":
+            return 1
+        for one in running:
+            one.attempt.save_company(2)
+        return len(running) + 1
+
+    def _models(self, *, with_nothing_else: bool) -> list[externals.External]:
+        try:
+            return [one for one in externals.standing(self._project, self._rules, self._loop) if one.waits]
+        except StillReading:
+            if with_nothing_else:
+                raise
+            return []  # meanwhile the versions are scored
+
+
+def _is_of_another(attempt: Attempt, protocol: str) -> bool:
+    """Whether a version's attempt was submitted under another protocol than the present one."""
+    if isinstance(attempt, ExternalAttempt):
+        return False
+    plan = attempt.eval_plan
+    return plan is not None and plan.fingerprint != protocol
+
+
+def _drop(attempt: Attempt) -> None:
+    """Ends what nobody wants to know any more: its score would be of a protocol that is gone."""
+    project = attempt.project
+    if attempt.submitted:
+        project.executor.cancel(attempt.path)
+    attempt.save_verdict(Failure("cancelled", "the protocol changed while it ran", "").verdict(None))
+    clean_up(attempt)
+    journal.record(project.workspace, "eval_cancelled", version_id(attempt.cur), attempt=attempt.number)

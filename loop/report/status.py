@@ -1,0 +1,141 @@
+"""The whole loop at a glance: what `status --json` prints and the resource loop://status holds."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from ..judge.labels import recorded
+from ..project.attempts import attempts
+from ..project.project import Project
+from ..project.receipts import Metric
+from ..project.state import action_receipt, derive, eval_receipt, next_receipt, report_receipt, train_receipt
+from ..store.paths import version_id
+from .tracker_state import TrackerView, tracker_views
+
+VersionState = Literal["authored", "training", "failed", "trained", "scored", "analysed"]
+
+
+class _View(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class ActionView(_View):
+    goal: str
+    change: str
+    where: tuple[str, ...]
+
+
+class GainView(_View):
+    """The primary metric beside the parent's, oriented so that positive is better; the interval is the 95 % one."""
+
+    delta: float
+    low: float | None
+    high: float | None
+    label: str | None
+
+
+class VersionView(_View):
+    """`action` is the one selected for its successor; `symbols` and `gain` compare it with its parent."""
+
+    version: int
+    version_id: str
+    status: VersionState
+    attempts: int
+    metrics: tuple[Metric, ...]
+    latency_ms: float | None
+    symbols: tuple[str, ...]
+    gain: GainView | None
+    action: ActionView | None
+
+
+class FixedView(_View):
+    rule: str
+    name: str
+    value: JsonValue
+
+
+class NextView(_View):
+    tool: str
+    arguments: Mapping[str, int]
+    why: str
+
+
+class Status(_View):
+    project: str
+    phase: str
+    version: int
+    max_versions: int
+    dataset_id: str | None
+    primary_metric: str
+    fixed: tuple[FixedView, ...]
+    rules_changed: str | None
+    versions: tuple[VersionView, ...]
+    next: NextView | None
+    report: str | None
+    trackers: tuple[TrackerView, ...] = ()
+
+
+def status(project: Project) -> Status:
+    """Raises `LoopError` for rules or receipts that can't be read."""
+    rules = project.rules()
+    state = derive(project, rules)
+    report = report_receipt(project)
+    step = state.next
+    return Status(
+        project=str(project.workspace.root),
+        phase=state.phase,
+        version=state.cur,
+        max_versions=rules.file.loop_config.max_versions,
+        dataset_id=state.loop.dataset_id if state.loop else None,
+        primary_metric=rules.file.eval_config.primary_metric,
+        fixed=tuple(FixedView(rule=one.rule, name=one.name, value=one.value) for one in rules.fixed),
+        rules_changed=project.rules_change(rules, state.loop) if state.loop else None,
+        versions=tuple(
+            version_view(project, rules.file.eval_config.primary_metric, cur) for cur in project.workspace.versions()
+        ),
+        next=NextView(tool=step.tool, arguments={} if step.version is None else {"version": step.version}, why=step.why)
+        if step
+        else None,
+        report=report.folder if report else None,
+        trackers=tracker_views(project, rules),
+    )
+
+
+def version_view(project: Project, primary: str, cur: int) -> VersionView:
+    """One version's line. Raises `ProjectError` for a damaged receipt."""
+    scored, action = eval_receipt(project, cur), action_receipt(project, cur)
+    authored = next_receipt(project, cur - 1) if cur > 1 else None
+    tried = attempts(project, cur, "train")
+    return VersionView(
+        version=cur,
+        version_id=version_id(cur),
+        status=_state(project, cur, bool(scored), bool(action)),
+        attempts=len(tried),
+        metrics=scored.metrics if scored else (),
+        latency_ms=scored.latency_ms if scored else None,
+        symbols=authored.symbols if authored else (),
+        gain=_gain(project, primary, cur),
+        action=ActionView(goal=action.goal, change=action.change, where=action.where) if action else None,
+    )
+
+
+def _gain(project: Project, primary: str, cur: int) -> GainView | None:
+    parent = version_id(cur - 1) if cur > 1 else None
+    for one in recorded(project, cur):
+        if (one.metric, one.against) == (primary, parent) and one.delta is not None:
+            return GainView(delta=one.delta, low=one.low, high=one.high, label=one.label)
+    return None
+
+
+def _state(project: Project, cur: int, scored: bool, analysed: bool) -> VersionState:
+    if analysed:
+        return "analysed"
+    if scored:
+        return "scored"
+    if train_receipt(project, cur):
+        return "trained"
+    tried = attempts(project, cur, "train")
+    if not tried:
+        return "authored"
+    return "training" if tried[-1].verdict is None else "failed"

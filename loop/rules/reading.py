@@ -1,0 +1,244 @@
+"""user_defined_rules.json and user_instruction.md: what the user fixed, read first and never written (C1, C2)."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+
+from pydantic import AfterValidator, BaseModel, Field, JsonValue, ValidationError
+
+from ..errors import RulesError
+from ..store.paths import INSTRUCTION_FILE, RULES_FILE
+from ..store.tree import Tree
+from .execution import ExecutionConfig, Section, ServerAddress
+from .json_places import place_of_constant, place_of_repeated_key, place_of_value
+
+if TYPE_CHECKING:
+    from ..script.fixed import Fixed
+
+_FORMAT_HINT = f"correct {RULES_FILE} (the README shows an example); the loop never writes this file"
+
+
+def _name_elsewhere(text: str) -> str:
+    if not 1 <= len(text) <= 128 or text != text.strip() or not text.isprintable() or set(text) & set("/\\#?%:"):
+        raise ValueError("must be one plain line of at most 128 characters without / \\ # ? % :")
+    return text
+
+
+_ElsewhereName = Annotated[str, AfterValidator(_name_elsewhere)]
+
+
+class LoopConfig(Section):
+    max_versions: Annotated[int, Field(ge=1, le=999_999)] = 10
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
+    max_changed_statements: Annotated[int, Field(ge=1, le=100_000)] = 60
+    max_train_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_eval_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
+class DatasetConfig(Section):
+    dataset_id: Annotated[str, Field(min_length=1)] | None = None
+
+
+class TrainingConfig(Section):
+    """Everything in it is fixed: `epochs`, `batch_size`, `learning_rate` … whatever the user names."""
+
+
+class EvalConfig(Section):
+    primary_metric: Annotated[str, Field(min_length=1)] = "loss"
+    metrics: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    infer_samples: Annotated[int, Field(ge=0, le=10_000)] = 10
+
+
+class MlflowConfig(Section):
+    # Without one, the server's own MLFLOW_TRACKING_URI. No credentials in it: agents are shown the rules.
+    tracking_uri: ServerAddress | None = None
+    experiment: _ElsewhereName | None = None
+
+
+class TensorboardConfig(Section):
+    log_dir: Annotated[str, Field(min_length=1, max_length=2000)] = "Models/tensorboard"
+
+
+class TrackioConfig(Section):
+    project: _ElsewhereName | None = None
+
+
+class WandbConfig(Section):
+    project: _ElsewhereName | None = None
+    mode: Literal["offline", "online"] = "offline"
+
+
+class TrackingConfig(Section):
+    """Where versions are mirrored to; a tracker that isn't named is off. Names are the project folder's by default."""
+
+    mlflow: MlflowConfig | None = None
+    tensorboard: TensorboardConfig | None = None
+    trackio: TrackioConfig | None = None
+    wandb: WandbConfig | None = None
+
+
+class RulesFile(Section):
+    """The whole of user_defined_rules.json."""
+
+    seed: int = 42
+    report_language: Literal["en", "ko"] = "en"
+    loop_config: LoopConfig = Field(default_factory=LoopConfig)
+    dataset_config: DatasetConfig = Field(default_factory=DatasetConfig)
+    training_config: TrainingConfig = Field(default_factory=TrainingConfig)
+    eval_config: EvalConfig = Field(default_factory=EvalConfig)
+    execution_config: ExecutionConfig = Field(default_factory=ExecutionConfig)
+    tracking_config: TrackingConfig = Field(default_factory=TrackingConfig)
+    # A list of names that stand for the same thing as a rule, beside the built-in table (docs/contract.md).
+    synonyms: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The user's rules and instruction as they are on disk now."""
+
+    file: RulesFile
+    instruction: str | None
+    rules_path: Path | None
+    instruction_path: Path | None
+    rules_sha256: str | None
+    instruction_sha256: str | None
+
+    @property
+    def fixed(self) -> "tuple[Fixed, ...]":
+        """What training must use: every scalar of training_config, and the seed if the user gave one (T1)."""
+        from ..script.fixed import Fixed
+
+        values = self.file.training_config.model_extra or {}
+        rules = [
+            Fixed(rule=f"training_config.{name}", name=name, value=value)
+            for name, value in values.items()
+            if value is None or isinstance(value, bool | int | float | str)
+        ]
+        if "seed" in self.file.model_fields_set:
+            rules.append(Fixed(rule="seed", name="seed", value=self.file.seed))
+        return tuple(rules)
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Loss first, then `eval_config.metrics`, each once (E1)."""
+        return tuple(dict.fromkeys(("loss", *self.file.eval_config.metrics)))
+
+    @property
+    def defaults(self) -> tuple[str, ...]:
+        """The settings that the user left to us, as `section.key = value`."""
+        return tuple(_defaults(self.file, ""))
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Keys that we keep and show but don't understand."""
+        return tuple(_unknown(self.file, ""))
+
+
+def read_rules(project: Path, skill_folders: Sequence[Path] = ()) -> Rules:
+    """Reads both files from the project's root, else from the first skill folder that has them (C1).
+
+    Absent files mean no constraints. Raises `RulesError` naming file, line and column for a malformed one.
+    """
+    rules_path, rules_bytes = _find(RULES_FILE, project, skill_folders)
+    text_path, text_bytes = _find(INSTRUCTION_FILE, project, skill_folders)
+    file = RulesFile() if rules_bytes is None else parse_rules(rules_bytes, str(rules_path))
+    return Rules(
+        file=file,
+        instruction=None if text_bytes is None else _decode(text_bytes, str(text_path)),
+        rules_path=rules_path,
+        instruction_path=text_path,
+        rules_sha256=None if rules_bytes is None else hashlib.sha256(rules_bytes).hexdigest(),
+        instruction_sha256=None if text_bytes is None else hashlib.sha256(text_bytes).hexdigest(),
+    )
+
+
+def parse_rules(data: bytes, where: str) -> RulesFile:
+    """Raises `RulesError` with line and column for what is not JSON, a key twice, NaN, a value of a wrong type.
+
+    Text that is not UTF-8 is refused as well.
+    """
+    text = _decode(data, where)
+
+    def refuse(what: str, place: str | None) -> NoReturn:
+        raise RulesError(what, where=f"{where}:{place}" if place else where, hint=_FORMAT_HINT)
+
+    def pairs(items: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+        found: dict[str, JsonValue] = {}
+        for key, value in items:
+            if key in found:
+                refuse(f'the key "{key}" stands there twice', place_of_repeated_key(text))
+            found[key] = value
+        return found
+
+    def constant(name: str) -> NoReturn:
+        refuse(f"{name} is not a JSON number", place_of_constant(text))
+
+    try:
+        content = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
+    except json.JSONDecodeError as error:
+        place = f"{where}:{error.lineno}:{error.colno}"
+        raise RulesError(f"not valid JSON: {error.msg}", where=place, hint=_FORMAT_HINT) from error
+    except RecursionError as error:
+        raise RulesError("nested too deeply", where=where, hint=_FORMAT_HINT) from error
+    try:
+        return RulesFile.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        refuse(describe(error, "there is no such key"), place_of_value(text, error.errors(include_url=False)[0]["loc"]))
+
+
+def describe(error: ValidationError, unknown: str = "there is no such argument") -> str:
+    """Pydantic's findings without its links and class names: `field: what is wrong (got value)`; one a line."""
+    lines: list[str] = []
+    for item in error.errors(include_url=False):
+        field = ".".join(str(part) for part in item["loc"]) or "the whole"
+        if item["type"] == "missing":
+            lines.append(f"{field}: is missing")
+        elif item["type"] == "extra_forbidden":
+            lines.append(f"{field}: {unknown}")
+        else:
+            shown = json.dumps(item["input"], ensure_ascii=False, default=str)
+            message = item["msg"].removeprefix("Value error, ")
+            message = message[0].lower() + message[1:]
+            lines.append(f"{field}: {message} (got {shown[:80]})")
+    return "; ".join(lines)
+
+
+def _find(name: str, project: Path, skill_folders: Sequence[Path]) -> tuple[Path | None, bytes | None]:
+    for folder in (project, *skill_folders):
+        try:
+            return folder / name, Tree(folder).read(name)
+        except FileNotFoundError:
+            continue
+    return None, None
+
+
+def _decode(data: bytes, where: str) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise RulesError("is UTF-16", where=where, hint="save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RulesError(f"is not UTF-8 (byte {error.start})", where=where, hint="save it as UTF-8") from error
+
+
+def _defaults(section: BaseModel, prefix: str) -> Iterator[str]:
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from _defaults(value, f"{prefix}{name}.")
+        elif name not in section.model_fields_set:
+            shown = json.dumps(value, ensure_ascii=False)
+            yield f"{prefix}{name} = {shown}"
+
+
+def _unknown(section: BaseModel, prefix: str) -> Iterator[str]:
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, BaseModel) and not isinstance(value, TrainingConfig):
+            yield from _unknown(value, f"{prefix}{name}.")
+    if not isinstance(section, TrainingConfig):
+        yield from (f"{prefix}{name}" for name in section.model_extra or {})

@@ -1,0 +1,75 @@
+"""Several files that must appear together: said first, then done, and done again after a crash.
+
+An intent is one durable file that holds every byte to be written. Once it is there the change happens, now or at the
+next lock; before that nothing of it does.
+"""
+
+import uuid
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from pydantic import Field, ValidationError
+
+from ..errors import ProjectError
+from ..project.receipts import Record, dump
+from .paths import Workspace
+
+
+class Intent(Record):
+    """`moved` goes first: what was built aside, to its place. `new` files must not exist with other text.
+
+    `changed` ones are replaced; `records` come last.
+    """
+
+    moved: dict[str, str] = Field(default_factory=dict)
+    new: dict[str, str]
+    changed: dict[str, str]
+    records: dict[str, str]
+
+
+def commit(
+    workspace: Workspace,
+    *,
+    new: Mapping[str, str],
+    changed: Mapping[str, str],
+    records: Mapping[str, Record],
+    moved: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Writes all of it or, if it can't begin, nothing; call it with the lock held.
+
+    Raises `ProjectError` if a `new` file exists with other text.
+    """
+    for relative, text in new.items():
+        if workspace.tree.kind(relative) is not None and workspace.tree.read(relative) != text.encode():
+            raise ProjectError("exists already, with other text", where=relative, hint="move it away, then call again")
+    intent = Intent(
+        moved=dict(moved),
+        new=dict(new),
+        changed=dict(changed),
+        records={name: dump(record) for name, record in records.items()},
+    )
+    name = f"{workspace.staging}/{uuid.uuid4().hex}.json"
+    workspace.tree.write(name, intent.model_dump_json().encode())
+    _apply(workspace, intent)
+    workspace.tree.remove(name)
+
+
+def finish(workspace: Workspace) -> None:
+    """Does what a crash left undone."""
+    for name in workspace.tree.names(workspace.staging):
+        relative = f"{workspace.staging}/{name}"
+        try:
+            intent = Intent.model_validate_json(workspace.tree.read(relative))
+        except ValidationError as error:
+            raise ProjectError("is damaged", where=relative, hint="delete it: what it held was not begun") from error
+        _apply(workspace, intent)
+        workspace.tree.remove(relative)
+
+
+def _apply(workspace: Workspace, intent: Intent) -> None:
+    for source, target in intent.moved.items():
+        workspace.tree.move(source, target)  # nothing there: it was moved before the crash
+    for relative, text in intent.new.items():
+        workspace.tree.create(relative, text.encode())
+    for relative, text in (intent.changed | intent.records).items():
+        workspace.tree.write(relative, text.encode())

@@ -1,0 +1,197 @@
+"""What a training must leave (T2), what it must not touch (T3), and what it says that it used (T1)."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from ..errors import UnsafePath
+from ..script.fixed import Clash, Fixed, recorded_clashes
+from ..store.paths import ARTIFACTS, PREPDATA, Workspace, version_id
+from ..store.tree import Tree, kind_of, split
+from .curves import log_folder
+
+CHECKPOINTS = ("best.ckpt", "last.ckpt")
+NOT_REQUIRED = "not_required"
+_MOST_SYNCED = 1000  # one by one; beyond that the whole machine's disks are synced once
+_SYNCED_AT_ONCE = 8
+
+
+class _Digest(str):
+    """What `Tree.known` keeps of a file's content."""
+
+    __slots__ = ()
+
+
+def sha256(tree: Tree, relative: str) -> str:
+    """The file's hash; it is read, in pieces, unless its status says that nothing changed since.
+
+    Raises `FileNotFoundError`, `UnsafePath`.
+    """
+    stamp = tree.known.stamp(relative)
+    if (known := tree.known.recall(relative, _Digest, stamp)) is not None:
+        return known
+    with tree.opened(relative) as handle, os.fdopen(os.dup(handle), "rb") as file:
+        digest = _Digest(hashlib.file_digest(file, "sha256").hexdigest())
+    tree.known.keep(relative, digest, stamp)
+    return digest
+
+
+def make_durable(tree: Tree, folder: str) -> None:
+    """What a script has written there survives a power cut from now on; links and the like are left as they are."""
+    found = [(name, kind) for name, status in tree.walk(folder) if (kind := kind_of(status)) in ("file", "folder")]
+    if len(found) > _MOST_SYNCED:
+        os.sync()
+        return
+    with ThreadPoolExecutor(_SYNCED_AT_ONCE) as threads:  # a disk takes several at once
+        for _ in threads.map(partial(_sync, tree), found):
+            continue
+
+
+def _sync(tree: Tree, found: tuple[str, str]) -> None:
+    name, kind = found
+    # What can't be opened for reading holds nothing that a receipt rests on.
+    opened = tree.folder(split(name)) if kind == "folder" else tree.opened(name)
+    with suppress(UnsafePath, PermissionError), opened as handle:
+        os.fsync(handle)
+
+
+def missing(tree: Tree, artifacts: str) -> tuple[str, ...]:
+    """What a finished training lacks, named as T2 names it."""
+    lacking = [name for name in (*CHECKPOINTS, "spec.json") if not _has_content(tree, f"{artifacts}/{name}")]
+    if "spec.json" not in lacking and read_object(tree, f"{artifacts}/spec.json") is None:
+        lacking.append("spec.json as a JSON object")
+    if not tree.names(f"{artifacts}/additional_assets") and not _assets_not_required(tree, artifacts):
+        lacking.append(f'additional_assets/ (or "additional_assets": "{NOT_REQUIRED}" in spec.json)')
+    folder = log_folder(tree, artifacts)
+    for name in ("metrics.csv", "hparams.yaml"):
+        if folder is None or not tree.is_file(f"{folder}/{name}"):
+            lacking.append(f"logs/version_#/{name}")
+    return tuple(lacking)
+
+
+def _has_content(tree: Tree, relative: str) -> bool:
+    try:
+        with tree.opened(relative) as handle:
+            return os.fstat(handle).st_size > 0
+    except (FileNotFoundError, UnsafePath):
+        return False
+
+
+def _assets_not_required(tree: Tree, artifacts: str) -> bool:
+    spec = read_object(tree, f"{artifacts}/spec.json") or {}
+    return spec.get("additional_assets") == NOT_REQUIRED or NOT_REQUIRED in spec
+
+
+def read_object(tree: Tree, relative: str) -> Mapping[str, object] | None:
+    """A JSON object, or None where there is no file or it is something else."""
+    try:
+        content: object = json.loads(tree.read(relative).decode("utf-8-sig"))
+    except (FileNotFoundError, UnsafePath, ValueError, RecursionError):
+        return None
+    return _string_keys(content)
+
+
+def _string_keys(content: object) -> Mapping[str, object] | None:
+    if not isinstance(content, dict):
+        return None
+    return {str(key): value for key, value in cast(dict[object, object], content).items()}
+
+
+def _evaluation_outputs(tree: Tree, versions: Sequence[str]) -> dict[str, str]:
+    """Every eval_score.json and infer_samples file of these versions -> its size and change time."""
+    return {
+        relative: stamp
+        for version in versions
+        for name in ("eval_score.json", "infer_samples")
+        for relative, stamp in _stamps(tree, f"{ARTIFACTS}/{version}/{name}")
+    }
+
+
+def untouchable(workspace: Workspace, cur: int, dataset_id: str, *, confined: bool) -> dict[str, str]:
+    """What the training of `cur` must leave alone: scores, other versions' weights and receipts, the data; stamped.
+
+    A confined training can write in its own folders only, so that no other place need be looked at.
+    """
+    tree = workspace.tree
+    if confined:
+        return _evaluation_outputs(tree, [version_id(cur)])
+    found = _evaluation_outputs(tree, tree.names(ARTIFACTS))
+    for other in workspace.versions():
+        if other != cur:
+            for name in CHECKPOINTS:
+                found.update(_stamps(tree, f"{workspace.artifacts(other)}/{name}"))
+            found.update(_stamps(tree, workspace.receipts(other)))
+    data = workspace.root / workspace.dataset(dataset_id)
+    found.update((f"{PREPDATA}/{dataset_id}/{name}", stamp) for name, stamp in _data_stamps(data))
+    return found
+
+
+def _data_stamps(folder: Path) -> Iterator[tuple[str, str]]:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            yield path.relative_to(folder).as_posix(), _stamp(path.stat())
+
+
+def _stamp(status: os.stat_result) -> str:
+    # The change time can't be set by whoever sets the modification time back.
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+
+
+def _stamps(tree: Tree, relative: str) -> Iterator[tuple[str, str]]:
+    for name, status in tree.walk(relative):
+        kind = kind_of(status)
+        yield name, _stamp(status) if kind == "file" else kind
+
+
+def touched(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
+    """What was created, changed or removed between two looks (T3). A new file beside the data is a cache, and fine."""
+    names = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    return tuple(sorted(name for name in names if name in before or not name.startswith(f"{PREPDATA}/")))
+
+
+def used_values(
+    tree: Tree, artifacts: str, fixed: Sequence[Fixed], extra: Mapping[str, Sequence[str]]
+) -> tuple[Clash, ...]:
+    """Where hparams.yaml or spec.json say that training used other values than the rules fix (T1)."""
+    folder = log_folder(tree, artifacts)
+    found: list[Clash] = []
+    if folder is not None:
+        found += recorded_clashes(_yaml(tree, f"{folder}/hparams.yaml"), fixed, source="hparams.yaml", extra=extra)
+    spec = flatten(read_object(tree, f"{artifacts}/spec.json") or {})
+    found += recorded_clashes(spec, fixed, source="spec.json", extra=extra)
+    return tuple(found)
+
+
+def flatten(content: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested keys as dotted ones."""
+    flat: dict[str, object] = {}
+    for key, value in content.items():
+        inner = _string_keys(value)
+        if inner is None:
+            flat[f"{prefix}{key}"] = value
+        else:
+            flat |= flatten(inner, f"{prefix}{key}.")
+    return flat
+
+
+def _yaml(tree: Tree, relative: str) -> dict[str, object]:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Objects that Lightning tagged as Python's are read as nothing, and never constructed."""
+
+    def ignore(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> None:
+        return None
+
+    Loader.add_multi_constructor("", ignore)  # pyright: ignore[reportUnknownMemberType]
+    try:
+        content: object = yaml.load(tree.read(relative), Loader)
+    except (FileNotFoundError, yaml.YAMLError):
+        return {}
+    return flatten(_string_keys(content) or {})

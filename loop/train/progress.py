@@ -1,0 +1,46 @@
+"""How far a running job is."""
+
+from dataclasses import dataclass
+
+from ..jobs.job import JobStatus
+from ..project.attempts import Attempt
+from ..project.project import Project
+from ..script import Script
+from ..script.fixed import synonyms
+from ..script.settings import settings
+from .curves import newest
+
+EPOCHS = synonyms("epochs")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a running job is. Epochs count from 1; times are in seconds. `waiting` says why it has not begun."""
+
+    elapsed_seconds: float = 0.0
+    epoch: int | None = None
+    epochs: int | None = None
+    eta_seconds: float | None = None
+    latest: tuple[tuple[str, float], ...] = ()
+    waiting: str | None = None
+
+
+def progress_of(project: Project, attempt: Attempt, status: JobStatus) -> Progress:
+    """Of a training: epoch and ETA from the metrics.csv so far and the number of epochs that the script states.
+
+    Raises `ScriptError` for a training script that can't be read.
+    """
+    elapsed = status.elapsed_seconds or 0.0
+    if attempt.kind != "train" or status.waiting is not None:
+        return Progress(elapsed, waiting=status.waiting)
+    tree, name = project.workspace.tree, project.workspace.script(attempt.cur)
+    seen = newest(tree, project.workspace.artifacts(attempt.cur))
+    if seen is None:
+        return Progress(elapsed)
+    stated = settings(Script.parse(tree.read(name).decode("utf-8-sig"), name))
+    totals = (one.value for one in stated if one.name.lower() in EPOCHS and type(one.value) is int)
+    total = next(totals, None)
+    epoch = seen.last_epoch + 1
+    trained = epoch - seen.first_epoch  # a resumed run has not trained the ones before
+    eta = elapsed / trained * (total - epoch) if total is not None and total >= epoch else None
+    return Progress(elapsed, epoch, total, eta, tuple(seen.values.items())[:6])

@@ -1,0 +1,210 @@
+"""What a brief shows of a version: curves, samples, script; bounded, cleaned, and marked as data."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..loop.judge.comparison import cost, primary_metric
+from ..loop.project.project import Project
+from ..loop.project.receipts import Metric
+from ..loop.project.state import action_receipt, eval_receipt, next_receipt
+from ..loop.rules.reading import Rules
+from ..loop.script.settings import settings
+from ..loop.script.source import Script, decode_script
+from ..loop.store.paths import version_id
+from ..loop.train.curves import Curves, read_curves
+
+MAX_SCRIPT_CHARACTERS = 24_000
+MOST_NEWEST, MOST_BEST = 30, 20  # actions of the past in a brief
+# Control characters but newline and tab, halves of surrogate pairs, and what hides or reorders text: soft hyphen, zero
+# width, bidi controls, interlinear annotation, tags.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+
+
+def clean(text: str, limit: int) -> str:
+    """Without terminal sequences, with invisible characters shown as escapes, and cut in the middle."""
+    plain = _CONTROL.sub(_escape, _ANSI.sub("", text.replace("\r\n", "\n")))
+    if len(plain) <= limit:
+        return plain
+    half = limit // 2
+    return f"{plain[:half]}\n… {len(plain) - 2 * half} characters left out …\n{plain[-half:]}"
+
+
+def _escape(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
+
+
+def cell(text: str, limit: int) -> str:
+    """The text as one cell of a Markdown table: one line, cut at its end."""
+    line = " ".join(clean(text[: 8 * limit], 8 * limit).split()).replace("|", "\\|")
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def fence(text: str, label: str, limit: int = 4_000) -> str:
+    """A code block that the text can't close, labelled as data."""
+    plain = clean(text, limit)
+    ticks = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", plain)), default=0))
+    return f"{ticks}{label}\n{plain.rstrip()}\n{ticks}"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """An action that was carried out, and what became of the primary metric."""
+
+    version_id: str
+    goal: str
+    change: str
+    symbols: tuple[str, ...]
+    before: str
+    after: str
+
+
+def curve_table(curves: Curves | None, most: int = 12) -> str:
+    """The losses by epoch as a Markdown table of at most `most` rows, first and last among them."""
+    if curves is None or not curves.epochs:
+        return "(no metrics.csv)"
+    names = [name for name in curves.series if not name.startswith(("lr", "step"))][:6]
+    step = max(1, -(-(len(curves.epochs) - 1) // (most - 1)))
+    chosen = sorted({*range(0, len(curves.epochs), step), len(curves.epochs) - 1})
+    lines = [f"| epoch | {' | '.join(cell(name, 60) for name in names)} |", "|---" * (len(names) + 1) + "|"]
+    for index in chosen:
+        values = (curves.series[name][index] for name in names)
+        cells = " | ".join("" if value is None else f"{value:.5g}" for value in values)
+        lines.append(f"| {curves.epochs[index]} | {cells} |")
+    return "\n".join(lines)
+
+
+def overfitting_note(curves: Curves | None) -> str:
+    """Where the validation loss was lowest and how train and validation loss ended, in one sentence."""
+    if curves is None:
+        return ""
+    losses = [(epoch, v) for epoch, v in zip(curves.epochs, curves.val_loss, strict=False) if v is not None]
+    if not losses:
+        return ""
+    epoch, lowest = min(losses, key=lambda pair: pair[1])
+    train = [value for value in curves.train_loss if value is not None]
+    falling = sum(after < before for (_, before), (_, after) in pairwise(losses))
+    ended = f"train loss ended at {train[-1]:.4g}, " if train else ""
+    return (
+        f"{ended}validation loss at {losses[-1][1]:.4g}; it was lowest ({lowest:.4g}) in epoch {epoch} of "
+        f"{losses[-1][0]}, and fell in {falling} of {max(1, len(losses) - 1)} steps."
+    )
+
+
+def curves_of(project: Project, cur: int) -> Curves | None:
+    return read_curves(project.workspace.tree, project.workspace.artifacts(cur))
+
+
+def worst_samples(project: Project, cur: int, most: int = 8) -> tuple[Mapping[str, object], ...]:
+    """The samples with the highest loss, each as its line of samples.jsonl says; none where no loss is given."""
+    try:
+        text = project.workspace.tree.read(project.workspace.sample_scores(cur), limit=1 << 28).decode(errors="replace")
+    except FileNotFoundError:
+        return ()
+    rows: list[tuple[float, Mapping[str, object]]] = []
+    for line in text.splitlines():
+        loss, row = _loss_of(line)
+        if loss is not None:
+            rows.append((loss, row))
+    return tuple(row for _, row in sorted(rows, key=lambda pair: pair[0], reverse=True)[:most])
+
+
+class _Sample(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
+    scores: dict[str, object]
+
+
+def _loss_of(line: str) -> tuple[float | None, Mapping[str, object]]:
+    """The loss that a line of samples.jsonl states, and the line; None for a line that is damaged."""
+    try:
+        sample = _Sample.model_validate_json(line)
+    except ValidationError:
+        return None, {}
+    loss = sample.scores.get("loss")
+    return (float(loss) if isinstance(loss, int | float) else None), sample.model_dump()
+
+
+def worst_table(rows: Sequence[Mapping[str, object]]) -> str:
+    if not rows:
+        return "(the evaluator left no losses by sample)"
+    lines = ["| sample | prediction | target | scores |", "|---|---|---|---|"]
+    for row in rows:
+        cells = (row.get("id"), row.get("prediction", ""), row.get("target", ""), row.get("scores"))
+        texts = [cell(json.dumps(value, ensure_ascii=False), 120) for value in cells]
+        lines.append(f"| {' | '.join(texts)} |")
+    return "\n".join(lines)
+
+
+def infer_digest(project: Project, cur: int, most: int = 5) -> str:
+    """The first infer samples: what the model put out beside the truth, each cut short."""
+    tree, folder = project.workspace.tree, f"{project.workspace.artifacts(cur)}/infer_samples"
+    lines: list[str] = []
+    for name in tree.names(folder)[:most]:
+        files = tree.names(f"{folder}/{name}")
+        parts = [
+            f"{file} = {clean(tree.read(f'{folder}/{name}/{file}').decode(errors='replace').strip(), 160)}"
+            for file in files
+            if file.startswith(("output.", "gt.")) and file.endswith((".json", ".txt"))
+        ]
+        lines.append(f"- {name}: {'; '.join(' '.join(part.split()) for part in parts) or ', '.join(files)}")
+    return "\n".join(lines) or "(no infer samples)"
+
+
+def script_of(project: Project, cur: int) -> Script:
+    """The version's script as it stands in the project. Raises `ScriptError`."""
+    name = project.workspace.script(cur)
+    return Script.parse(decode_script(project.workspace.tree.read(name), name), name)
+
+
+def symbol_list(script: Script) -> str:
+    """Each symbol that an action's `where` can name, with its lines; constants with their value."""
+    stated = {setting.symbol: setting for setting in settings(script) if setting.kind == "constant"}
+    lines: list[str] = []
+    for symbol in script.symbols:
+        setting = stated.get(symbol.name)
+        value = f" = {setting.value!r}" if setting is not None else ""
+        lines.append(f"- {symbol.name}{value} ({symbol.kind}, line {symbol.line})")
+    return "\n".join(dict.fromkeys(lines))[:6_000]
+
+
+def tried_actions(project: Project, rules: Rules, first: int, cur: int) -> tuple[tuple[Tried, ...], int]:
+    """Actions from version `first` up to version `cur`, oldest first, and how many are left out.
+
+    Shown are the newest ones, and of the older ones those that led to the best primary metric: a brief that grew with
+    the loop would be read again for every version.
+    """
+    numbers = [number for number in project.workspace.versions() if first <= number < cur]
+    newest, older = numbers[-MOST_NEWEST:], numbers[:-MOST_NEWEST]
+    scored = [(number, metric) for number in older if (metric := _primary(project, rules, number + 1)) is not None]
+    best = sorted(scored, key=lambda one: cost(one[1]))[:MOST_BEST]
+    shown = sorted([*newest, *(number for number, _ in best)])
+    return tuple(one for number in shown if (one := _tried(project, rules, number))), len(numbers) - len(shown)
+
+
+def _tried(project: Project, rules: Rules, number: int) -> Tried | None:
+    authored, action = next_receipt(project, number), action_receipt(project, number)
+    if authored is None or action is None:
+        return None
+    before, after = _primary(project, rules, number), _primary(project, rules, number + 1)
+    return Tried(
+        version_id=version_id(number + 1),
+        goal=action.goal,
+        change=action.change,
+        symbols=authored.symbols,
+        before=f"{before.value:.6g}" if before else "(no score)",
+        after=f"{after.value:.6g}" if after else "(no score)",
+    )
+
+
+def _primary(project: Project, rules: Rules, cur: int) -> Metric | None:
+    receipt = eval_receipt(project, cur)
+    return primary_metric(receipt, rules) if receipt else None

@@ -1,0 +1,151 @@
+"""Single Steps from the command line: wait for a job with progress, then say what came of it."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ...loop.errors import OutOfOrder
+from ...loop.project.project import Project
+from ...loop.project.state import derive
+from ...loop.report import status as loop_status
+from ...tools import StepResult, attached, read_rules
+from .program import command, completed
+from .terminal import lines, live
+from .track import problem_lines
+
+_POLL_SECONDS = 0.2
+_COMMANDS = {"start_loop": "start", "run_train": "train", "run_eval": "eval", "final_report": "report"}
+
+
+def console() -> Console:
+    """Where results go; plain text where it is no terminal."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def present_version(project: Project) -> int:
+    """The loop's present version. Raises `OutOfOrder` before the start."""
+    state = derive(project, project.rules())
+    if state.loop is None:
+        raise OutOfOrder("no loop has been started", hint="run: progressive-training start")
+    return state.cur
+
+
+def finish(project: Project, step: Callable[..., StepResult], arguments: argparse.Namespace) -> int:
+    """Calls the Step until its job has ended, unless detached; prints its message or, asked for, its JSON."""
+    result = step()
+    step = attached(step, result)
+    quiet = arguments.json or getattr(arguments, "quiet", False)
+    if result.state == "running" and not getattr(arguments, "detach", False):
+        result = _waited(project, step, quiet=quiet)
+    if arguments.json:
+        sys.stdout.write(result.model_dump_json(indent=1, exclude_none=True) + "\n")
+    else:
+        show(project, result)
+    return 3 if result.state == "failed" else 0
+
+
+def _waited(project: Project, step: Callable[..., StepResult], *, quiet: bool) -> StepResult:
+    error = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    tell, latest = lines(error, quiet=quiet), ""
+    with live(project, error, quiet=quiet, told=lambda: latest):
+        while (result := step()).state == "running":
+            if result.job is not None:
+                tell(result.line)
+                latest = result.line
+                step = attached(step, result)
+            time.sleep(_POLL_SECONDS)
+    return result
+
+
+def show(project: Project, result: StepResult) -> None:
+    """The message, the failure's cause, and the next command."""
+    out = console()
+    out.print(result.message, markup=False)
+    if result.failure is not None:
+        if result.failure.trace:
+            out.print(result.failure.trace, markup=False, style="dim")
+        out.print(f"Advice: {result.failure.advice}", markup=False)
+    findings: Iterable[str] = getattr(result, "findings", ())
+    for finding in findings:
+        out.print(f"- {finding}", markup=False)
+    if result.next is not None:
+        out.print(_next(project, result.next.tool, result.next.why), markup=False, style="dim")
+
+
+def _next(project: Project, tool: str, why: str) -> str:
+    """What to type next, where it is a command; else what an agent is to do next."""
+    name = _COMMANDS.get(tool)
+    return f"Next: {command(name, project=project.root)} ({why})" if name else f"Next, by an agent: {tool} ({why})"
+
+
+def status(project: Project, *, as_json: bool) -> int:
+    """One screen: where the loop stands and what each version reached."""
+    view = loop_status.status(project)
+    if as_json:
+        sys.stdout.write(view.model_dump_json(indent=1) + "\n")
+        return 0
+    out = console()
+    dataset = f", data set {view.dataset_id}" if view.dataset_id else ""
+    out.print(f"version {view.version} of at most {view.max_versions}, phase {view.phase}{dataset}", markup=False)
+    if view.rules_changed:
+        accepting = command("rules", "accept", project=project.root)
+        changed = f"{view.rules_changed} changed since the start; go on with: {accepting}"
+        out.print(changed, style="yellow", markup=False)
+    if view.versions:
+        out.print(_table(view))
+    if view.report:
+        out.print(f"Report: {view.report}/", markup=False)
+    for line in problem_lines(view.trackers):
+        out.print(completed(line, project.root), style="yellow", markup=False)
+    if view.next:
+        out.print(_next(project, view.next.tool, view.next.why), markup=False)
+    return 0
+
+
+def _table(view: loop_status.Status) -> Table:
+    names = list(dict.fromkeys(metric.name for version in view.versions for metric in version.metrics))
+    names.sort(key=lambda name: name != view.primary_metric)
+    shown = names[:3]
+    table = Table(box=None, pad_edge=False)
+    for heading in ("version", "status", *shown, "gain is"):
+        table.add_column(heading, justify="right" if heading in shown else "left", overflow="ellipsis", no_wrap=True)
+    table.add_column("changed")  # the one that gives way where the table is too wide
+    for version in view.versions:
+        values = {metric.name: f"{metric.value:.4f}" for metric in version.metrics}
+        cells = (values.get(name, "") for name in shown)
+        gain = version.gain.label or "" if version.gain else ""
+        changed = Text(", ".join(version.symbols), no_wrap=True, overflow="ellipsis")
+        table.add_row(version.version_id, version.status, *cells, gain, changed)
+    return table
+
+
+def show_rules(project: Project, *, as_json: bool) -> int:
+    """What the user fixed, what is left at its default, and the instruction."""
+    found = read_rules(project)
+    if as_json:
+        sys.stdout.write(found.model_dump_json(indent=1, exclude_none=True) + "\n")
+        return 0
+    out = console()
+    for name, section in found.rules.items():
+        out.print(f"{name}: {json.dumps(section, ensure_ascii=False)}", markup=False)
+    for default in found.defaults:
+        out.print(f"{default} (default)", markup=False, style="dim")
+    for key in found.unknown_keys:
+        out.print(f"{key}: not a rule that is known here; agents see it", markup=False, style="yellow")
+    if found.instruction:
+        out.print(f"\n{found.instruction.rstrip()}", markup=False)
+    return 0
+
+
+def accept(project: Project, accept_change: Callable[[Project], str | None]) -> int:
+    """Lets a change stand; the user's own word, so it is on the command line and no tool."""
+    changed = accept_change(project)
+    told = f"{changed}: accepted; the loop goes on under the new text." if changed else "Nothing changed."
+    console().print(told, markup=False)
+    return 0

@@ -1,0 +1,131 @@
+"""Subscriptions to loop://status: whoever subscribed is told that it changed, in either protocol era."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from mcp.server.context import ServerRequestContext
+from mcp.server.mcpserver import MCPServer
+from mcp.server.session import ServerSession
+from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated, ServerEvent
+from mcp_types import EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
+
+from ...loop.project.project import Project
+from ...loop.store.paths import INSTRUCTION_FILE, RULES_FILE, STATE
+
+STATUS_URI = "loop://status"
+_SECONDS = 0.5
+Fingerprint = tuple[tuple[str, int, int], ...]
+
+
+class StatusWatch(InMemorySubscriptionBus):
+    """Looks at the project twice a second while somebody is subscribed, and not at all otherwise.
+
+    Clients of 2026-07-28 listen on this bus. For older ones it keeps the sessions that called resources/subscribe,
+    until they unsubscribe or are gone.
+    """
+
+    def __init__(self, project: Project) -> None:
+        super().__init__()
+        self._project = project
+        self._listening = 0
+        self._sessions: dict[int, ServerSession] = {}
+        self._wanted: anyio.Event | None = None
+
+    def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
+        remove = super().subscribe(listener)
+        active = True
+        self._listening += 1
+        self._wake()
+
+        def unsubscribe() -> None:
+            nonlocal active
+            self._listening -= active
+            active = False
+            remove()
+
+        return unsubscribe
+
+    def serve_older_clients(self, server: MCPServer[Any]) -> None:
+        """Adds resources/subscribe and resources/unsubscribe, which 2026-07-28 no longer has and `MCPServer` never."""
+        lowlevel = server._lowlevel_server  # pyright: ignore[reportPrivateUsage]
+        lowlevel.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe_session)
+        lowlevel.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe_session)
+
+    @asynccontextmanager
+    async def running(self, server: MCPServer[Any]) -> AsyncGenerator[dict[str, Any]]:
+        """The server's lifespan: the watch ends with it."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch)
+            yield {}
+            tasks.cancel_scope.cancel()
+
+    async def _subscribe_session(
+        self, ctx: ServerRequestContext[Any, Any], params: SubscribeRequestParams
+    ) -> EmptyResult:
+        if params.uri == STATUS_URI:
+            # The SDK says that handlers push their clean-up here, and gives them no other way to it.
+            connection = ctx.session._connection  # pyright: ignore[reportPrivateUsage]
+            if id(connection) not in self._sessions:
+                connection.exit_stack.callback(self._sessions.pop, id(connection), None)
+            self._sessions[id(connection)] = ctx.session
+            self._wake()
+        return EmptyResult()
+
+    async def _unsubscribe_session(
+        self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams
+    ) -> EmptyResult:
+        if params.uri == STATUS_URI:
+            self._sessions.pop(id(ctx.session._connection), None)  # pyright: ignore[reportPrivateUsage]
+        return EmptyResult()
+
+    @property
+    def watching(self) -> bool:
+        """Whether anybody is subscribed."""
+        return bool(self._listening or self._sessions)
+
+    def _wake(self) -> None:
+        if self._wanted is not None:
+            self._wanted.set()
+
+    async def _watch(self) -> None:
+        while True:
+            if not self.watching:
+                self._wanted = anyio.Event()
+                await self._wanted.wait()
+            seen = await anyio.to_thread.run_sync(fingerprint, self._project)
+            while self.watching:
+                await anyio.sleep(_SECONDS)
+                found = await anyio.to_thread.run_sync(fingerprint, self._project)
+                if found != seen:
+                    seen = found
+                    await self._tell()
+
+    async def _tell(self) -> None:
+        await self.publish(ResourceUpdated(uri=STATUS_URI))
+        for key, session in list(self._sessions.items()):
+            try:
+                await session.send_resource_updated(STATUS_URI)
+            except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+                self._sessions.pop(key, None)
+
+
+def fingerprint(project: Project) -> Fingerprint:
+    """Another one after every Step, after an edit of the user's rules, and when a job has ended."""
+    root = project.workspace.root
+    places = [root / project.workspace.journal]
+    places += [folder / name for folder in (root, *project.skill_folders) for name in (RULES_FILE, INSTRUCTION_FILE)]
+    # A job's end adds a file to its attempt's folder; only the newest version's can run, but for a re-scoring.
+    places += root.glob(f"{STATE}/attempts/*/*")
+    return tuple(sorted(seen for place in places if (seen := _seen(place)) is not None))
+
+
+def _seen(path: Path) -> tuple[str, int, int] | None:
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return (str(path), status.st_mtime_ns, status.st_size)
