@@ -26,8 +26,8 @@ demo: .venv/.demo ## see a real model get better over four versions, in ./demo
 	@$(BIN)/progressive-training demo demo
 
 # The official MCP suites and the Node that they need; the tests that run them fail without.
-.venv/.node: .venv/.made tests/conformance/package.json
-	@mkdir -p .venv/node && cp tests/conformance/package.json .venv/node/
+.venv/.node: .venv/.made tests/server/conformance/package.json
+	@mkdir -p .venv/node && cp tests/server/conformance/package.json .venv/node/
 	@npm install --prefix .venv/node --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@
 

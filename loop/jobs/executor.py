@@ -12,7 +12,7 @@ from .job import Job, JobStatus
 class Executor(Protocol):
     """Runs one job per attempt folder. All state is in the folder: any process may poll or cancel what another began.
 
-    tests/executors/test_every_executor.py holds the behaviour that every implementation shares.
+    tests/loop/jobs/test_every_executor.py holds the behaviour that every implementation shares.
     """
 
     @property

@@ -3,7 +3,7 @@
 Standard library only: the runner's interpreter knows no package. The server holds the other
 end of `line`; when that closes, or nobody came in time, the spare and its folder are gone. What is said on it:
 
-    the server  a SpareOrder after its length; then {"attempt": folder, "job": what user_interpreter.py is to be}, with the
+    the server  a SpareOrder after its length; then {"attempt": folder, "job": for user_interpreter.py}, with the
                 descriptor of run.lock, which is held
     we          {"pid": …, "stamp": …}; {"ended": why, "ready": had it imported all} if the interpreter is of no use;
                 later the runner's report

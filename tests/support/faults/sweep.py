@@ -154,7 +154,7 @@ class Bench:
 
 def _new_project(root: Path, trainer: str = TRAINER) -> Folder:
     folder = make_project(root, trainer=trainer)
-    # The fork that stands for a job is not confined; tests/executors has the sandbox.
+    # The fork that stands for a job is not confined; tests/loop/jobs has the sandbox.
     folder.set_rules(execution_config={"sandbox": "off"})
     return folder
 

@@ -153,7 +153,7 @@ def test_a_vocabulary_that_does_not_fit_is_told(lines: Project, vocabulary: str 
 def test_a_picture_by_hand_is_a_png_that_holds_its_pixels(tmp_path: Path) -> None:
     """What `write_png` writes is read back by its chunks: no image library is a dependency."""
     scope: dict[str, Any] = {}
-    source = (Path(__file__).parents[2] / "prompts/scripts/eval/outputs.py.j2").read_text(encoding="utf-8")
+    source = (Path(__file__).parents[3] / "prompts/scripts/eval/outputs.py.j2").read_text(encoding="utf-8")
     function = source[source.index("def write_png(") : source.index("def as_picture(")]
     exec("import struct, zlib\nfrom pathlib import Path\nimport numpy\n" + function, scope)
     picture = np.arange(2 * 5 * 3, dtype="uint8").reshape(2, 5, 3)

@@ -14,7 +14,7 @@ import numpy as np
 from progressive_training.loop.evaluate.user_python.project_copy import make_stage
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = HERE.parents[2]
 CLASSIFICATION = [
     "accuracy",
     "balanced_accuracy",

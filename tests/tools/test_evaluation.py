@@ -58,7 +58,7 @@ async def test_a_missing_evaluator_is_made_from_the_template_for_the_metrics_of_
     folder = at("started")
     folder.write("dataset/prepdata/v1/stats.json", '{"task_type": "Image classification", "num_val": 20}')
     shutil.rmtree(folder.path(".progressive-training"))
-    # An interpreter that runs nothing: what the template does is shown in tests/evaluation.
+    # An interpreter that runs nothing: what the template does is shown in tests/loop/evaluate.
     folder.write("bin/no-python", "#!/bin/sh\nexit 7\n")
     folder.path("bin/no-python").chmod(0o755)
     async with connected(folder) as agent:

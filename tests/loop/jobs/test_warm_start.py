@@ -363,12 +363,12 @@ def interpreter_for_all() -> str:
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs all the others")
 def test_an_ordinary_user_has_warm_starts_in_the_sandbox_as_well(place: Place, public: Path) -> None:
     """In a fork that becomes one: its runner is a copy of ours that everybody may read."""
-    shutil.copytree(Path(str(processes.__file__)).parents[1], public / "copied_package" / "loop")
+    shutil.copytree(Path(str(processes.__file__)).parents[2], public / "copied_package" / "loop")
     (public / "copied_package" / "__init__.py").touch()
     sys.path.insert(0, str(public))
-    executor = importlib.import_module("copied_package.loop.running.local").LocalExecutor
-    keeper = importlib.import_module("copied_package.loop.running.keeper").Keeper()
-    job_of = importlib.import_module("copied_package.loop.running.job").Job.from_json
+    executor = importlib.import_module("copied_package.loop.jobs.local").LocalExecutor
+    keeper = importlib.import_module("copied_package.loop.jobs.warm.server_keeper").Keeper()
+    job_of = importlib.import_module("copied_package.loop.jobs.job").Job.from_json
     sys.path.remove(str(public))
     root, python = public / "project", interpreter_for_all()
     for folder in (root, root / "art"):

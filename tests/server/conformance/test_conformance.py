@@ -15,7 +15,7 @@ import pytest
 from support.e2e import PROGRAM, free_port, listens, started, until
 from support.projects import EVALUATOR, FOLDER_NAME, At, make_project
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 TOOLS = ROOT / ".venv" / "node" / "node_modules" / ".bin"
 # What the suite's own server doesn't pass either, and no revision requires.
 PENDING = {"json-schema-2020-12", "server-sse-polling", "http-custom-header-server-validation"}

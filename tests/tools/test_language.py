@@ -149,7 +149,7 @@ def test_every_text_is_translated_and_none_is_left_over() -> None:
     assert ours | {"better", "worse", "same", "new"} | flags | set(ADVICE) == set(fixed_words.KOREAN)
     ours = said(
         *("pages/report.py", "pages/templates/final_analysis.md.j2", "pages/templates/report.html.j2"),
-        *(f"prompts/charts/{name}.py" for name in ("curves", "latency", "lineage", "samples")),
+        *(f"pages/charts/{name}.py" for name in ("curves", "latency", "lineage", "samples")),
         *("loop/report/warnings.py", "loop/report/externals.py"),
     )
     constants = {report_language.NOISE_TOLD, report_language.FIRST, report_language.EXTERNAL}

@@ -266,7 +266,7 @@ print(json.dumps({"kind": status.verdict.kind, "summary": status.verdict.summary
 
 
 def filled(reserve: str, place: Path) -> dict[str, str]:
-    tests = Path(__file__).parents[1]
+    tests = Path(__file__).parents[2]
     command = ["bwrap", "--dev-bind", "/", "/", "--size", str(24 << 20), "--tmpfs", str(place)]
     done = subprocess.run(
         [*command, "--", sys.executable, "-c", FILL, str(place), reserve],
