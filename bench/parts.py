@@ -28,7 +28,7 @@ import whole_loop
 from mcp import Client, StdioServerParameters, stdio_client
 from rows import Row, add_rows_option, write_rows
 
-from progressive_training.loop.jobs.local import runner_command
+from progressive_training.loop.jobs.runner.command import runner_command
 from progressive_training.loop.jobs.warm.runner_spare import _WHILE_IMPORTING
 from progressive_training.loop.project.project import Project
 from progressive_training.tools import start_loop
@@ -97,7 +97,7 @@ def said(root: Path, code: str, argument: str, variables: Mapping[str, str] | No
 
 def starts(rounds: int) -> list[Row]:
     *options, runner = runner_command(sys.executable)
-    load = f"import sys; sys.path.append({str(Path(runner).parent)!r}); import runner"
+    load = f"import sys; sys.path.append({str(Path(runner).parents[2])!r}); import jobs.runner.main"
     commands = {"runner": [*options, "-c", load], "plain": [sys.executable, "-I", "-S", "-c", ""]}
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(10 * rounds):

@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
     # As pip does when it installs: with PYTHONDONTWRITEBYTECODE every start would compile anew what was edited.
-    for name in ("agents", "loop", "prompts", "server", "tools"):
+    for name in ("agents", "loop", "pages", "prompts", "server", "tools"):
         compileall.compile_dir(FOLDER.parent / name, quiet=1)
     found: dict[str, list[Row]] = {}
     failed: list[str] = []

@@ -26,13 +26,12 @@ from .records import (
 )
 from .runner import attempt_files as files
 from .runner import processes
+from .runner.command import START_SECONDS, runner_command
 from .runner.scratch import Scratch
 
 if TYPE_CHECKING:
     from .warm.server_keeper import Keeper
 
-START_SECONDS = 60.0  # an interpreter on a cold network disk is slow
-_RUNNER = Path(__file__).with_name("__main__.py")
 _POLL_SECONDS = 0.02
 
 
@@ -198,11 +197,6 @@ class LocalExecutor:
                 return False
             time.sleep(_POLL_SECONDS)
         return True
-
-
-def runner_command(python: str, *arguments: str) -> list[str]:
-    """How a runner is started. -I and -S: nothing of the user's can be imported; -B: nothing is written beside it."""
-    return [python, "-I", "-S", "-B", "-X", "utf8", str(_RUNNER), *arguments]
 
 
 def _running(attempt: Path, identity: RunnerIdentity | None) -> JobStatus:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import cast
 
 from ..job import Job
-from ..local import runner_command
 from ..placement import Placement
 from ..runner import attempt_files as files
+from ..runner.command import runner_command
 from ..runner.job_files import SETUP_VARIABLE
 
 SCRIPT = "submit.sh"

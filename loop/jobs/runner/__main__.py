@@ -1,4 +1,4 @@
-"""The runner as a program: `python -I -S __main__.py <folder> [lock fd] [why]`, or `--spare <socket fd>`.
+"""The runner as a program: `python -I -S __main__.py <folder> [lock fd] [why]`.
 
 It runs in a bare interpreter that knows no package of ours, so the folder above is imported as `jobs`.
 """

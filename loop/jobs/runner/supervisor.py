@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from . import attempt_files, gpu, limits, processes
 from .capped_log import CappedLog
@@ -24,11 +24,28 @@ from .launch import Launched, launch, variables
 from .scratch import Scratch
 from .signals import Signals
 
-if TYPE_CHECKING:
-    from ..warm.runner_spare import Spare
-
 HEARTBEAT_SECONDS = 2.0
 SETTLE_SECONDS = 0.5  # a helper process may end by itself just after its script
+
+
+class Spare(Protocol):
+    """An interpreter that waits, and may become the attempt's script; ../warm has the one there is."""
+
+    marker: str
+    scratch: Scratch
+    script: Launched
+    pipe: int
+    output: bytes
+
+    def move(self, folder: Path) -> str | None:
+        """Makes the spare's temporary folder the attempt's; says why not, or None."""
+        ...
+
+    def become(self, job: dict[str, Any]) -> str | None:
+        """The script runs when this returns None. Else it never will, and this says why."""
+        ...
+
+    def discard(self) -> None: ...
 
 
 class Supervisor:

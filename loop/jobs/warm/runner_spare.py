@@ -1,7 +1,7 @@
 """The runner's side of a warm start: an interpreter in its sandbox that has imported what a script needs, and waits.
 
-Standard library only: the runner's interpreter knows no package. The server holds the other
-end of `line`; when that closes, or nobody came in time, the spare and its folder are gone. What is said on it:
+Standard library only: the runner's interpreter knows no package. The server holds the other end of `line`; when that
+closes, or nobody came in time, the spare and its folder are gone. What is said on it:
 
     the server  a SpareOrder after its length; then {"attempt": folder, "job": for user_interpreter.py}, with the
                 descriptor of run.lock, which is held

@@ -22,12 +22,13 @@ from typing import Any
 
 from ...errors import RunError
 from ..job import RESUME_VARIABLE, Job
-from ..local import START_SECONDS, runner_command
 from ..runner import attempt_files as files
 from ..runner import processes
+from ..runner.command import START_SECONDS, runner_command
 from ..sandbox import Shell
 
 IDLE_SECONDS = 30 * 60.0
+_RUNNER = Path(__file__).with_name("__main__.py")
 SPARES = "spares"
 _LEAST_FREE_BYTES = 2 << 30
 _IMPORT_SECONDS = 5.0  # what a large framework takes
@@ -222,7 +223,7 @@ def _begin(making: _Making, job: Job, state: Path, python: str, idle: float, del
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
-            runner_command(python, "--spare", str(theirs.fileno())),
+            runner_command(python, str(theirs.fileno()), program=_RUNNER),
             cwd="/",
             env=dict(making.env),
             stdin=subprocess.DEVNULL,

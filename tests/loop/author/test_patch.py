@@ -11,7 +11,7 @@ import pytest
 from progressive_training.loop.author.patch import Applied, apply_patch, parse_diff, unified_diff
 from progressive_training.loop.errors import DiffError
 
-SUPPORT = Path(__file__).resolve().parent.parent / "support"
+SUPPORT = Path(__file__).resolve().parents[2] / "support"
 
 SCRIPT = """\
 import torch

@@ -67,7 +67,7 @@ def test_of_a_long_journal_only_the_end_is_read(workspace: Workspace) -> None:
 def test_a_second_process_waits_for_the_lock(workspace: Workspace) -> None:
     hold = (
         "import sys; from pathlib import Path\n"
-        "from progressive_training.loop import journal\n"
+        "from progressive_training.loop.store import journal\n"
         "from progressive_training.loop.store.paths import Workspace\n"
         f"with journal.locked(Workspace(Path({str(workspace.root)!r}))):\n"
         "    print('held', flush=True); sys.stdin.read(); journal.record(Workspace(Path(sys.argv[1])), 'theirs')\n"

@@ -1,0 +1,55 @@
+"""Waits as a spare for one attempt, and runs that: `<socket fd>`, by way of __main__.py.
+
+Standard library only: the runner's interpreter knows no package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import select
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+from ..runner import processes
+from ..runner.main import detach, record_crash, run_attempt
+from ..runner.signals import Signals
+from .runner_spare import Spare, receive_order
+
+
+def main(arguments: list[str]) -> int:
+    """Serves the server at the other end of the socket `arguments[0]`; see the module's docstring."""
+    return _serve(socket.socket(fileno=int(arguments[0])))
+
+
+def _serve(line: socket.socket) -> int:
+    """Waits as a spare for one attempt, and runs that; ends when nobody gives it one."""
+    line.set_inheritable(False)
+    detach()
+    order = receive_order(line)
+    if order is None:
+        return 0
+    processes.become_subreaper()
+    signals = Signals()
+    # A job that comes meanwhile, or the server's end, is seen at once.
+    select.select([line, signals], [], [], order.delay_seconds)
+    try:
+        spare = Spare(line, order, signals)
+    except OSError as error:
+        shutil.rmtree(order.folder, ignore_errors=True)
+        _tell(line, {"ended": str(error), "ready": False})
+        return 1
+    sys.excepthook = record_crash(Path(order.folder))
+    found = spare.wait()
+    if found is None:
+        spare.discard()
+        return 0
+    return run_attempt(found.attempt, found.lock, lambda value: _tell(line, value), signals, spare=spare, job=found.job)
+
+
+def _tell(line: socket.socket, value: dict[str, object]) -> None:
+    with contextlib.suppress(OSError):  # the server has died; the run goes on
+        line.sendall((json.dumps(value) + "\n").encode())
+    line.close()
