@@ -26,9 +26,8 @@ from rows import Row, add_rows_option, write_rows
 from progressive_training.loop.jobs.cluster.executor import BatchExecutor
 from progressive_training.loop.jobs.cluster.slurm import Slurm
 from progressive_training.loop.jobs.executor import Executor
-from progressive_training.loop.jobs.job import Job
+from progressive_training.loop.jobs.job import Job, Placement
 from progressive_training.loop.jobs.local import LocalExecutor
-from progressive_training.loop.jobs.placement import Placement
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 

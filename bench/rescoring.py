@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rows import Row, add_rows_option, write_rows
 
-from progressive_training.loop.author.start import accept_rules
+from progressive_training.loop.project.integrity import accept_rules
 from progressive_training.loop.project.project import Project
 from progressive_training.loop.report import final
 from progressive_training.loop.report.scoring import Rescoring

@@ -1,11 +1,26 @@
-"""The fixed words of the documents that the loop writes, in the language that the rules ask for.
+"""Text for people and models: fixed words in the rules' language, and foreign text cleaned, bounded and fenced."""
 
-Only what is ours: the section names that the requirements fix, the labels and what an agent wrote stay as they are.
-"""
-
-from collections.abc import Callable, Mapping
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
+
+from pydantic import ValidationError
+
+from .errors import DocumentError
+
+MAX_FIELD = 8_000
+
+
+# Control characters but newline and tab, halves of surrogate pairs, and what hides or reorders text: soft hyphen, zero
+# width, bidi controls, interlinear annotation, tags.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+
 
 Language = Literal["en", "ko"]
 Say = Callable[[str], str]
@@ -107,3 +122,67 @@ def english(text: str) -> str:
 def words(language: Language) -> Say:
     """The words of a language. What it gives raises `KeyError` for a text that has no translation."""
     return english if language == "en" else KOREAN.__getitem__
+
+
+def clean(text: str, limit: int) -> str:
+    """Without terminal sequences, with invisible characters shown as escapes, and cut in the middle."""
+    plain = _CONTROL.sub(_escape, _ANSI.sub("", text.replace("\r\n", "\n")))
+    if len(plain) <= limit:
+        return plain
+    half = limit // 2
+    return f"{plain[:half]}\n… {len(plain) - 2 * half} characters left out …\n{plain[-half:]}"
+
+
+def _escape(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
+
+
+def cell(text: str, limit: int) -> str:
+    """The text as one cell of a Markdown table: one line, cut at its end."""
+    line = " ".join(clean(text[: 8 * limit], 8 * limit).split()).replace("|", "\\|")
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def fence(text: str, label: str, limit: int = 4_000) -> str:
+    """A code block that the text can't close, labelled as data."""
+    plain = clean(text, limit)
+    ticks = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", plain)), default=0))
+    return f"{ticks}{label}\n{plain.rstrip()}\n{ticks}"
+
+
+def describe(error: ValidationError, unknown: str = "there is no such argument") -> str:
+    """Pydantic's findings without its links and class names: `field: what is wrong (got value)`; one a line."""
+    lines: list[str] = []
+    for item in error.errors(include_url=False):
+        field = ".".join(str(part) for part in item["loc"]) or "the whole"
+        if item["type"] == "missing":
+            lines.append(f"{field}: is missing")
+        elif item["type"] == "extra_forbidden":
+            lines.append(f"{field}: {unknown}")
+        else:
+            shown = json.dumps(item["input"], ensure_ascii=False, default=str)
+            message = item["msg"].removeprefix("Value error, ")
+            message = message[0].lower() + message[1:]
+            lines.append(f"{field}: {message} (got {shown[:80]})")
+    return "; ".join(lines)
+
+
+def require_text(**parts: str) -> None:
+    for name, text in parts.items():
+        if not text.strip():
+            raise DocumentError("is empty", where=name, hint="say it in a sentence or more")
+        if len(text) > MAX_FIELD:
+            raise DocumentError(f"is longer than {MAX_FIELD} characters", where=name, hint="shorten it")
+
+
+def require_list(**parts: tuple[str, ...]) -> None:
+    for name, items in parts.items():
+        if not items:
+            raise DocumentError("is empty", where=name, hint="give at least one entry")
+        for item in items:
+            require_text(**{name: item})
+
+
+def bullets(items: Sequence[str]) -> str:
+    return "\n".join(f"- {' '.join(item.split())}" for item in items)

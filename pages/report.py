@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..loop.judge.comparison import interval, label
+from ..loop.judge.tables import interval, label
 from ..loop.project.project import Project
 from ..loop.report.additions import ANALYSIS, DOCUMENT, PAGE, PICTURES, PICTURES_FOLDER
 from ..loop.report.final import Ranked, ReportData

@@ -22,7 +22,7 @@ def text_environment(*folders: Path) -> "Environment":
     """Templates of plain text and Markdown in these folders, with the filters that bound and mark foreign text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from .evidence import clean, fence
+    from ..loop.text import clean, fence
 
     # No HTML is made here: escaping would garble code and Markdown.
     environment = Environment(

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from ..loop.evaluate.evaluator import has_evaluator, task_family
-from ..loop.judge.comparison import best_table, best_version, compare, previous_table, since_first
+from ..loop.judge.comparison import best_version, compare
+from ..loop.judge.tables import best_table, previous_table, since_first
+from ..loop.project import scripts
 from ..loop.project.attempts import attempts, failure_of
 from ..loop.project.project import Project
 from ..loop.project.state import LoopState, action_receipt, analysis_receipt, eval_receipt, next_receipt, report_receipt
@@ -72,7 +74,7 @@ def _evaluate(project: Project, rules: Rules, state: LoopState) -> Context:
 
 
 def _repair(project: Project, rules: Rules, state: LoopState) -> Context:
-    return {"script": evidence.script_of(project, state.cur)}
+    return {"script": scripts.script_of(project, state.cur)}
 
 
 def _analysis(project: Project, rules: Rules, state: LoopState) -> Context:
@@ -103,7 +105,7 @@ def _action(project: Project, rules: Rules, state: LoopState) -> Context:
         "summary": analysis.summary if analysis else "",
         "tried": tried,
         "left_out": left_out,
-        "symbols": evidence.symbol_list(evidence.script_of(project, state.cur)),
+        "symbols": evidence.symbol_list(scripts.script_of(project, state.cur)),
         "best": version_id(best) if best else None,
         "script_name": project.workspace.script(state.cur),
     }
@@ -112,7 +114,7 @@ def _action(project: Project, rules: Rules, state: LoopState) -> Context:
 def _author(project: Project, rules: Rules, state: LoopState) -> Context:
     return {
         "action": action_receipt(project, state.cur),
-        "script": evidence.script_of(project, state.cur),
+        "script": scripts.script_of(project, state.cur),
         "following": version_id(state.cur + 1),
     }
 

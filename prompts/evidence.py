@@ -1,7 +1,6 @@
 """What a brief shows of a version: curves, samples, script; bounded, cleaned, and marked as data."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,46 +13,13 @@ from ..loop.project.receipts import Metric
 from ..loop.project.state import action_receipt, eval_receipt, next_receipt
 from ..loop.rules.reading import Rules
 from ..loop.script.settings import settings
-from ..loop.script.source import Script, decode_script
+from ..loop.script.source import Script
 from ..loop.store.paths import version_id
+from ..loop.text import cell, clean
 from ..loop.train.curves import Curves, read_curves
 
 MAX_SCRIPT_CHARACTERS = 24_000
 MOST_NEWEST, MOST_BEST = 30, 20  # actions of the past in a brief
-# Control characters but newline and tab, halves of surrogate pairs, and what hides or reorders text: soft hyphen, zero
-# width, bidi controls, interlinear annotation, tags.
-_CONTROL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-
-
-def clean(text: str, limit: int) -> str:
-    """Without terminal sequences, with invisible characters shown as escapes, and cut in the middle."""
-    plain = _CONTROL.sub(_escape, _ANSI.sub("", text.replace("\r\n", "\n")))
-    if len(plain) <= limit:
-        return plain
-    half = limit // 2
-    return f"{plain[:half]}\n… {len(plain) - 2 * half} characters left out …\n{plain[-half:]}"
-
-
-def _escape(found: re.Match[str]) -> str:
-    number = ord(found[0])
-    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
-
-
-def cell(text: str, limit: int) -> str:
-    """The text as one cell of a Markdown table: one line, cut at its end."""
-    line = " ".join(clean(text[: 8 * limit], 8 * limit).split()).replace("|", "\\|")
-    return line if len(line) <= limit else f"{line[: limit - 1]}…"
-
-
-def fence(text: str, label: str, limit: int = 4_000) -> str:
-    """A code block that the text can't close, labelled as data."""
-    plain = clean(text, limit)
-    ticks = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", plain)), default=0))
-    return f"{ticks}{label}\n{plain.rstrip()}\n{ticks}"
 
 
 @dataclass(frozen=True)
@@ -157,12 +123,6 @@ def infer_digest(project: Project, cur: int, most: int = 5) -> str:
         ]
         lines.append(f"- {name}: {'; '.join(' '.join(part.split()) for part in parts) or ', '.join(files)}")
     return "\n".join(lines) or "(no infer samples)"
-
-
-def script_of(project: Project, cur: int) -> Script:
-    """The version's script as it stands in the project. Raises `ScriptError`."""
-    name = project.workspace.script(cur)
-    return Script.parse(decode_script(project.workspace.tree.read(name), name), name)
 
 
 def symbol_list(script: Script) -> str:

@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import ipaddress
 import os
 import stat
 from dataclasses import dataclass
@@ -142,3 +143,20 @@ def _password(credentials: str) -> str:
         return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return ""
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`. Raises `LoopError` for anything else."""
+    host, separator, port = address.rpartition(":")
+    host = host.strip("[]")
+    if not separator or not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+        raise LoopError(f"{address!r} is not HOST:PORT", where="--http", hint="use for example 127.0.0.1:8765")
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the host; False for a name other than localhost, whatever it means here."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,5 +1,9 @@
 """A Step's result or its refusal as what a client reads; the one place that translates errors for MCP."""
 
+import errno
+import json
+from collections.abc import Mapping
+
 import anyio.to_thread
 from mcp_types import CallToolResult, TextContent
 
@@ -8,7 +12,15 @@ from ..loop.project.project import Project
 from ..loop.project.state import next_call
 from ..tools import StepResult
 from ..tools.results import where_now
-from .telling import cause, remedy, told
+
+_MAX_WHAT = 3_000
+_MAX_NEXT = 2_500
+_NEXT = "\nNext: "
+_REMEDIES = {
+    errno.ENOSPC: "free disk space, then ",
+    errno.EDQUOT: "free disk space, then ",
+    errno.EROFS: "make the project's file system writable, then ",
+}
 
 
 def answer(result: StepResult) -> CallToolResult:
@@ -43,3 +55,33 @@ def _way_on(project: Project, first: str) -> str:
     except OSError:  # the project can't be read either, which is what is being told
         return f"\nNext: {first.rstrip()}" if first else ""
     return f"\nNext: {first}{next_call(state)}"
+
+
+def told(text: str) -> str:
+    """An error's text, bounded and with invisible characters as escapes: it may quote what a client sent."""
+    from ..loop.text import clean
+
+    what, separator, following = text.rpartition(_NEXT)
+    if not separator:
+        return clean(text, _MAX_WHAT)
+    return f"{clean(what, _MAX_WHAT)}{_NEXT}{clean(following, _MAX_NEXT)}"
+
+
+def not_unicode(arguments: Mapping[str, object]) -> str | None:
+    """Says it if a name or a text among the arguments has half a surrogate pair, which UTF-8 can't express."""
+    try:
+        json.dumps(arguments, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        return f"a text holds U+{ord(error.object[error.start]):04X}, half of a surrogate pair; send whole characters"
+    return None
+
+
+def cause(error: OSError) -> str:
+    """What the system says, and of which file where it says that."""
+    said = error.strerror or str(error)
+    return f"{said}: {error.filename}" if error.filename else said
+
+
+def remedy(error: OSError) -> str:
+    """What must be done before any call can do better; "" where nothing is known."""
+    return _REMEDIES.get(error.errno or 0, "")

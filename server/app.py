@@ -18,10 +18,10 @@ from pydantic import AnyUrl, ConfigDict, Field, PrivateAttr, ValidationError, cr
 
 from ..loop.errors import LoopError, UserDecision
 from ..loop.project.project import Project
-from ..loop.rules.reading import describe
+from ..loop.text import describe
 from ..tools import STEPS, Step, StepResult, attached
 from ..tools.results import JobView
-from .answers import answer, failure, refusal
+from .answers import answer, failure, not_unicode, refusal
 from .protocol.asking import ask
 from .protocol.prompts import add_prompts
 from .protocol.resources import add_resources
@@ -29,7 +29,6 @@ from .protocol.skills import SkillsExtension, read_skill, skill_resources
 from .protocol.task_store import LoopTasks
 from .protocol.tasks import TasksExtension, TaskStore, refuse_undeclared_listening
 from .protocol.watching import StatusWatch
-from .telling import not_unicode
 
 MAX_WAIT_SECONDS = 50
 _POLL_SECONDS = 0.1

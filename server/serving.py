@@ -1,6 +1,5 @@
 """Serving the tools: over stdio for clients that start us, over HTTP for those that connect."""
 
-import ipaddress
 import logging
 import os
 import socket
@@ -13,6 +12,7 @@ import anyio
 
 from ..loop.errors import LoopError
 from ..loop.project.project import Project
+from .access import host_and_port, is_loopback
 from .app import build_server
 from .importing import uncollected
 
@@ -118,20 +118,3 @@ def _require_free(host: str, port: int) -> None:
     except OSError as error:
         told = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise LoopError(f"{host}:{port}: {told}", where="--http", hint="name another address or port") from error
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT`. Raises `LoopError` for anything else."""
-    host, separator, port = address.rpartition(":")
-    host = host.strip("[]")
-    if not separator or not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
-        raise LoopError(f"{address!r} is not HOST:PORT", where="--http", hint="use for example 127.0.0.1:8765")
-    return host, int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the host; False for a name other than localhost, whatever it means here."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 
-from ..loop.report.trackers.start_mirror import mirrored
 from .author_next_version import author_next_version
 from .cancel_run import cancel_run
 from .final_report import final_report
+from .mirrored import mirrored
 from .next_step import next_step
 from .read_rules import read_rules
 from .repair_version import repair_version

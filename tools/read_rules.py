@@ -19,7 +19,7 @@ class RulesResult(StepResult):
 
 def read_rules(project: Project) -> RulesResult:
     """The user's rules and instruction, which outrank everything, and the next step."""
-    from ..prompts.evidence import clean
+    from ..loop.text import clean
 
     rules = project.rules()
     state, following = where_now(project, rules)

@@ -22,9 +22,9 @@ def repair_version(
     change_summary: str,
 ) -> RepairResult:
     """Repair the failed version's code, minimally and under the rules; then run_train it again."""
-    from ..loop.author import next_version
+    from ..loop.author import repair
 
-    repair, already_done = next_version.repair_version(
+    repair, already_done = repair.repair_version(
         project, version, diff, root_cause=root_cause, change_summary=change_summary
     )
     state, following = where_now(project)

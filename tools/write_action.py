@@ -21,11 +21,12 @@ def write_action(
     deferred: list[str] | None = None,
 ) -> StepResult:
     """Write action-extract.md: exactly ONE low-risk action that keeps the user's rules."""
-    from ..loop.judge import analysis
-    from ..prompts.evidence import clean
+    from ..loop.author.action import Action
+    from ..loop.author.action import write_action as write
+    from ..loop.text import clean
 
-    action = analysis.Action(goal, change, tuple(where), expected_impact, risk, verification, tuple(deferred or ()))
-    receipt, already_done = analysis.write_action(project, version, action)
+    action = Action(goal, change, tuple(where), expected_impact, risk, verification, tuple(deferred or ()))
+    receipt, already_done = write(project, version, action)
     state, following = where_now(project)
     return StepResult(
         message=f"{version_id(version)}'s one action is selected: {clean(receipt.goal, 300)}",

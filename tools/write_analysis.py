@@ -9,10 +9,11 @@ def write_analysis(
     project: Project, version: int, summary: str, evidence: str, hypotheses: list[str], next_focus_candidates: list[str]
 ) -> StepResult:
     """Write result-analysis.md: you judge, the server adds the metric deltas."""
-    from ..loop.judge import analysis as documents
+    from ..loop.judge.analysis import Analysis
+    from ..loop.judge.analysis import write_analysis as write
 
-    analysis = documents.Analysis(summary, evidence, tuple(hypotheses), tuple(next_focus_candidates))
-    _, already_done = documents.write_analysis(project, version, analysis)
+    analysis = Analysis(summary, evidence, tuple(hypotheses), tuple(next_focus_candidates))
+    _, already_done = write(project, version, analysis)
     state, following = where_now(project)
     return StepResult(
         message=f"{version_id(version)}'s result-analysis.md is written.",

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from ...loop.project.project import Project
-from ..offline.driver import Event
+from ..base import Event
 from .api import connect, secrets
 from .budget import Options, Price, Spent
 from .driver import drive

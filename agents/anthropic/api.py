@@ -9,7 +9,7 @@ from anthropic.lib.tools import BetaAsyncBuiltinFunctionTool, ToolError
 from anthropic.types.beta import BetaMessageParam, BetaToolParam
 
 from ...loop.errors import LoopError
-from ..offline.client import AgentStopped
+from ..base import AgentStopped
 from .steps import Answer, Definition
 
 # With the SDK's back-off (half a second, doubled up to eight, or what retry-after says) a bit more than a minute.

@@ -18,8 +18,7 @@ from anthropic.types.beta import (
 from pydantic import JsonValue
 
 from ...loop.errors import LoopError
-from ..offline.client import AgentStopped
-from ..offline.driver import Event
+from ..base import AgentStopped, Event
 from . import wording
 from .api import Answered, explained, refused, unreadable, user
 from .budget import Options, Spent

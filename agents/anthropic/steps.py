@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from ...loop.errors import UserDecision
-from ..offline.client import WAIT_SECONDS, AgentStopped, NextCall
+from ..base import WAIT_SECONDS, AgentStopped, NextCall
 
 if TYPE_CHECKING:
     from mcp import Client

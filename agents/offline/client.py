@@ -1,82 +1,51 @@
 """The loop as the driver sees it: typed calls over any connected MCP client, parsed at this edge and nowhere else."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import JsonValue, ValidationError
 
 from ...loop.errors import LoopError
+from ..base import WAIT_SECONDS, AgentStopped, NextCall, ToolClient, Wire
 
 if TYPE_CHECKING:
-    from mcp.types import CallToolResult, ReadResourceResult
-
-WAIT_SECONDS = 45
-"""How long one call waits for a training; clients give up after 60."""
-
-
-class AgentStopped(LoopError):
-    """The driver can't go on by itself, and a person has to look."""
+    pass
 
 
 class ToolRefused(LoopError):
     """A tool answered with an error; its text says what to do instead."""
 
 
-class ToolClient(Protocol):
-    """The part of `mcp.Client` that the driver uses."""
-
-    async def call_tool(self, name: str, arguments: dict[str, Any] | None = None) -> "CallToolResult": ...
-
-    async def read_resource(self, uri: str) -> "ReadResourceResult": ...
-
-
-class _Wire(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class NextCall(_Wire):
-    """The one legal next call, ready to be made."""
-
-    tool: str
-    arguments: dict[str, JsonValue] = Field(default_factory=dict)
-    why: str = ""
-
-    @property
-    def version(self) -> int | None:
-        value = self.arguments.get("version")
-        return value if isinstance(value, int) else None
-
-
-class Situation(_Wire):
+class Situation(Wire):
     phase: str
     next: NextCall | None = None
 
 
-class RunState(_Wire):
+class RunState(Wire):
     """How a training, evaluation or report stands."""
 
     state: Literal["running", "done", "failed"]
 
 
-class FixedRule(_Wire):
+class FixedRule(Wire):
     rule: str
     name: str
     value: bool | int | float | str | None
 
 
-class Metric(_Wire):
+class Metric(Wire):
     name: str
     value: float
     higher_is_better: bool
 
 
-class Action(_Wire):
+class Action(Wire):
     goal: str
     change: str
     where: tuple[str, ...] = ()
 
 
-class VersionStatus(_Wire):
+class VersionStatus(Wire):
     version: int
     version_id: str
     metrics: tuple[Metric, ...] = ()
@@ -87,7 +56,7 @@ class VersionStatus(_Wire):
         return next((metric for metric in self.metrics if metric.name == name), None)
 
 
-class Status(_Wire):
+class Status(Wire):
     phase: str
     version: int
     max_versions: int
@@ -97,13 +66,13 @@ class Status(_Wire):
     next: NextCall | None = None
 
 
-class LossCurves(_Wire):
+class LossCurves(Wire):
     epochs: tuple[int, ...] = ()
     train_loss: tuple[float | None, ...] = ()
     val_loss: tuple[float | None, ...] = ()
 
 
-_Model = TypeVar("_Model", bound=_Wire)
+_Model = TypeVar("_Model", bound=Wire)
 
 
 class Loop:

@@ -9,22 +9,14 @@ from pydantic import JsonValue
 from ...loop.author.patch import unified_diff
 from ...loop.script import Script
 from ...loop.script.fixed import Fixed
+from ..base import AgentStopped, Event, NextCall, ToolClient
 from . import optimisation, wording
-from .client import AgentStopped, Loop, LossCurves, NextCall, Status, ToolClient, ToolRefused
+from .client import Loop, LossCurves, Status, ToolRefused
 from .diagnosis import Curves, Diagnosis, Scores, Verdict, diagnose
 from .playbook import Move, Past, moves
 
 _MAX_REPEATS = 5  # how often one Step may come up for one version before a person should look
 _CANDIDATES = 3
-
-
-@dataclass(frozen=True)
-class Event:
-    """One Step that is done, in words."""
-
-    step: str
-    version: int | None
-    text: str
 
 
 @dataclass(frozen=True)

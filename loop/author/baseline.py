@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from ..errors import GuardError, ProjectError, ScriptError
 from ..project.project import Project
 from ..rules.reading import Rules
-from ..script import Script, changed_symbols, decode_script, local_imports, with_version
+from ..script import Script, changed_symbols, decode_script, local_imports
 from ..script.fixed import Fixed, materialise, synonyms
 from ..script.settings import replace_setting, settings
-from ..script.version import with_header
+from ..script.version import with_header, with_version
 from ..store.paths import ARTIFACTS, BASELINE, BASELINE_SCRIPT, PREPDATA, version_id
 from ..text import Say, Told, english
 from .patch import apply_patch, unified_diff
@@ -102,7 +102,7 @@ def _sources(project: Project) -> dict[str, str]:
 
 
 def _patched(project: Project, originals: Mapping[str, str], patch: str) -> dict[str, str]:
-    from .next_version import patches_by_file
+    from .guard import patches_by_file
 
     texts = dict(originals)
     for name, file_patch in patches_by_file(project, BASELINE_SCRIPT, patch).items():

@@ -3,14 +3,17 @@
 import ast
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 
 from ..errors import GuardError, RuleViolation
+from ..project.project import Project
 from ..rules.reading import Rules
-from ..script import Changes, Script, changed_statements, changed_symbols
+from ..script import Changes, Script, changed_statements, changed_symbols, local_imports
 from ..script.fixed import Clash, Fixed, clashes, dynamic_overrides, removed
 from .evasions import evasions
 from .hidden import hidden, swapped
+from .patch import FilePatch, parse_diff
 
 _DATASET_PATH = re.compile(r"prepdata[/\\]+([^/\\]+)")
 _EVALUATION = re.compile(r"eval_score|infer_samples|03_eval|result-analysis|action-extract|\.progressive-training")
@@ -132,3 +135,40 @@ def _mentions(script: Script) -> Counter[str]:
         if isinstance(text, str):
             found.update(match[0] for match in _EVALUATION.finditer(text))
     return found
+
+
+def only_patch(diff: str, name: str, following: str) -> FilePatch:
+    """The diff's one file. Raises `GuardError` for a diff of several files or of another one."""
+    patches = parse_diff(diff)
+    named = {PurePosixPath(patch.path).name for patch in patches if patch.path}
+    if len(patches) != 1 or not named <= {name, following}:
+        raise GuardError(
+            f"the diff is of {', '.join(sorted(named)) or 'several files'}; a new version changes {name} alone",
+            where="diff",
+            hint=f"send the diff against {name} only",
+        )
+    (patch,) = patches
+    return patch
+
+
+def patches_by_file(project: Project, script: str, diff: str) -> Mapping[str, FilePatch]:
+    """The diff's files as paths in the project. Raises `GuardError` for one that the script doesn't consist of."""
+    root = project.workspace.root
+    allowed = [script, *(path.relative_to(root).as_posix() for path in local_imports(root / script, root))]
+    found: dict[str, FilePatch] = {}
+    for patch in parse_diff(diff):
+        name = script if patch.path is None else _match(patch.path, allowed)
+        if name is None or name in found:
+            raise GuardError(
+                f"the diff changes {patch.path}, and may change only {', '.join(allowed)}",
+                where="diff",
+                hint="repair the script or a local module that it imports",
+            )
+        found[name] = patch
+    return found
+
+
+def _match(path: str, allowed: list[str]) -> str | None:
+    parts = PurePosixPath(path).parts
+    fitting = [name for name in allowed if parts[-len(PurePosixPath(name).parts) :] == PurePosixPath(name).parts]
+    return max(fitting, key=len, default=None)

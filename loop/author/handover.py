@@ -3,8 +3,8 @@
 import re
 
 from ..errors import ProjectError
+from ..store.json_object import read_object
 from ..store.paths import BASELINE_SCRIPT, Workspace
-from ..train.artifacts import read_object
 from .baseline import BASELINE_FOLDER, SMOKE_REPORT
 
 SPEC = f"{BASELINE_FOLDER}/spec.json"

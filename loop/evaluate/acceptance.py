@@ -13,16 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from ..errors import EvaluationError, UserDecision
-from ..project.evaluation_protocol import dataset_manifest, evaluator_hashes
+from ..errors import EvaluationError
 from ..project.project import Project
-from ..project.receipts import Acceptance, Agreed, LoopFile, load
 from ..script.source import read_script
-from ..store.paths import EVAL_SCRIPT, STATE
+from ..store.paths import EVAL_SCRIPT
 from ..store.tree import Tree
 from .output import read_metrics
 
-RECEIPT = f"{STATE}/receipts/evaluator.json"
 _HINT = "correct 03_eval.py through write_eval"
 # Two runs on one machine agree to the last bit or nearly so; what differs more is another measurement.
 _SAME = 1e-9
@@ -30,55 +27,6 @@ _TOLERATED = 1e-3
 
 
 _TRAINING_DATA = re.compile(r"(?:^|[/\\\\])train(?:ing)?(?:[/\\\\.]|$)|^train_dataloader$", re.I)
-
-
-def acceptance(project: Project) -> Acceptance | None:
-    return load(project.workspace.tree, RECEIPT, Acceptance)
-
-
-def dataset_digest(project: Project, loop: LoopFile) -> str:
-    manifest = dataset_manifest(project, loop.dataset_id)
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-
-
-def present_protocol(project: Project, loop: LoopFile) -> Agreed:
-    """The evaluator and the data set as they are; no files where the evaluator can't be read."""
-    try:
-        files = evaluator_hashes(project)
-    except EvaluationError:
-        files = {}
-    return Agreed(files=files, dataset_sha256=dataset_digest(project, loop))
-
-
-def protocol_decision(project: Project, loop: LoopFile, present: Agreed | None = None) -> UserDecision | None:
-    """What the user has to decide if the evaluator or the data set is no longer what was accepted.
-
-    None if both are, or nothing was accepted yet. Between the user's yes and the next evaluation what they said yes to
-    counts as accepted. `present` is what there is now, if the caller has looked.
-    """
-    tried = acceptance(project)
-    accepted = tried or loop.agreed
-    if accepted is None:
-        return None
-    now = present or present_protocol(project, loop)
-    changed = sorted(name for name in {*now.files, *accepted.files} if now.files.get(name) != accepted.files.get(name))
-    if now.dataset_sha256 != accepted.dataset_sha256:
-        changed.append(f"the data set {loop.dataset_id}")
-    if not changed:
-        return None
-    return UserDecision(
-        ", ".join(changed),
-        f"{'the first score' if tried else 'you accepted it'}, and scores compare only under one protocol",
-        subject="protocol",
-        versions=(dict(accepted.files), accepted.dataset_sha256, dict(now.files), now.dataset_sha256),
-        after="; every version is then scored again",
-    )
-
-
-def require_protocol(project: Project, loop: LoopFile) -> None:
-    """Raises the `UserDecision` of `protocol_decision`, if there is one."""
-    if decision := protocol_decision(project, loop):
-        raise decision
 
 
 def training_data_warnings(project: Project) -> tuple[str, ...]:

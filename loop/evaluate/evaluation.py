@@ -5,25 +5,26 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..errors import EvaluationError, GuardError, OutOfOrder, UnsafePath
-from ..jobs.confinement import level
 from ..jobs.job import Job, JobStatus
 from ..jobs.logs import tail
+from ..jobs.placing import level
 from ..project.attempts import Attempt, attempts, failure_of, new_attempt
 from ..project.disk import require_room
-from ..project.evaluation_protocol import evaluator_hashes, fingerprint
+from ..project.evaluation_protocol import RECEIPT, acceptance, dataset_digest, evaluator_hashes, fingerprint
 from ..project.failures import Failure, process_failure
 from ..project.integrity import require_intact, score_bytes
 from ..project.project import Project
-from ..project.receipts import Acceptance, EvalPlan, EvalReceipt, LoopFile, TrainReceipt, Verdict, save
+from ..project.receipts import Acceptance, EvalPlan, EvalReceipt, LoopFile, TrainReceipt, Verdict
 from ..project.state import derive, eval_receipt, require, train_receipt
 from ..rules.reading import Rules
 from ..store import journal
+from ..store.digest import sha256
 from ..store.paths import version_id
+from ..store.records import save
 from ..train import training
-from ..train.artifacts import sha256
 from ..train.next_jobs import expect_after
 from ..train.progress import Progress, progress_of
-from .acceptance import RECEIPT, acceptance, dataset_digest, judge, training_data_warnings
+from .acceptance import judge, training_data_warnings
 from .checkpoint_clashes import checkpoint_clashes, unreadable
 from .job import OUT, clean_up, prepare, trial
 from .output import Evaluated, check_output, other_targets

@@ -4,15 +4,16 @@ import hashlib
 from dataclasses import dataclass
 from typing import cast
 
-from ..jobs.confinement import confined
 from ..jobs.job import Job
+from ..jobs.placing import confined
 from ..project.attempts import Attempt
 from ..project.integrity import score_bytes
 from ..project.project import Project
-from ..project.receipts import EvalPlan, EvalReceipt, LoopFile, load, save
+from ..project.receipts import EvalPlan, EvalReceipt, LoopFile
 from ..rules.reading import Rules
 from ..store import journal
 from ..store.paths import ARTIFACTS, EVAL_SCRIPT, EXTERNAL, STATE, version_id
+from ..store.records import load, save
 from .output import check_output, parse_strict
 from .user_python.project_copy import make_stage
 

@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from ...prompts.evidence import clean
 from ..errors import LoopError, UnsafePath
 from ..project.project import Project
+from ..text import clean
 
 PictureKind = Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
 MAX_PICTURE_BYTES = 4 * 1024 * 1024

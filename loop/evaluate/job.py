@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import EvaluationError
-from ..jobs.confinement import confined
 from ..jobs.job import Job
+from ..jobs.placing import confined
 from ..project.attempts import Attempt
 from ..project.project import Project
 from ..project.receipts import EvalPlan, LoopFile

@@ -7,32 +7,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import JsonValue, ValidationError
 
 from ..errors import EvaluationError, LoopError
-from ..project.receipts import Metric
-from ..rules.reading import describe
+from ..project.receipts import Metric, Score
 from ..store.tree import Tree
+from ..text import describe
 
 _HINT = "correct 03_eval.py through write_eval (docs/contract.md says what it must leave)"
 _MAX_SAMPLE_BYTES = 4 << 30
 _MOST_TARGETS = 100_000
 # A metric that was summed in single precision is its samples' mean to about this.
 _ROUNDING = 1e-4
-
-
-class Score(BaseModel):
-    """eval_score.json as an evaluator writes it and as it is published."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
-
-    dataset_id: str
-    created_at: str
-    num_samples: Annotated[int, Field(ge=1)]
-    metrics: Annotated[list[Metric], Field(min_length=1)]
-    latency_ms: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)

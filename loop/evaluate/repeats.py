@@ -10,11 +10,12 @@ from statistics import stdev
 from ..errors import EvaluationError
 from ..project.attempts import Attempt
 from ..project.project import Project
-from ..project.receipts import SeedNoise, load, save
+from ..project.receipts import SeedNoise
 from ..rules.reading import Rules
 from ..script import Script, decode_script
 from ..script.fixed import Fixed, materialise
 from ..store.paths import STATE, version_id
+from ..store.records import load, save
 from ..store.tree import Tree
 from .output import read_metrics
 from .user_python.project_copy import make_stage

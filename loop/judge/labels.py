@@ -5,11 +5,12 @@ import hashlib
 from ..errors import LoopError
 from ..evaluate.repeats import seed_noise
 from ..project.project import Project
-from ..project.receipts import EvalReceipt, Metric, Record, load, save
+from ..project.receipts import EvalReceipt, Metric
 from ..project.state import eval_receipt
 from ..rules.reading import Rules
+from ..store.digest import sha256
 from ..store.paths import STATE, version_id
-from ..train.artifacts import sha256
+from ..store.records import Record, load, save
 from .noise.samples import SampleScores, load_samples
 from .noise.verdict import NoiseVerdict, judge
 

@@ -9,9 +9,10 @@ from typing import Literal
 
 from ..errors import LoopError
 from ..jobs.job import Job, JobStatus
+from ..store.records import load, save
 from .disk import reserved
 from .project import Project
-from .receipts import Company, EvalPlan, Plan, Repair, Verdict, load, save
+from .receipts import Company, EvalPlan, Plan, Repair, Verdict
 
 JobKind = Literal["train", "eval"]
 _FOLDER = re.compile(r"(train|eval)-(\d{3,})")

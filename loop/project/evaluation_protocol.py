@@ -6,14 +6,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import EvaluationError
-from ..evaluate.user_python.project_copy import LEFT_OUT
+from ..errors import EvaluationError, UserDecision
 from ..rules.reading import Rules
 from ..script import local_imports
 from ..store.manifest import hashes
-from ..store.paths import EVAL_SCRIPT, EXTERNAL, STATE
+from ..store.paths import EVAL_SCRIPT, STATE
+from ..store.records import load
 from .project import Project
-from .receipts import LoopFile
+from .receipts import Acceptance, Agreed, LoopFile
+
+RECEIPT = f"{STATE}/receipts/evaluator.json"
 
 
 def fingerprint(project: Project, rules: Rules, loop: LoopFile) -> str:
@@ -49,19 +51,59 @@ def dataset_manifest(project: Project, dataset_id: str) -> dict[str, str]:
     """
     folder = project.workspace.root / project.workspace.dataset(dataset_id)
     cache = f"{STATE}/cache/dataset-{hashlib.sha256(dataset_id.encode()).hexdigest()[:16]}.json"
-    return hashes(project.workspace.tree, cache, _files(folder), what=f"the data set {dataset_id}")
+    return hashes(project.workspace.tree, cache, files_below(folder), what=f"the data set {dataset_id}")
 
 
-def external_digest(project: Project, name: str) -> str:
-    """Hash over the files of a folder of Models/external/, also of those that links lead to; environments aside."""
-    folder = project.workspace.root / EXTERNAL / name
-    cache = f"{STATE}/cache/external-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
-    files = [(below, path) for below, path in _files(folder) if not LEFT_OUT.intersection(below.split("/"))]
-    found = hashes(project.workspace.tree, cache, files, what=f"the external model {name}")
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
-
-
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
     """Every file, also where a link leads to one, by its path below `folder`, in order; linked folders are left out."""
     found = (Path(here, name) for here, _, names in os.walk(folder) for name in names)
     yield from sorted((path.relative_to(folder).as_posix(), path) for path in found if path.is_file())
+
+
+def acceptance(project: Project) -> Acceptance | None:
+    return load(project.workspace.tree, RECEIPT, Acceptance)
+
+
+def dataset_digest(project: Project, loop: LoopFile) -> str:
+    manifest = dataset_manifest(project, loop.dataset_id)
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def present_protocol(project: Project, loop: LoopFile) -> Agreed:
+    """The evaluator and the data set as they are; no files where the evaluator can't be read."""
+    try:
+        files = evaluator_hashes(project)
+    except EvaluationError:
+        files = {}
+    return Agreed(files=files, dataset_sha256=dataset_digest(project, loop))
+
+
+def protocol_decision(project: Project, loop: LoopFile, present: Agreed | None = None) -> UserDecision | None:
+    """What the user has to decide if the evaluator or the data set is no longer what was accepted.
+
+    None if both are, or nothing was accepted yet. Between the user's yes and the next evaluation what they said yes to
+    counts as accepted. `present` is what there is now, if the caller has looked.
+    """
+    tried = acceptance(project)
+    accepted = tried or loop.agreed
+    if accepted is None:
+        return None
+    now = present or present_protocol(project, loop)
+    changed = sorted(name for name in {*now.files, *accepted.files} if now.files.get(name) != accepted.files.get(name))
+    if now.dataset_sha256 != accepted.dataset_sha256:
+        changed.append(f"the data set {loop.dataset_id}")
+    if not changed:
+        return None
+    return UserDecision(
+        ", ".join(changed),
+        f"{'the first score' if tried else 'you accepted it'}, and scores compare only under one protocol",
+        subject="protocol",
+        versions=(dict(accepted.files), accepted.dataset_sha256, dict(now.files), now.dataset_sha256),
+        after="; every version is then scored again",
+    )
+
+
+def require_protocol(project: Project, loop: LoopFile) -> None:
+    """Raises the `UserDecision` of `protocol_decision`, if there is one."""
+    if decision := protocol_decision(project, loop):
+        raise decision

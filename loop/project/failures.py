@@ -4,8 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from ..jobs.job import Outcome
-from ..jobs.logs import error_line, last_traceback
-from ..jobs.ranks import of_first_failure
+from ..jobs.logs import error_line, last_traceback, of_first_failure
 from ..store.journal import now
 from .receipts import FailureKind, Verdict
 

@@ -3,14 +3,18 @@
 import hashlib
 import json
 
-from ..evaluate.acceptance import require_protocol
-from ..evaluate.output import Score
+from ..errors import OutOfOrder
 from ..rules.reading import Rules
-from ..store import journal
+from ..store import journal, transaction
 from ..store.paths import version_id
+from .dataset import read_stats
+from .evaluation_protocol import RECEIPT as ACCEPTANCE
+from .evaluation_protocol import present_protocol, protocol_decision, require_protocol
 from .project import Project
-from .receipts import EvalReceipt, LoopFile
+from .receipts import EvalReceipt, LoopFile, Score
 from .state import eval_receipt
+
+_START = "run: progressive-training start"
 
 
 def require_intact(project: Project, rules: Rules, loop: LoopFile) -> None:
@@ -67,3 +71,59 @@ def score_bytes(receipt: EvalReceipt, dataset_id: str) -> bytes:
         latency_ms=receipt.latency_ms,
     )
     return (json.dumps(score.model_dump(mode="json"), ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def accept_protocol(project: Project, *, asked: str | None = None) -> str | None:
+    """Lets a changed evaluator or data set stand; only a person may call it. What changed, or None if nothing did.
+
+    The evaluator is tried anew at the next evaluation, and the report scores every version again. `asked`: the digest
+    of the one change that the user said yes to; without it, whatever is there now is accepted.
+    Raises `OutOfOrder` before the start, `UserDecision` where it is another change by now: nothing is accepted then.
+    """
+    with project.mutation():
+        loop = project.loop()
+        if loop is None:
+            raise OutOfOrder("no loop has been started, so there is no protocol yet", hint=_START)
+        present = present_protocol(project, loop)
+        decision = protocol_decision(project, loop, present)
+        if decision is None:
+            return None
+        if asked not in (None, decision.digest):
+            raise decision
+        stats = read_stats(project.workspace, loop.dataset_id)
+        renewed = loop.model_copy(
+            update={
+                "val_samples": stats.val_samples,
+                "task_type": stats.task_type,
+                "agreed": present if present.files else None,  # without an evaluator, one may be written
+            }
+        )
+        transaction.commit(project.workspace, new={}, changed={}, records={project.workspace.loop_file: renewed})
+        # Last: whatever stops this before, the old protocol still holds, and the user is asked again.
+        project.workspace.tree.remove(ACCEPTANCE)
+        journal.record(project.workspace, "protocol_accepted", changed=decision.changed)
+        return decision.changed
+
+
+def accept_rules(project: Project, *, asked: str | None = None) -> str | None:
+    """Pins the user's changed files anew; only a person may call it. What changed, or None if nothing did.
+
+    `asked`: the digest of the one change that the user said yes to; without it, whatever is there now is accepted.
+    Raises `OutOfOrder` before the start, `UserDecision` where it is another change by now: nothing is pinned then.
+    """
+    with project.mutation():
+        rules = project.rules()
+        loop = project.loop()
+        if loop is None:
+            raise OutOfOrder("no loop has been started, so the rules are read as they are", hint=_START)
+        decision = project.rules_decision(rules, loop)
+        if decision is None:
+            return None
+        if asked not in (None, decision.digest):
+            raise decision
+        pinned = loop.model_copy(
+            update={"rules_sha256": rules.rules_sha256, "instruction_sha256": rules.instruction_sha256}
+        )
+        transaction.commit(project.workspace, new={}, changed={}, records={project.workspace.loop_file: pinned})
+        journal.record(project.workspace, "rules_accepted", detail=decision.changed)
+        return decision.changed

@@ -14,10 +14,11 @@ from ..jobs.backends import Backends
 from ..jobs.executor import Executor
 from ..jobs.local import LocalExecutor
 from ..rules.reading import Rules, read_rules
-from ..store import journal, transaction
+from ..store import lock, transaction
 from ..store.paths import Workspace
+from ..store.records import load
 from .disk import give_up_reserve, require_local
-from .receipts import LoopFile, load
+from .receipts import LoopFile
 
 if TYPE_CHECKING:
     from ..jobs.warm.server_keeper import Keeper
@@ -102,7 +103,7 @@ class Project:
         """
         _ = self._on_a_fit_disk
         give_up_reserve(self.workspace)
-        with journal.locked(self.workspace):
+        with lock.locked(self.workspace):
             transaction.finish(self.workspace)
             yield
 

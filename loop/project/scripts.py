@@ -4,10 +4,12 @@ import hashlib
 
 from ..errors import GuardError
 from ..script import local_imports
-from ..train.artifacts import sha256
+from ..script.source import Script, decode_script
+from ..store.digest import sha256
+from ..store.records import load
 from .attempts import attempts
 from .project import Project
-from .receipts import StartReceipt, load
+from .receipts import StartReceipt
 from .state import next_receipt, train_receipt
 
 
@@ -65,3 +67,24 @@ def require_modules(project: Project, cur: int) -> None:
                 where=name,
                 hint=f"copy {workspace.snapshot(cur - 1)}/{name} back over it; changes go through the script's diff",
             )
+
+
+def script_of(project: Project, cur: int) -> Script:
+    """The version's script as it stands in the project. Raises `ScriptError`."""
+    name = project.workspace.script(cur)
+    return Script.parse(decode_script(project.workspace.tree.read(name), name), name)
+
+
+def take_snapshot(project: Project, cur: int) -> dict[str, str]:
+    """Copies the version's script and local modules aside; relative path -> sha256. Replaces an earlier snapshot."""
+    workspace = project.workspace
+    script = workspace.script(cur)
+    modules = local_imports(workspace.root / script, workspace.root)
+    names = [script, *(path.relative_to(workspace.root).as_posix() for path in modules)]
+    workspace.tree.remove(workspace.snapshot(cur))
+    hashes: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        data = workspace.tree.read(name)
+        workspace.tree.write(f"{workspace.snapshot(cur)}/{name}", data)
+        hashes[name] = hashlib.sha256(data).hexdigest()
+    return hashes

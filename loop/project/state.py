@@ -6,6 +6,7 @@ from typing import Literal
 from ..errors import OutOfOrder, ProjectError
 from ..rules.reading import Rules
 from ..store.paths import BASELINE_SCRIPT, STATE, version_id
+from ..store.records import load, load_part
 from .attempts import Attempt, attempts
 from .project import Project
 from .receipts import (
@@ -18,8 +19,6 @@ from .receipts import (
     ReportReceipt,
     TrainReceipt,
     Verdict,
-    load,
-    load_part,
 )
 
 Phase = Literal[

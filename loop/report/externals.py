@@ -4,28 +4,32 @@ A model is scored as one job, in the sandbox, against the validation set of the 
 gives lies in Models/Artifacts/external/<name>/; the user's folder is only read. One that fails is a warning.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...prompts.evidence import cell
 from ..errors import EvaluationError, UnsafePath
 from ..evaluate import external_model as jobs
+from ..evaluate.user_python.project_copy import LEFT_OUT
 from ..evaluate.user_python.run_external_model import script_of
-from ..jobs.confinement import level
 from ..jobs.job import JobStatus
 from ..jobs.logs import tail
+from ..jobs.placing import level
 from ..project.attempts import failure_of, submitted_whole
 from ..project.disk import require_room
-from ..project.evaluation_protocol import external_digest, fingerprint
+from ..project.evaluation_protocol import files_below, fingerprint
 from ..project.failures import Failure, process_failure
 from ..project.integrity import score_bytes
 from ..project.project import Project
-from ..project.receipts import INFRASTRUCTURE, EvalReceipt, LoopFile, Verdict, load
+from ..project.receipts import INFRASTRUCTURE, EvalReceipt, LoopFile, Verdict
 from ..project.state import eval_receipt, train_receipt
 from ..rules.reading import Rules
 from ..store import journal
-from ..store.paths import ARTIFACTS, EXTERNAL
-from ..text import Told
+from ..store.manifest import hashes
+from ..store.paths import ARTIFACTS, EXTERNAL, STATE
+from ..store.records import load
+from ..text import Told, cell
 from .leaderboard import NO_NAME
 
 _LOG_TAIL_BYTES = 16_384
@@ -201,3 +205,12 @@ def settle(project: Project, rules: Rules, loop: LoopFile, attempt: jobs.Externa
     event = "external_failed" if failure else "external_scored"
     journal.record(project.workspace, event, name=attempt.name, attempt=attempt.number)
     jobs.clean_up(attempt)
+
+
+def external_digest(project: Project, name: str) -> str:
+    """Hash over the files of a folder of Models/external/, also of those that links lead to; environments aside."""
+    folder = project.workspace.root / EXTERNAL / name
+    cache = f"{STATE}/cache/external-{hashlib.sha256(name.encode()).hexdigest()[:16]}.json"
+    files = [(below, path) for below, path in files_below(folder) if not LEFT_OUT.intersection(below.split("/"))]
+    found = hashes(project.workspace.tree, cache, files, what=f"the external model {name}")
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()

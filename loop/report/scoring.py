@@ -9,13 +9,12 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..errors import EvaluationError, StillReading
-from ..evaluate.acceptance import acceptance
 from ..evaluate.evaluation import open_attempt, settle, start
 from ..evaluate.external_model import ExternalAttempt
 from ..evaluate.job import clean_up
 from ..jobs.job import Job
 from ..project.attempts import Attempt, attempts, failure_of
-from ..project.evaluation_protocol import fingerprint
+from ..project.evaluation_protocol import acceptance, fingerprint
 from ..project.failures import Failure
 from ..project.project import Project
 from ..project.receipts import LoopFile, Verdict

@@ -7,9 +7,10 @@ from pydantic import BaseModel, ConfigDict
 
 from ..errors import LoopError, ProjectError
 from ..project.project import Project
-from ..project.receipts import LoopFile, Record, load
+from ..project.receipts import LoopFile
 from ..rules.reading import Rules
 from ..store.paths import STATE
+from ..store.records import Record, load
 
 TrackerName = Literal["mlflow", "tensorboard", "trackio", "wandb"]
 TRACKERS: tuple[TrackerName, ...] = get_args(TrackerName)

@@ -3,14 +3,13 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from ...prompts.evidence import cell
 from ..judge.comparison import primary_metric
 from ..project.attempts import attempts
 from ..project.project import Project
 from ..project.state import eval_receipt, train_receipt
 from ..rules.reading import Rules
 from ..store.paths import version_id
-from ..text import Told
+from ..text import Told, cell
 from . import leaderboard
 from .externals import External
 

@@ -5,95 +5,21 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from pydantic import AfterValidator, BaseModel, Field, JsonValue, ValidationError
+from pydantic import BaseModel, JsonValue, ValidationError
 
 from ..errors import RulesError
 from ..store.paths import INSTRUCTION_FILE, RULES_FILE
 from ..store.tree import Tree
-from .execution import ExecutionConfig, Section, ServerAddress
+from ..text import describe
 from .json_places import place_of_constant, place_of_repeated_key, place_of_value
+from .schema import RulesFile, TrainingConfig
 
 if TYPE_CHECKING:
     from ..script.fixed import Fixed
 
 _FORMAT_HINT = f"correct {RULES_FILE} (the README shows an example); the loop never writes this file"
-
-
-def _name_elsewhere(text: str) -> str:
-    if not 1 <= len(text) <= 128 or text != text.strip() or not text.isprintable() or set(text) & set("/\\#?%:"):
-        raise ValueError("must be one plain line of at most 128 characters without / \\ # ? % :")
-    return text
-
-
-_ElsewhereName = Annotated[str, AfterValidator(_name_elsewhere)]
-
-
-class LoopConfig(Section):
-    max_versions: Annotated[int, Field(ge=1, le=999_999)] = 10
-    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
-    max_changed_statements: Annotated[int, Field(ge=1, le=100_000)] = 60
-    max_train_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    max_eval_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-
-
-class DatasetConfig(Section):
-    dataset_id: Annotated[str, Field(min_length=1)] | None = None
-
-
-class TrainingConfig(Section):
-    """Everything in it is fixed: `epochs`, `batch_size`, `learning_rate` … whatever the user names."""
-
-
-class EvalConfig(Section):
-    primary_metric: Annotated[str, Field(min_length=1)] = "loss"
-    metrics: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    repeats: Annotated[int, Field(ge=1, le=100)] = 1
-    infer_samples: Annotated[int, Field(ge=0, le=10_000)] = 10
-
-
-class MlflowConfig(Section):
-    # Without one, the server's own MLFLOW_TRACKING_URI. No credentials in it: agents are shown the rules.
-    tracking_uri: ServerAddress | None = None
-    experiment: _ElsewhereName | None = None
-
-
-class TensorboardConfig(Section):
-    log_dir: Annotated[str, Field(min_length=1, max_length=2000)] = "Models/tensorboard"
-
-
-class TrackioConfig(Section):
-    project: _ElsewhereName | None = None
-
-
-class WandbConfig(Section):
-    project: _ElsewhereName | None = None
-    mode: Literal["offline", "online"] = "offline"
-
-
-class TrackingConfig(Section):
-    """Where versions are mirrored to; a tracker that isn't named is off. Names are the project folder's by default."""
-
-    mlflow: MlflowConfig | None = None
-    tensorboard: TensorboardConfig | None = None
-    trackio: TrackioConfig | None = None
-    wandb: WandbConfig | None = None
-
-
-class RulesFile(Section):
-    """The whole of user_defined_rules.json."""
-
-    seed: int = 42
-    report_language: Literal["en", "ko"] = "en"
-    loop_config: LoopConfig = Field(default_factory=LoopConfig)
-    dataset_config: DatasetConfig = Field(default_factory=DatasetConfig)
-    training_config: TrainingConfig = Field(default_factory=TrainingConfig)
-    eval_config: EvalConfig = Field(default_factory=EvalConfig)
-    execution_config: ExecutionConfig = Field(default_factory=ExecutionConfig)
-    tracking_config: TrackingConfig = Field(default_factory=TrackingConfig)
-    # A list of names that stand for the same thing as a rule, beside the built-in table (docs/contract.md).
-    synonyms: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -188,23 +114,6 @@ def parse_rules(data: bytes, where: str) -> RulesFile:
         return RulesFile.model_validate_json(json.dumps(content))
     except ValidationError as error:
         refuse(describe(error, "there is no such key"), place_of_value(text, error.errors(include_url=False)[0]["loc"]))
-
-
-def describe(error: ValidationError, unknown: str = "there is no such argument") -> str:
-    """Pydantic's findings without its links and class names: `field: what is wrong (got value)`; one a line."""
-    lines: list[str] = []
-    for item in error.errors(include_url=False):
-        field = ".".join(str(part) for part in item["loc"]) or "the whole"
-        if item["type"] == "missing":
-            lines.append(f"{field}: is missing")
-        elif item["type"] == "extra_forbidden":
-            lines.append(f"{field}: {unknown}")
-        else:
-            shown = json.dumps(item["input"], ensure_ascii=False, default=str)
-            message = item["msg"].removeprefix("Value error, ")
-            message = message[0].lower() + message[1:]
-            lines.append(f"{field}: {message} (got {shown[:80]})")
-    return "; ".join(lines)
 
 
 def _find(name: str, project: Path, skill_folders: Sequence[Path]) -> tuple[Path | None, bytes | None]:

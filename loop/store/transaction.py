@@ -11,8 +11,8 @@ from types import MappingProxyType
 from pydantic import Field, ValidationError
 
 from ..errors import ProjectError
-from ..project.receipts import Record, dump
 from .paths import Workspace
+from .records import Record, dump
 
 
 class Intent(Record):

@@ -1,64 +1,18 @@
 """What a training must leave (T2), what it must not touch (T3), and what it says that it used (T1)."""
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
-from typing import cast
 
 from ..errors import UnsafePath
 from ..script.fixed import Clash, Fixed, recorded_clashes
+from ..store.json_object import read_object, string_keys
 from ..store.paths import ARTIFACTS, PREPDATA, Workspace, version_id
-from ..store.tree import Tree, kind_of, split
+from ..store.tree import Tree, kind_of
 from .curves import log_folder
 
 CHECKPOINTS = ("best.ckpt", "last.ckpt")
 NOT_REQUIRED = "not_required"
-_MOST_SYNCED = 1000  # one by one; beyond that the whole machine's disks are synced once
-_SYNCED_AT_ONCE = 8
-
-
-class _Digest(str):
-    """What `Tree.known` keeps of a file's content."""
-
-    __slots__ = ()
-
-
-def sha256(tree: Tree, relative: str) -> str:
-    """The file's hash; it is read, in pieces, unless its status says that nothing changed since.
-
-    Raises `FileNotFoundError`, `UnsafePath`.
-    """
-    stamp = tree.known.stamp(relative)
-    if (known := tree.known.recall(relative, _Digest, stamp)) is not None:
-        return known
-    with tree.opened(relative) as handle, os.fdopen(os.dup(handle), "rb") as file:
-        digest = _Digest(hashlib.file_digest(file, "sha256").hexdigest())
-    tree.known.keep(relative, digest, stamp)
-    return digest
-
-
-def make_durable(tree: Tree, folder: str) -> None:
-    """What a script has written there survives a power cut from now on; links and the like are left as they are."""
-    found = [(name, kind) for name, status in tree.walk(folder) if (kind := kind_of(status)) in ("file", "folder")]
-    if len(found) > _MOST_SYNCED:
-        os.sync()
-        return
-    with ThreadPoolExecutor(_SYNCED_AT_ONCE) as threads:  # a disk takes several at once
-        for _ in threads.map(partial(_sync, tree), found):
-            continue
-
-
-def _sync(tree: Tree, found: tuple[str, str]) -> None:
-    name, kind = found
-    # What can't be opened for reading holds nothing that a receipt rests on.
-    opened = tree.folder(split(name)) if kind == "folder" else tree.opened(name)
-    with suppress(UnsafePath, PermissionError), opened as handle:
-        os.fsync(handle)
 
 
 def missing(tree: Tree, artifacts: str) -> tuple[str, ...]:
@@ -86,21 +40,6 @@ def _has_content(tree: Tree, relative: str) -> bool:
 def _assets_not_required(tree: Tree, artifacts: str) -> bool:
     spec = read_object(tree, f"{artifacts}/spec.json") or {}
     return spec.get("additional_assets") == NOT_REQUIRED or NOT_REQUIRED in spec
-
-
-def read_object(tree: Tree, relative: str) -> Mapping[str, object] | None:
-    """A JSON object, or None where there is no file or it is something else."""
-    try:
-        content: object = json.loads(tree.read(relative).decode("utf-8-sig"))
-    except (FileNotFoundError, UnsafePath, ValueError, RecursionError):
-        return None
-    return _string_keys(content)
-
-
-def _string_keys(content: object) -> Mapping[str, object] | None:
-    if not isinstance(content, dict):
-        return None
-    return {str(key): value for key, value in cast(dict[object, object], content).items()}
 
 
 def _evaluation_outputs(tree: Tree, versions: Sequence[str]) -> dict[str, str]:
@@ -172,7 +111,7 @@ def flatten(content: Mapping[str, object], prefix: str = "") -> dict[str, object
     """Nested keys as dotted ones."""
     flat: dict[str, object] = {}
     for key, value in content.items():
-        inner = _string_keys(value)
+        inner = string_keys(value)
         if inner is None:
             flat[f"{prefix}{key}"] = value
         else:
@@ -194,4 +133,4 @@ def _yaml(tree: Tree, relative: str) -> dict[str, object]:
         content: object = yaml.load(tree.read(relative), Loader)
     except (FileNotFoundError, yaml.YAMLError):
         return {}
-    return flatten(_string_keys(content) or {})
+    return flatten(string_keys(content) or {})

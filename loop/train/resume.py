@@ -9,10 +9,12 @@ from ..jobs.job import RESUME_VARIABLE
 from ..project.attempts import Attempt, attempts
 from ..project.failures import Failure
 from ..project.project import Project
-from ..project.receipts import RESUMABLE, KeptCheckpoint, load, save
+from ..project.receipts import RESUMABLE, KeptCheckpoint
+from ..store.digest import sha256
 from ..store.journal import now
 from ..store.paths import version_id
-from .artifacts import CHECKPOINTS, sha256
+from ..store.records import load, save
+from .artifacts import CHECKPOINTS
 from .curves import read_curves
 
 VARIABLE = RESUME_VARIABLE  # what the script finds the checkpoint's path in (docs/contract.md)

@@ -5,29 +5,30 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from ..errors import RuleViolation, UnsafePath
-from ..jobs.confinement import confined, level
+from ..errors import UnsafePath
 from ..jobs.job import Job, JobStatus
 from ..jobs.logs import tail
-from ..jobs.placing import command
+from ..jobs.placing import command, confined, level
 from ..project.attempts import Attempt, attempts, failure_of, new_attempt
 from ..project.disk import prune_trash, require_room
 from ..project.failures import Failure, process_failure
 from ..project.integrity import require_intact
 from ..project.project import Project
-from ..project.receipts import LoopFile, Plan, TrainReceipt, Verdict, save
-from ..project.scripts import require_authored, require_modules
-from ..project.snapshots import take_snapshot
+from ..project.receipts import LoopFile, Plan, TrainReceipt, Verdict
+from ..project.scripts import require_authored, require_modules, take_snapshot
 from ..project.state import LoopState, derive, next_call, require, train_receipt, trained_weights
+from ..rules.checks import check_script
 from ..rules.reading import Rules
 from ..script import Script
-from ..script.fixed import clashes, dynamic_overrides
 from ..script.settings import settings
 from ..store import journal
+from ..store.digest import sha256
+from ..store.durable import make_durable
 from ..store.paths import version_id
+from ..store.records import save
 from ..store.tree import Tree
 from . import next_jobs, resume
-from .artifacts import CHECKPOINTS, make_durable, missing, sha256, touched, untouchable, used_values
+from .artifacts import CHECKPOINTS, missing, touched, untouchable, used_values
 from .curves import epochs_trained, read_curves
 from .progress import EPOCHS, Progress, progress_of
 from .retry_report import write_retry_report
@@ -137,19 +138,6 @@ def expect_first(project: Project, rules: Rules, cur: int) -> None:
         return _job(project, rules, attempt, project.interpreter(rules), resumed=False)
 
     next_jobs.expect(project, rules, cur, job, ("train", "eval"))
-
-
-def check_script(script: Script, rules: Rules) -> None:
-    """Raises `RuleViolation` if the script states another value than the rules fix (T1, C2)."""
-    extra = rules.file.synonyms
-    found = (*clashes(script, rules.fixed, extra), *dynamic_overrides(script, rules.fixed, extra))
-    if found:
-        listed = "; ".join(f"{clash.place}: {clash.found}, but {clash.rule} fixes {clash.allowed!r}" for clash in found)
-        raise RuleViolation(
-            f"the script breaks what the user fixed: {listed}",
-            where=script.name,
-            hint="use the fixed values; they are the user's and outrank every improvement",
-        )
 
 
 def discard_artifacts(project: Project, attempt: Attempt) -> None:

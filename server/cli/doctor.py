@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from ...loop.errors import LoopError
-from ...loop.jobs.confinement import level
+from ...loop.jobs.placing import level
 from ...loop.jobs.sandbox import INSTALL
 from ...loop.project.project import Project
 from ...loop.store.paths import RULES_FILE, STATE
 from .probe import probe
-from .steps import console
+from .terminal import console
 
 _LOW_DISK_BYTES = 2 << 30
 _PROBE = """

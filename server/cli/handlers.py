@@ -31,7 +31,7 @@ def project_of(arguments: argparse.Namespace) -> Project:
 
 def on_demo(arguments: argparse.Namespace) -> int:
     with uncollected():
-        from .run import demo
+        from .demo import demo
 
     folder = "demo" if arguments.example in (None, "digits") else f"demo-{arguments.example}"
     arguments.project = arguments.folder or folder  # where `cancel` finds its job, should this be interrupted
@@ -165,7 +165,7 @@ def on_report(arguments: argparse.Namespace) -> int:
 
 
 def on_rules(arguments: argparse.Namespace) -> int:
-    from ...loop.author.start import accept_rules
+    from ...loop.project.integrity import accept_rules
     from .steps import accept, show_rules
 
     project = project_of(arguments)
@@ -175,7 +175,7 @@ def on_rules(arguments: argparse.Namespace) -> int:
 
 
 def on_protocol(arguments: argparse.Namespace) -> int:
-    from ...loop.author.start import accept_protocol
+    from ...loop.project.integrity import accept_protocol
     from .steps import accept
 
     return accept(project_of(arguments), accept_protocol)

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from ...loop.errors import LoopError
 from ...loop.store.tree import Tree
 from .program import program
-from .steps import console
+from .terminal import console
 
 KEY = "loop"
 _BOM = b"\xef\xbb\xbf"

@@ -16,16 +16,11 @@ from ...loop.project.state import derive
 from ...loop.report import status as loop_status
 from ...tools import StepResult, attached, read_rules
 from .program import command, completed
-from .terminal import lines, live
+from .terminal import console, lines, live
 from .track import problem_lines
 
 _POLL_SECONDS = 0.2
 _COMMANDS = {"start_loop": "start", "run_train": "train", "run_eval": "eval", "final_report": "report"}
-
-
-def console() -> Console:
-    """Where results go; plain text where it is no terminal."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def present_version(project: Project) -> int:

@@ -1,5 +1,6 @@
 """What a person sees while a job runs: a live display on a terminal, now and then a line elsewhere."""
 
+import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from ...loop.store.paths import version_id
 from ...tools import next_step
 from ...tools.next_step import NextStepResult
 from ...tools.results import JobView
-from ..telling import cause
+from ..answers import cause
 
 _REFRESHES_A_SECOND = 4
 _LINE_SECONDS = 15.0
@@ -102,3 +103,8 @@ def _best(project: Project, now: NextStepResult) -> str:
     if best is None or metric is None:
         return f"{told}; none is scored yet"
     return f"{told}; best so far {version_id(best)} with {metric.name} {metric.value:.4g}"
+
+
+def console() -> Console:
+    """Where results go; plain text where it is no terminal."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())

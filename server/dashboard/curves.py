@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...loop.project.project import Project
+from ...loop.text import clean
 from ...loop.train.curves import Curves, shown_curves
-from ...prompts.evidence import clean
 
 _MOST_ROWS = 40
 _MOST_PLOTTED = 2_000

@@ -12,8 +12,7 @@ from ...loop.project.attempts import Attempt
 from ...loop.project.project import Project
 from ...loop.project.state import REPORT_RECEIPT, derive
 from ...loop.train.curves import log_folder
-from .scorings import open_scorings
-from .stamps import stamp
+from .scorings import open_scorings, stamp
 
 POLL_SECONDS = 0.5
 

@@ -16,11 +16,11 @@ from ...loop.report import externals
 from ...loop.report.status import VersionView, version_view
 from ...loop.rules.reading import Rules
 from ...loop.store import journal
+from ...loop.text import clean
 from ...loop.train.progress import Progress, progress_of
 from ...pages.charts.lineage import LineageInput, lineage_chart
 from ...pages.charts.shapes import Chart
 from ...pages.charts.strip import strip_chart
-from ...prompts.evidence import clean
 from .curves import curves_of, plots
 from .scorings import Scorings, scorings
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, cast
 from ...loop.errors import LoopError
 from ...loop.store.journal import Event
 from ...loop.store.paths import version_id
+from ...loop.text import clean
 from ...pages.html import FOLDER as PAGES
 from ...pages.html import page_environment
-from ...prompts.evidence import clean
 from .journal import JournalPage
 from .overview import Overview
 from .version import VersionPage

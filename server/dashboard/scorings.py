@@ -1,16 +1,16 @@
 """What is scored for the report right now: versions once more, and external models."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ...loop.errors import LoopError
 from ...loop.evaluate.external_model import ExternalAttempt
 from ...loop.project.attempts import Attempt
 from ...loop.project.project import Project
 from ...loop.report.scoring import Left, left, open_attempts, scored_by
+from ...loop.text import clean
 from ...loop.train.progress import Progress, progress_of
-from ...prompts.evidence import clean
-from .stamps import stamp
 
 
 @dataclass(frozen=True)
@@ -61,3 +61,17 @@ def _scoring(project: Project, attempt: Attempt) -> Scoring:
         state=status.state,
         progress=progress_of(project, attempt, status),
     )
+
+
+def stamp(project: Project, relative: str) -> str:
+    """Another text as soon as it is written, made or removed."""
+    status = next(_status(project, relative), "")
+    return f"{relative} {status}"
+
+
+def _status(project: Project, relative: str) -> Iterator[str]:
+    try:
+        for _, status in project.workspace.tree.walk(relative):
+            yield f"{status.st_mtime_ns} {status.st_size} {status.st_ino}"
+    except LoopError:
+        return

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ...loop.author.action import ACTION_FILE
 from ...loop.errors import LoopError
 from ...loop.evaluate.infer_samples import Sample, count, samples
-from ...loop.judge.analysis import ACTION_FILE, ANALYSIS_FILE
+from ...loop.judge.analysis import ANALYSIS_FILE
 from ...loop.judge.labels import recorded
 from ...loop.judge.noise.verdict import NoiseVerdict
 from ...loop.project.attempts import attempts
@@ -14,8 +15,8 @@ from ...loop.project.receipts import ActionReceipt, Metric
 from ...loop.project.state import action_receipt, derive, eval_receipt, next_receipt
 from ...loop.report.status import VersionView, version_view
 from ...loop.store.paths import version_id
+from ...loop.text import clean
 from ...pages.diffs import DiffLine, diff_lines
-from ...prompts.evidence import clean
 from .curves import CurveTable, curve_table, curves_of, plots
 from .overview import Head, Running, Trouble, head_of, running, troubles
 from .scorings import Scorings, scorings

@@ -66,7 +66,7 @@ def is_yes(response: ElicitResult) -> bool:
 
 async def accept(project: Project, subject: Literal["rules", "protocol"], digest: str) -> None:
     """Pins the change that the user accepted; nothing if it is another by now. Raises `LoopError`."""
-    from ...loop.author.start import accept_protocol, accept_rules
+    from ...loop.project.integrity import accept_protocol, accept_rules
 
     accept_change = accept_rules if subject == "rules" else accept_protocol
     with suppress(UserDecision):  # the next call of the Step raises it, and the user is asked about that change

@@ -15,10 +15,10 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from ...loop.errors import Busy, LoopError, OutOfOrder, UserDecision
 from ...loop.project.attempts import Attempt, JobKind
 from ...loop.project.project import Project
-from ...loop.project.receipts import Record, load, save
 from ...loop.project.state import derive, next_call
 from ...loop.store import journal
 from ...loop.store.paths import STATE, version_id, version_number
+from ...loop.store.records import Record, load, save
 from ...tools import StepResult, cancel_run, final_report, run_eval, run_train
 from ...tools.results import JobView
 from ..answers import answer, refusal

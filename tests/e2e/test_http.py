@@ -18,8 +18,8 @@ from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
 from progressive_training.loop.errors import LoopError
-from progressive_training.server.access import Token
-from progressive_training.server.serving import host_and_port, http_app, is_loopback
+from progressive_training.server.access import Token, host_and_port, is_loopback
+from progressive_training.server.serving import http_app
 from support.e2e import cli, ended, free_port, listens, plain_failures, started, until
 from support.projects import Agent, At, Folder
 

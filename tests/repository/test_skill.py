@@ -16,7 +16,7 @@ import pytest
 import yaml
 from skills_ref import validate
 
-from progressive_training.loop.author.one_action import require_one_action
+from progressive_training.loop.author.action import require_one_action
 from progressive_training.loop.author.patch import apply_patch, parse_diff
 from progressive_training.loop.project.failures import ADVICE
 from progressive_training.loop.project.receipts import INFRASTRUCTURE, FailureKind

@@ -12,20 +12,18 @@ import sys
 from pathlib import Path
 from typing import TypeVar
 
-from progressive_training.loop.author.start import accept_rules
 from progressive_training.loop.judge.labels import Judgements
+from progressive_training.loop.project.integrity import accept_rules
 from progressive_training.loop.project.project import Project
 from progressive_training.loop.project.receipts import (
     ActionReceipt,
     AnalysisReceipt,
     EvalReceipt,
     NextReceipt,
-    Record,
     TrainReceipt,
-    dump,
-    load,
 )
 from progressive_training.loop.store.paths import STATE, version_id
+from progressive_training.loop.store.records import Record, dump, load
 
 _STEPS: tuple[tuple[str, type[Record]], ...] = (
     ("train", TrainReceipt),

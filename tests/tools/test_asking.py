@@ -23,7 +23,7 @@ from mcp_types import (
     JSONRPCRequest,
 )
 
-from progressive_training.loop.author.start import accept_rules
+from progressive_training.loop.project.integrity import accept_rules
 from progressive_training.server.app import build_server
 from support.e2e import plain_failures
 from support.projects import At, Folder

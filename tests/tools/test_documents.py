@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from progressive_training.loop.author.start import accept_rules
+from progressive_training.loop.project.integrity import accept_rules
 from support.many_versions import grow
 from support.projects import ACTION, ANALYSIS, STATE, TRAINER, At, Folder, connected
 

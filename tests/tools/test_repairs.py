@@ -163,7 +163,7 @@ async def test_after_max_attempts_the_loop_says_that_it_is_stuck_and_the_report_
 
 
 async def test_more_attempts_that_the_user_allows_get_a_stuck_loop_going(folder: Folder) -> None:
-    from progressive_training.loop.author.start import accept_rules
+    from progressive_training.loop.project.integrity import accept_rules
 
     folder.set_rules(loop_config={"max_attempts": 1})
     await failed(folder)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from progressive_training.loop.author.start import accept_rules
+from progressive_training.loop.project.integrity import accept_rules
 from support.projects import EVALUATOR, At, Folder, connected
 
 pytestmark = pytest.mark.anyio

@@ -17,8 +17,8 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from progressive_training.loop.author.start import accept_protocol, accept_rules
 from progressive_training.loop.jobs.job import Job, JobStatus, Outcome
+from progressive_training.loop.project.integrity import accept_protocol, accept_rules
 from progressive_training.loop.store import journal
 from progressive_training.server.app import build_server
 from progressive_training.server.dashboard.routes import routes

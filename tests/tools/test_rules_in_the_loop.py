@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from progressive_training.loop.author.start import accept_protocol, accept_rules
 from progressive_training.loop.errors import OutOfOrder
+from progressive_training.loop.project.integrity import accept_protocol, accept_rules
 from support.projects import ACTION, ANALYSIS, EVALUATOR, At, Folder, connected
 
 pytestmark = pytest.mark.anyio

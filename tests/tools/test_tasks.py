@@ -11,7 +11,7 @@ from mcp import Client, MCPError
 from mcp.client import ClientRequestContext
 from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, Request, RequestParams
 
-from progressive_training.loop.author.start import accept_protocol
+from progressive_training.loop.project.integrity import accept_protocol
 from progressive_training.server.app import build_server
 from progressive_training.server.protocol.task_store import LoopTasks
 from progressive_training.server.protocol.tasks import IDENTIFIER

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from progressive_training.loop.author.start import accept_protocol, accept_rules
 from progressive_training.loop.errors import RulesError
+from progressive_training.loop.project.integrity import accept_protocol, accept_rules
 from progressive_training.loop.report.tracker_state import TrackerView, configured, tracker_views
 from progressive_training.loop.report.trackers.mirror_process import mirror as mirror_to
 from progressive_training.loop.report.trackers.start_mirror import start

@@ -19,8 +19,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from ...errors import RunError
-from ..job import Job
-from ..placement import Placement
+from ..job import Job, Placement
 from ..records import read_job
 from ..runner import attempt_files as files
 from . import submission

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from ..placement import Placement
+from ..job import Placement
 
 Ending = Literal["by itself", "cancelled", "timeout", "preempted", "node failed", "never started", "out of memory"]
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...errors import RunError
-from ..placement import Placement
+from ..job import Placement
 from . import slurm_answers as words
 from .scheduler import Seen
 

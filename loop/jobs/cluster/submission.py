@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from ..job import Job
-from ..placement import Placement
+from ..job import Job, Placement
 from ..runner import attempt_files as files
 from ..runner.command import runner_command
 from ..runner.job_files import SETUP_VARIABLE

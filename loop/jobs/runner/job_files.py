@@ -6,12 +6,20 @@ Standard library only: the runner's interpreter knows no package.
 from __future__ import annotations
 
 import json
+import os
+import resource
+import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from . import attempt_files
+from . import attempt_files, limits
+from .gpu import Use
 from .limits import Limits
+
+MOST_NAMED = 50
+
 
 # Names of the variables that a batch script's setup made, with spaces between.
 SETUP_VARIABLE = "PROGRESSIVE_TRAINING_SETUP"
@@ -53,3 +61,71 @@ class Order(NamedTuple):
         names = {*self.inherits, *here.get(SETUP_VARIABLE, "").split()}
         beginnings = tuple(name[:-1] for name in self.inherits if name.endswith("*"))
         return {**self.env, **{name: here[name] for name in here if name in names or name.startswith(beginnings)}}
+
+
+class Ending(NamedTuple):
+    """`status` is the script's, as waitpid gives it; None if it could not be ended."""
+
+    status: int | None
+    reason: str
+    detail: str | None
+    wall_seconds: float
+    started_at: str
+    finished_at: str
+    killed: list[str]
+    oom_kills_before: int | None
+    log_truncated: bool
+    disk_full: bool
+    start: str
+    gpu: Use | None
+
+    @property
+    def exit_code(self) -> int:
+        """In the shell's convention."""
+        return self._code if self._code is not None else 128 + (self._signal or 0)
+
+    @property
+    def _signal(self) -> int | None:
+        return os.WTERMSIG(self.status) if self.status is not None and os.WIFSIGNALED(self.status) else None
+
+    @property
+    def _code(self) -> int | None:
+        return os.WEXITSTATUS(self.status) if self.status is not None and os.WIFEXITED(self.status) else None
+
+    def result(self) -> dict[str, object]:
+        """The fields of job.Outcome."""
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        oom_kills = limits.oom_kills()
+        return {
+            "rc": self._code,
+            "signal": self._signal,
+            "signal_name": _signal_name(self._signal),
+            "reason": self.reason,
+            "wall_seconds": self.wall_seconds,
+            "cpu_seconds": used.ru_utime + used.ru_stime,
+            "peak_memory_bytes": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+            "killed": _bounded(self.killed),
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+            "log_truncated": self.log_truncated,
+            "detail": self.detail,
+            "oom_kills": None if oom_kills is None else oom_kills - (self.oom_kills_before or 0),
+            "disk_full": self.disk_full,
+            "start": self.start,
+            "gpu_peak_memory_bytes": None if self.gpu is None else self.gpu.peak_memory_bytes,
+            "gpu_utilisation": None if self.gpu is None else self.gpu.utilisation,
+        }
+
+
+def _bounded(killed: list[str]) -> list[str]:
+    """A fork bomb must not make the result too large to be read."""
+    return killed if len(killed) <= MOST_NAMED else [*killed[:MOST_NAMED], f"and {len(killed) - MOST_NAMED} more"]
+
+
+def _signal_name(number: int | None) -> str | None:
+    if number is None:
+        return None
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"

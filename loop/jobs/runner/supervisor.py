@@ -18,8 +18,7 @@ from typing import Any, Protocol
 
 from . import attempt_files, gpu, limits, processes
 from .capped_log import CappedLog
-from .ending import Ending
-from .job_files import Order
+from .job_files import Ending, Order
 from .launch import Launched, launch, variables
 from .scratch import Scratch
 from .signals import Signals

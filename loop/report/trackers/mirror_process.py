@@ -12,10 +12,11 @@ from contextlib import contextmanager
 
 from ...errors import LoopError
 from ...project.project import Project
-from ...project.receipts import LoopFile, save
+from ...project.receipts import LoopFile
 from ...rules.reading import Rules
 from ...store import journal
 from ...store.paths import version_id
+from ...store.records import save
 from ..tracker_state import (
     FOLDER,
     MirroredRun,

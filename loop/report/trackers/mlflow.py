@@ -17,7 +17,7 @@ import httpx2
 from pydantic import JsonValue, ValidationError
 
 from ...errors import LoopError
-from ...rules.reading import MlflowConfig
+from ...rules.schema import MlflowConfig
 from ...store.paths import ARTIFACTS
 from ...store.tree import Tree
 from .mlflow_answers import (

@@ -1,11 +1,11 @@
 """What a run says about itself, in Markdown: the action that made it, what it brought, and what went wrong."""
 
-from ....prompts.evidence import cell, clean
 from ...project.attempts import attempts
 from ...project.project import Project
 from ...project.state import action_receipt, analysis_receipt
 from ...rules.reading import Rules
 from ...store.paths import version_id
+from ...text import cell, clean
 from ..status import VersionView
 
 _MOST_CHARACTERS = 4_500  # trackers cut or refuse longer notes

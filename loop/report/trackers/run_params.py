@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from ....prompts.evidence import clean, script_of
 from ...project.project import Project
+from ...project.scripts import script_of
 from ...rules.reading import Rules
 from ...script import Script, decode_script
 from ...script.settings import UNRESOLVED, Setting, Value, settings
+from ...text import clean
 
 Param = str | int | float | bool | None
 MOST = 300

@@ -5,35 +5,14 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from functools import wraps
-from typing import Concatenate, ParamSpec, TypeVar
 
-from ....tools.results import StepResult
 from ...errors import LoopError
 from ...project.project import Project
-from ...rules.reading import TrackingConfig
+from ...rules.schema import TrackingConfig
 from ...store.tree import Tree
 
 LOG = "log.txt"
-_P = ParamSpec("_P")
-_R = TypeVar("_R", bound=StepResult)
 _logger = logging.getLogger(__name__)
-
-
-def mirrored(
-    step: Callable[Concatenate[Project, _P], _R], *, grows: bool = False
-) -> Callable[Concatenate[Project, _P], _R]:
-    """The Step, with the project's mirrors started after it. `grows`: it may change something that is already done."""
-
-    @wraps(step)
-    def call(project: Project, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        result = step(project, *args, **kwargs)
-        if result.state != "running" and (grows or not result.already_done):
-            mirror_later(project)
-        return result
-
-    return call
 
 
 def mirror_later(project: Project) -> None:

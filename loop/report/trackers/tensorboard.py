@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ...evaluate.infer_samples import kind_of
-from ...rules.reading import TensorboardConfig
+from ...rules.schema import TensorboardConfig
 from ...store.paths import ARTIFACTS, EXTERNAL, REPORTS, STATE
 from ...store.tree import Tree
 from .tracker import Remember, Unreachable, package

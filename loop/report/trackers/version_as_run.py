@@ -9,16 +9,17 @@ from datetime import datetime
 from math import isfinite
 from typing import Literal
 
-from ....prompts.evidence import clean
 from ...errors import LoopError, UnsafePath
 from ...evaluate.infer_samples import MAX_PICTURE_BYTES, kind_of
 from ...project.attempts import attempts
 from ...project.project import Project
-from ...project.receipts import LoopFile, StartReceipt, TrainReceipt, load
+from ...project.receipts import LoopFile, StartReceipt, TrainReceipt
 from ...project.state import REPORT_RECEIPT, eval_receipt, next_receipt, report_receipt, train_receipt
 from ...rules.reading import Rules
+from ...store.digest import sha256
 from ...store.paths import STATE, version_id
-from ...train.artifacts import sha256
+from ...store.records import load
+from ...text import clean
 from ...train.curves import read_curves
 from ..status import VersionView, version_view
 from .run_note import note

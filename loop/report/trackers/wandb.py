@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, cast
 
-from ...rules.reading import WandbConfig
+from ...rules.schema import WandbConfig
 from ...store.tree import Tree
 from ..tracker_state import FOLDER
 from .tracker import Remember, package

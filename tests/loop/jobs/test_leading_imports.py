@@ -6,7 +6,8 @@ import pytest
 
 from progressive_training.loop.jobs.warm.leading_imports import leading_imports
 from progressive_training.loop.rules.execution import ExecutionConfig
-from progressive_training.loop.rules.reading import Rules, RulesFile
+from progressive_training.loop.rules.reading import Rules
+from progressive_training.loop.rules.schema import RulesFile
 from progressive_training.loop.train.next_jobs import usable
 
 

@@ -18,9 +18,8 @@ from progressive_training.loop.jobs.cluster import submission
 from progressive_training.loop.jobs.cluster.executor import BatchExecutor
 from progressive_training.loop.jobs.cluster.ray import Ray
 from progressive_training.loop.jobs.executor import Executor
-from progressive_training.loop.jobs.job import JobStatus
+from progressive_training.loop.jobs.job import JobStatus, Placement
 from progressive_training.loop.jobs.logs import tail
-from progressive_training.loop.jobs.placement import Placement
 from progressive_training.loop.jobs.runner import attempt_files as files
 from progressive_training.loop.project.failures import process_failure
 from support.clusters.placed import Placed

@@ -14,7 +14,7 @@ import pytest
 from progressive_training.loop.errors import RunError
 from progressive_training.loop.jobs.cluster import submission
 from progressive_training.loop.jobs.cluster.ray import Ray
-from progressive_training.loop.jobs.placement import Placement
+from progressive_training.loop.jobs.job import Placement
 from progressive_training.loop.jobs.runner import attempt_files as files
 from support.jobs import job
 

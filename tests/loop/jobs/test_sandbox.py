@@ -17,10 +17,10 @@ import pytest
 
 from progressive_training.loop.errors import RunError
 from progressive_training.loop.jobs import sandbox
-from progressive_training.loop.jobs.confinement import level
 from progressive_training.loop.jobs.job import Job, Outcome
 from progressive_training.loop.jobs.local import LocalExecutor
 from progressive_training.loop.jobs.logs import tail
+from progressive_training.loop.jobs.placing import level
 from progressive_training.loop.jobs.runner import attempt_files as files
 from progressive_training.loop.jobs.runner import processes
 from progressive_training.loop.project.state import eval_receipt, train_receipt

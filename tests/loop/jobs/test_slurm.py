@@ -14,9 +14,8 @@ from progressive_training.loop.errors import RunError
 from progressive_training.loop.jobs.cluster import slurm_answers, submission
 from progressive_training.loop.jobs.cluster.slurm import Slurm
 from progressive_training.loop.jobs.executor import Executor
-from progressive_training.loop.jobs.job import Job, JobStatus
+from progressive_training.loop.jobs.job import Job, JobStatus, Placement
 from progressive_training.loop.jobs.logs import tail
-from progressive_training.loop.jobs.placement import Placement
 from progressive_training.loop.jobs.runner import attempt_files as files
 from progressive_training.loop.project.failures import process_failure
 from support.clusters.slurm import SlurmCluster, fill, on_slurm, slurm

@@ -15,7 +15,7 @@ from progressive_training.loop.project.disk import (
 )
 from progressive_training.loop.project.project import Project
 from progressive_training.loop.rules.execution import ExecutionConfig
-from progressive_training.loop.store import journal
+from progressive_training.loop.store import lock
 from progressive_training.loop.store.paths import Workspace
 
 LOCAL = "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n"
@@ -76,7 +76,7 @@ def test_what_this_machine_says_is_understood(tmp_path: Path) -> None:
 def workspace(tmp_path: Path) -> Workspace:
     root = tmp_path / "나의 project's 폴더"
     root.mkdir()
-    with journal.locked(Workspace(root)):
+    with lock.locked(Workspace(root)):
         return Workspace(root)
 
 

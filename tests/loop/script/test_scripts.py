@@ -4,15 +4,9 @@ from pathlib import Path
 import pytest
 
 from progressive_training.loop.errors import ProjectError, ScriptError
-from progressive_training.loop.script import (
-    Script,
-    changed_statements,
-    changed_symbols,
-    local_imports,
-    read_script,
-    with_version,
-)
+from progressive_training.loop.script import Script, changed_statements, changed_symbols, local_imports, read_script
 from progressive_training.loop.script.settings import settings
+from progressive_training.loop.script.version import with_version
 
 BASE = '''"""손글씨 숫자 분류."""
 from __future__ import annotations

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from progressive_training.loop.store import journal
+from progressive_training.loop.store import journal, lock
 from progressive_training.loop.store.paths import Workspace
 
 
@@ -86,14 +86,14 @@ def test_a_second_process_waits_for_the_lock(workspace: Workspace) -> None:
 
 
 def _record(workspace: Workspace, name: str) -> None:
-    with journal.locked(workspace):
+    with lock.locked(workspace):
         journal.record(workspace, name)
 
 
 def test_the_lock_is_free_again_after_an_error_and_is_never_unlinked(workspace: Workspace) -> None:
-    with pytest.raises(ZeroDivisionError), journal.locked(workspace):
+    with pytest.raises(ZeroDivisionError), lock.locked(workspace):
         raise ZeroDivisionError
     number = (workspace.root / workspace.lock).stat().st_ino
-    with journal.locked(workspace):
+    with lock.locked(workspace):
         assert (workspace.root / workspace.lock).stat().st_ino == number
     assert (workspace.root / ".progressive-training" / ".gitignore").read_text() == "*\n"

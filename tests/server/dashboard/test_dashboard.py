@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from progressive_training.loop.author.start import accept_protocol
+from progressive_training.loop.project.integrity import accept_protocol
 from progressive_training.loop.store import journal
 from progressive_training.tools import final_report, run_eval, run_train, start_loop, write_action, write_analysis
 from support.browser import dashboard, visit

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from progressive_training.loop.jobs.cluster.executor import BatchExecutor
 from progressive_training.loop.jobs.cluster.scheduler import Scheduler
-from progressive_training.loop.jobs.job import Job
-from progressive_training.loop.jobs.placement import Placement
+from progressive_training.loop.jobs.job import Job, Placement
 
 
 class Placed(BatchExecutor):

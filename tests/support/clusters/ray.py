@@ -124,7 +124,7 @@ def on_ray(**asked: Any) -> Any:
     """An executor on this process's cluster, as a server that has just been started has it. `asked` is of Placement."""
     # Here, since the holder runs this file as a program.
     from progressive_training.loop.jobs.cluster.ray import Ray
-    from progressive_training.loop.jobs.placement import Placement
+    from progressive_training.loop.jobs.job import Placement
     from support.clusters.placed import Placed
 
     address = ray().address

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from progressive_training.loop.jobs.cluster.slurm import Slurm
-from progressive_training.loop.jobs.placement import Placement
+from progressive_training.loop.jobs.job import Placement
 from support.clusters.placed import Placed
 from support.jobs import wait_for
 

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import Any
 
 from progressive_training.loop.judge import analysis
-from progressive_training.loop.project.receipts import Record, dump
 from progressive_training.loop.store import journal, transaction
 from progressive_training.loop.store.paths import Workspace
+from progressive_training.loop.store.records import Record, dump
 from progressive_training.loop.store.tree import Tree, split
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})

@@ -23,9 +23,9 @@ import numpy
 import pandas
 import scipy.stats
 
-from progressive_training.loop.author import start
 from progressive_training.loop.errors import LoopError
 from progressive_training.loop.jobs.local import LocalExecutor
+from progressive_training.loop.project import integrity
 from progressive_training.loop.project.project import Project
 from progressive_training.tools import STEPS
 
@@ -151,9 +151,9 @@ def _done(project: Project, call: dict[str, Any]) -> dict[str, Any]:
         case "until":
             return {"made": until(project, arguments["phase"])}
         case "accept_rules":
-            return {"changed": start.accept_rules(project)}
+            return {"changed": integrity.accept_rules(project)}
         case "accept_protocol":
-            return {"changed": start.accept_protocol(project)}
+            return {"changed": integrity.accept_protocol(project)}
         case tool:
             result = FUNCTIONS[tool](project, **arguments)
             said = result.model_dump(mode="json", include={"state", "phase", "version", "message", "already_done"})

@@ -1,0 +1,170 @@
+"""action-extract.md: exactly one action, checked to be one before there is any diff (X1, X2)."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..errors import DocumentError, RuleViolation
+from ..project.integrity import require_intact
+from ..project.project import Project
+from ..project.receipts import ActionReceipt
+from ..project.state import action_receipt, derive, require
+from ..rules.reading import Rules
+from ..script import Changes, Script
+from ..script.fixed import synonyms
+from ..script.settings import settings
+from ..store import journal
+from ..store.paths import version_id
+from ..store.records import save
+from ..text import Say, bullets, require_list, require_text, words
+
+MOST_SYMBOLS = 8
+_ITEM = re.compile(r"^\s*(?:[-*•]|\(?\d+[.)]|\(?[a-z][.)])\s+\S", re.M)
+_SECOND = re.compile(
+    r"\b(?:and also|additionally|in addition|on top of that|as a second (?:change|step)|secondly),?\s+(?:we |I )?"
+    r"(?:add|apply|change|decrease|double|drop|enable|halve|increase|lower|raise|reduce|remove|replace|set|switch|swap|use)\b",
+    re.I,
+)
+_MOVE = re.compile(r"([\w.]+)(?: goes| changes| rises| falls)? from \S+ to \S+", re.I)
+
+
+ACTION_FILE = "action-extract.md"
+
+
+@dataclass(frozen=True)
+class Action:
+    goal: str
+    change: str
+    where: tuple[str, ...]
+    expected_impact: str
+    risk: str
+    verification: str
+    deferred: tuple[str, ...] = ()
+
+
+def write_action(project: Project, cur: int, action: Action) -> tuple[ActionReceipt, bool]:
+    """Writes action-extract.md with its one Selected Action; the receipt, and whether it was there already.
+
+    Raises `OutOfOrder`, `DocumentError` (a part is missing, `where` names no symbol of the script),
+    `RuleViolation` naming the rule that the action conflicts with.
+    """
+    rules = project.rules()
+    with project.mutation():
+        state = derive(project, rules)
+        if 1 <= cur <= state.cur and (receipt := action_receipt(project, cur)):
+            return receipt, True
+        loop = require(state, "write_action", cur, "action")
+        require_intact(project, rules, loop)
+        require_text(
+            goal=action.goal,
+            change=action.change,
+            expected_impact=action.expected_impact,
+            risk=action.risk,
+            verification=action.verification,
+        )
+        require_list(where=action.where)
+        script = Script.parse(
+            project.workspace.tree.read(project.workspace.script(cur)).decode("utf-8-sig"),
+            project.workspace.script(cur),
+        )
+        require_symbols(script, action.where)
+        require_rule_free(script, rules, action)
+        require_one_action(script, action.goal, action.change, action.where)
+        document = _action_text(action, cur, words(rules.file.report_language)).encode()
+        project.workspace.tree.write(f"{project.workspace.artifacts(cur)}/{ACTION_FILE}", document)
+        receipt = ActionReceipt(
+            document_sha256=hashlib.sha256(document).hexdigest(),
+            goal=action.goal,
+            change=action.change,
+            where=action.where,
+            expected_impact=action.expected_impact,
+            risk=action.risk,
+            verification=action.verification,
+            at=journal.now(),
+        )
+        save(project.workspace.tree, project.workspace.receipt(cur, "action"), receipt)
+        journal.record(project.workspace, "action_selected", version_id(cur), goal=action.goal)
+        return receipt, False
+
+
+def require_symbols(script: Script, where: Sequence[str]) -> None:
+    """Raises `DocumentError` for a name that the script neither has nor could get: a new symbol is written `+name`."""
+    known = {symbol.name for symbol in script.symbols}
+    unknown = [name for name in where if not name.startswith("+") and name not in known]
+    if unknown:
+        listed = ", ".join(sorted(known))
+        raise DocumentError(
+            f"where names what {script.name} doesn't have: {', '.join(unknown)}",
+            where="where",
+            hint=f"use its symbols, and +Name for one that the change adds. It has: {listed[:1500]}",
+        )
+
+
+def require_rule_free(script: Script, rules: Rules, action: Action) -> None:
+    """Raises `RuleViolation` if the action aims at a value that the rules fix (X2).
+
+    Decided where it can be: a `where` that is itself a fixed setting. What the code then does is checked on the diff.
+    """
+    stated = {setting.symbol: setting.name for setting in settings(script) if setting.kind in ("constant", "field")}
+    for fixed in rules.fixed:
+        names = synonyms(fixed.name, rules.file.synonyms)
+        for symbol in action.where:
+            last = re.sub(r"^\+", "", symbol).rsplit(".", 1)[-1]
+            if last.lower() in names or stated.get(symbol, "").lower() in names:
+                raise RuleViolation(
+                    f"the action changes {symbol}, and the user fixed {fixed.rule} = {fixed.value!r}",
+                    where="where",
+                    hint="change the action so that it keeps the rule, or take the next best candidate",
+                )
+
+
+def _action_text(action: Action, cur: int, say: Say) -> str:
+    parts = [say("# Action extract of {version}").format(version=version_id(cur)), "## Selected Action"]
+    for title, text in (
+        ("Goal", action.goal),
+        ("Change", action.change),
+        ("Where", bullets(tuple(f"`{symbol}`" for symbol in action.where))),
+        ("Expected impact", action.expected_impact),
+        ("Risk", action.risk),
+        ("Verification", action.verification),
+    ):
+        parts += [f"### {title}", text.strip()]
+    if action.deferred:
+        parts += ["## Deferred Candidates", bullets(action.deferred)]
+    return "\n\n".join(parts) + "\n"
+
+
+def require_one_action(script: Script, goal: str, change: str, where: Sequence[str]) -> None:
+    """Raises `DocumentError` for an action whose words list several, or whose `where` covers whatever one likes."""
+    hint = "choose one of them; the others go into deferred, and each gets a version of its own"
+    for name, text in (("goal", goal), ("change", change)):
+        if len(_ITEM.findall(text)) > 1:
+            raise DocumentError("lists several changes, and an action is one", where=name, hint=hint)
+        if found := _SECOND.search(text):
+            raise DocumentError(f"names a second change ({found[0]!r}), and an action is one", where=name, hint=hint)
+    last = {symbol.removeprefix("+").rsplit(".", 1)[-1] for symbol in where}
+    moved = {found for found in _MOVE.findall(change) if found.rsplit(".", 1)[-1] in last}
+    if len(moved) > 1:
+        raise DocumentError(f"moves {', '.join(sorted(moved))}, and an action is one change", where="change", hint=hint)
+    present = [symbol for symbol in dict.fromkeys(where) if not symbol.startswith("+")]
+    whole = {symbol.name for symbol in script.symbols if "." not in symbol.name}
+    if len(present) > MOST_SYMBOLS or (len(whole) > 3 and whole <= {*present}):
+        raise DocumentError(
+            f"names {len(present)} symbols, so it allows nearly any change; at most {MOST_SYMBOLS} and not the whole",
+            where="where",
+            hint="name only what this one action changes; a class stands for all of its methods",
+        )
+
+
+def unrelated_settings(old: Script, new: Script, changes: Changes) -> Iterator[str]:
+    """Says that a diff moves several plain settings at once: allowed, but their effects can't be told apart."""
+    before, after = ({one.symbol: one.value for one in settings(s) if one.editable} for s in (old, new))
+    moved = [name for name in changes.symbols if name in before and name in after and before[name] != after[name]]
+    plain = [name for name in moved if name in {symbol.name for symbol in new.symbols if _is_value(symbol.kind)}]
+    if len(plain) > 1:
+        yield f"{' and '.join(plain)} change together: which of them had what effect can't be told from one version"
+
+
+def _is_value(kind: str) -> bool:
+    return kind in ("constant", "field")

@@ -1,0 +1,82 @@
+"""What user_defined_rules.json may hold: its sections, their keys, types and defaults."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from .execution import ExecutionConfig, Section, ServerAddress
+
+
+def _name_elsewhere(text: str) -> str:
+    if not 1 <= len(text) <= 128 or text != text.strip() or not text.isprintable() or set(text) & set("/\\#?%:"):
+        raise ValueError("must be one plain line of at most 128 characters without / \\ # ? % :")
+    return text
+
+
+_ElsewhereName = Annotated[str, AfterValidator(_name_elsewhere)]
+
+
+class LoopConfig(Section):
+    max_versions: Annotated[int, Field(ge=1, le=999_999)] = 10
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
+    max_changed_statements: Annotated[int, Field(ge=1, le=100_000)] = 60
+    max_train_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_eval_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
+class DatasetConfig(Section):
+    dataset_id: Annotated[str, Field(min_length=1)] | None = None
+
+
+class TrainingConfig(Section):
+    """Everything in it is fixed: `epochs`, `batch_size`, `learning_rate` … whatever the user names."""
+
+
+class EvalConfig(Section):
+    primary_metric: Annotated[str, Field(min_length=1)] = "loss"
+    metrics: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    infer_samples: Annotated[int, Field(ge=0, le=10_000)] = 10
+
+
+class MlflowConfig(Section):
+    # Without one, the server's own MLFLOW_TRACKING_URI. No credentials in it: agents are shown the rules.
+    tracking_uri: ServerAddress | None = None
+    experiment: _ElsewhereName | None = None
+
+
+class TensorboardConfig(Section):
+    log_dir: Annotated[str, Field(min_length=1, max_length=2000)] = "Models/tensorboard"
+
+
+class TrackioConfig(Section):
+    project: _ElsewhereName | None = None
+
+
+class WandbConfig(Section):
+    project: _ElsewhereName | None = None
+    mode: Literal["offline", "online"] = "offline"
+
+
+class TrackingConfig(Section):
+    """Where versions are mirrored to; a tracker that isn't named is off. Names are the project folder's by default."""
+
+    mlflow: MlflowConfig | None = None
+    tensorboard: TensorboardConfig | None = None
+    trackio: TrackioConfig | None = None
+    wandb: WandbConfig | None = None
+
+
+class RulesFile(Section):
+    """The whole of user_defined_rules.json."""
+
+    seed: int = 42
+    report_language: Literal["en", "ko"] = "en"
+    loop_config: LoopConfig = Field(default_factory=LoopConfig)
+    dataset_config: DatasetConfig = Field(default_factory=DatasetConfig)
+    training_config: TrainingConfig = Field(default_factory=TrainingConfig)
+    eval_config: EvalConfig = Field(default_factory=EvalConfig)
+    execution_config: ExecutionConfig = Field(default_factory=ExecutionConfig)
+    tracking_config: TrackingConfig = Field(default_factory=TrackingConfig)
+    # A list of names that stand for the same thing as a rule, beside the built-in table (docs/contract.md).
+    synonyms: dict[str, tuple[str, ...]] = Field(default_factory=dict)
