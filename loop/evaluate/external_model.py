@@ -90,7 +90,8 @@ def prepare(project: Project, rules: Rules, loop: LoopFile, attempt: ExternalAtt
         env=project.environment(rules),
         timeout_seconds=60 * minutes(rules),
     )
-    return confined(job, attempt, rules, tuple(f"{attempt.relative}/{name}" for name in (_STAGE, _OUT)))
+    writable = tuple(f"{attempt.relative}/{name}" for name in (_STAGE, _OUT))
+    return confined(job, attempt.path, project.workspace, rules.file.execution_config, writable)
 
 
 def minutes(rules: Rules) -> float:

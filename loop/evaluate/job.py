@@ -78,7 +78,8 @@ def prepare(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, pl
     )
     outs = (OUT, AGAIN, DISORDERED) if plan.accepting else (OUT,)
     outs += tuple(name for repeat in again for name in (repeat.stage, repeat.out))
-    return confined(job, attempt, rules, tuple(f"{attempt.relative}/{name}" for name in (STAGE, SAID, *outs)))
+    writable = tuple(f"{attempt.relative}/{name}" for name in (STAGE, SAID, *outs))
+    return confined(job, attempt.path, workspace, rules.file.execution_config, writable)
 
 
 def _limit(rules: Rules, repeats: int) -> float | None:

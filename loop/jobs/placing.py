@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import RunError
-from ..project.attempts import Attempt
-from ..project.project import Project
 from ..rules.execution import ExecutionConfig
-from ..rules.reading import Rules
-from ..store.paths import EXTERNAL, PREPDATA, RULES_FILE
+from ..store.paths import EXTERNAL, PREPDATA, RULES_FILE, Workspace
 from . import sandbox
 from .job import Job, Placement
 from .runner.attempt_files import SCRATCH
@@ -114,16 +111,14 @@ def level(config: ExecutionConfig) -> Level:
     return Level(f"none: {problem}", confined=False)
 
 
-def confined(job: Job, attempt: Attempt, rules: Rules, writable: tuple[str, ...]) -> Job:
+def confined(job: Job, attempt: Path, workspace: Workspace, config: ExecutionConfig, writable: tuple[str, ...]) -> Job:
     """The same job as it is run: inside the sandbox and its limits, and where the rules place it.
 
-    `writable` are folders of the project, which must exist.
+    `attempt` is the attempt's folder; `writable` are folders of the project, which must exist.
 
     Raises `RunError` as level() does.
     """
-    config = rules.file.execution_config
-    tree = attempt.project.workspace.tree
-    folders = tuple(tree.path(name) for name in writable)
+    folders = tuple(workspace.tree.path(name) for name in writable)
     most = round(config.max_artifact_gb * _GIB)
     job = replace(
         job,
@@ -136,9 +131,9 @@ def confined(job: Job, attempt: Attempt, rules: Rules, writable: tuple[str, ...]
     if not level(config).confined:
         return placed(job, config)
     confines = sandbox.Confines(
-        scratch=attempt.path / SCRATCH,
+        scratch=attempt / SCRATCH,
         writable=folders,
-        readable=_readable(attempt.project, job.argv[0]),
+        readable=_readable(workspace.root, job.argv[0]),
         network=config.network,
     )
     return placed(replace(job, wrapper=sandbox.wrapper(confines), env=_environment(job.env)), config)
@@ -148,9 +143,8 @@ def _environment(env: Mapping[str, str]) -> Mapping[str, str]:
     return {**sandbox.ENVIRONMENT, **env}
 
 
-def _readable(project: Project, python: str) -> tuple[Path, ...]:
+def _readable(root: Path, python: str) -> tuple[Path, ...]:
     """The project, what its links lead to, and both interpreters: the script's and the runner's."""
-    root = project.workspace.root
     linked = sandbox.links_out((root, root / "dataset", root / PREPDATA, root / EXTERNAL))
     own = sandbox.interpreter_folders(sys.executable)
     return (*own, *sandbox.interpreter_folders(python), *linked, root)

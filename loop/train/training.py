@@ -127,7 +127,8 @@ def _job(project: Project, rules: Rules, attempt: Attempt, python: str, *, resum
         timeout_seconds=None if minutes is None else minutes * 60,
         imports=next_jobs.train_usable(project, rules, attempt.cur),
     )
-    return confined(job, attempt, rules, (project.workspace.artifacts(attempt.cur),))
+    writable = (project.workspace.artifacts(attempt.cur),)
+    return confined(job, attempt.path, project.workspace, rules.file.execution_config, writable)
 
 
 def expect_first(project: Project, rules: Rules, cur: int) -> None:
