@@ -23,7 +23,7 @@ from rows import Row, add_rows_option, write_rows
 
 from progressive_training.loop.project.project import Project
 from progressive_training.loop.project.receipts import TrainReceipt
-from progressive_training.loop.project.state import train_receipt
+from progressive_training.loop.project.version import Version
 from progressive_training.tools import (
     StepResult,
     author_next_version,
@@ -93,7 +93,7 @@ def trained(project: Project, version: int) -> Run:
     start = time.perf_counter()
     finished(run_train, project, version)
     seconds = time.perf_counter() - start
-    receipt = train_receipt(project, version)
+    receipt = Version(project, version).receipt(TrainReceipt)
     assert receipt is not None, "a finished training has one"
     print(f"  started {receipt.start or 'cold'}, the script took {receipt.wall_seconds:.2f} s", flush=True)
     return Run(seconds, receipt)

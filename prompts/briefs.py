@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from ..loop.evaluate.evaluator import has_evaluator, task_family
 from ..loop.judge.comparison import best_version, compare
 from ..loop.judge.tables import best_table, previous_table, since_first
-from ..loop.project import scripts
-from ..loop.project.attempts import attempts, failure_of
+from ..loop.project.attempts import failure_of
 from ..loop.project.project import Project
-from ..loop.project.state import LoopState, action_receipt, analysis_receipt, eval_receipt, next_receipt, report_receipt
+from ..loop.project.receipts import ActionReceipt, AnalysisReceipt, EvalReceipt, NextReceipt
+from ..loop.project.state import LoopState, report_receipt
+from ..loop.project.version import Version
 from ..loop.report.externals import names, unready
 from ..loop.rules.reading import Rules
 from ..loop.store.paths import version_id
@@ -28,14 +29,14 @@ def brief(project: Project, rules: Rules, state: LoopState) -> str:
 
 def review(project: Project, rules: Rules, cur: int) -> str:
     """What is known of one version, for a person's question about it; it needs no score. Raises `LoopError`."""
-    comparison, receipt = compare(project, rules, cur), eval_receipt(project, cur)
-    authored = next_receipt(project, cur - 1) if cur > 1 else None
-    analysis, curves = analysis_receipt(project, cur), evidence.curves_of(project, cur)
-    failed = [failure for attempt in attempts(project, cur, "train") if (failure := failure_of(attempt))]
+    comparison, receipt = compare(project, rules, cur), Version(project, cur).receipt(EvalReceipt)
+    authored = Version(project, cur - 1).receipt(NextReceipt) if cur > 1 else None
+    analysis, curves = Version(project, cur).receipt(AnalysisReceipt), evidence.curves_of(project, cur)
+    failed = [failure for attempt in Version(project, cur).attempts("train") if (failure := failure_of(attempt))]
     return render(
         "briefs/review.md.j2",
         version=version_id(cur),
-        action=action_receipt(project, cur - 1) if cur > 1 else None,
+        action=Version(project, cur - 1).receipt(ActionReceipt) if cur > 1 else None,
         table=previous_table(comparison) if comparison else "",
         since_first=since_first(comparison) if comparison else "",
         flags=(*comparison.flags, *(receipt.warnings if receipt else ())) if comparison else (),
@@ -74,14 +75,14 @@ def _evaluate(project: Project, rules: Rules, state: LoopState) -> Context:
 
 
 def _repair(project: Project, rules: Rules, state: LoopState) -> Context:
-    return {"script": scripts.script_of(project, state.cur)}
+    return {"script": Version(project, state.cur).script(authored=False)}
 
 
 def _analysis(project: Project, rules: Rules, state: LoopState) -> Context:
     comparison = compare(project, rules, state.cur)
     assert comparison is not None, "the phase says that it is scored"
     curves = evidence.curves_of(project, state.cur)
-    receipt = eval_receipt(project, state.cur)
+    receipt = Version(project, state.cur).receipt(EvalReceipt)
     return {
         "comparison": comparison,
         "table": previous_table(comparison),
@@ -92,12 +93,12 @@ def _analysis(project: Project, rules: Rules, state: LoopState) -> Context:
         "worst": evidence.worst_table(evidence.worst_samples(project, state.cur)),
         "samples": evidence.infer_digest(project, state.cur),
         "warnings": receipt.warnings if receipt else (),
-        "action": action_receipt(project, state.cur - 1) if state.cur > 1 else None,
+        "action": Version(project, state.cur - 1).receipt(ActionReceipt) if state.cur > 1 else None,
     }
 
 
 def _action(project: Project, rules: Rules, state: LoopState) -> Context:
-    analysis = analysis_receipt(project, state.cur)
+    analysis = Version(project, state.cur).receipt(AnalysisReceipt)
     best = best_version(project, rules, project.workspace.versions())
     first = state.loop.first_version if state.loop else 1
     tried, left_out = evidence.tried_actions(project, rules, first, state.cur)
@@ -105,7 +106,7 @@ def _action(project: Project, rules: Rules, state: LoopState) -> Context:
         "summary": analysis.summary if analysis else "",
         "tried": tried,
         "left_out": left_out,
-        "symbols": evidence.symbol_list(scripts.script_of(project, state.cur)),
+        "symbols": evidence.symbol_list(Version(project, state.cur).script(authored=False)),
         "best": version_id(best) if best else None,
         "script_name": project.workspace.script(state.cur),
     }
@@ -113,8 +114,8 @@ def _action(project: Project, rules: Rules, state: LoopState) -> Context:
 
 def _author(project: Project, rules: Rules, state: LoopState) -> Context:
     return {
-        "action": action_receipt(project, state.cur),
-        "script": scripts.script_of(project, state.cur),
+        "action": Version(project, state.cur).receipt(ActionReceipt),
+        "script": Version(project, state.cur).script(authored=False),
         "following": version_id(state.cur + 1),
     }
 

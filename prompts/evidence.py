@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..loop.judge.comparison import cost, primary_metric
 from ..loop.project.project import Project
-from ..loop.project.receipts import Metric
-from ..loop.project.state import action_receipt, eval_receipt, next_receipt
+from ..loop.project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt
+from ..loop.project.version import Version
 from ..loop.rules.reading import Rules
 from ..loop.script.settings import settings
 from ..loop.script.source import Script
@@ -151,7 +151,7 @@ def tried_actions(project: Project, rules: Rules, first: int, cur: int) -> tuple
 
 
 def _tried(project: Project, rules: Rules, number: int) -> Tried | None:
-    authored, action = next_receipt(project, number), action_receipt(project, number)
+    authored, action = Version(project, number).receipt(NextReceipt), Version(project, number).receipt(ActionReceipt)
     if authored is None or action is None:
         return None
     before, after = _primary(project, rules, number), _primary(project, rules, number + 1)
@@ -166,5 +166,5 @@ def _tried(project: Project, rules: Rules, number: int) -> Tried | None:
 
 
 def _primary(project: Project, rules: Rules, cur: int) -> Metric | None:
-    receipt = eval_receipt(project, cur)
+    receipt = Version(project, cur).receipt(EvalReceipt)
     return primary_metric(receipt, rules) if receipt else None

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from ..loop.errors import EvaluationError, StillReading
-from ..loop.project.attempts import Attempt
 from ..loop.project.project import Project
 from ..loop.project.receipts import LoopFile
 from ..loop.project.state import derive
+from ..loop.project.version import Version
 from ..loop.rules.reading import Rules
 from ..loop.store.paths import EVAL_SCRIPT, version_id
 from .results import StepResult, failure_of, job_of, metric_line, where_now
@@ -43,7 +43,7 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
     name = version_id(version)
     receipt, job = status.receipt, None
     if status.progress is not None:
-        job = job_of(Attempt(project, version, "eval", status.attempt), status.progress)
+        job = job_of(Version(project, version).attempt("eval", status.attempt), status.progress)
         doing = "waits to be" if job.waiting else "is being"
         message = f"{name} {doing} evaluated ({job.line}). Call again."
     elif receipt is not None:

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ..loop.project.project import Project
+from ..loop.project.version import Version
 from ..loop.store.paths import version_id
 from .results import StepResult, failure_of, job_of, where_now
 
@@ -20,7 +21,6 @@ class TrainResult(StepResult):
 
 def run_train(project: Project, version: int, resume: Resume = False, *, attach: int | None = None) -> TrainResult:
     """Train the version, or attach to its running training; call again until state is done or failed."""
-    from ..loop.project.attempts import Attempt
     from ..loop.train import training
 
     status = training.train(project, version, attach=attach, resumed=resume)
@@ -28,7 +28,7 @@ def run_train(project: Project, version: int, resume: Resume = False, *, attach:
     name = version_id(version)
     job = None
     if status.progress is not None:
-        job = job_of(Attempt(project, version, "train", status.attempt), status.progress)
+        job = job_of(Version(project, version).attempt("train", status.attempt), status.progress)
         doing = "waits to be trained" if job.waiting else "is training"
         message = f"{name} {doing}, attempt {status.attempt} ({job.line}). It goes on by itself; call again."
     elif status.receipt is not None:

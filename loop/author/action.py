@@ -9,7 +9,8 @@ from ..errors import DocumentError, RuleViolation
 from ..project.integrity import require_intact
 from ..project.project import Project
 from ..project.receipts import ActionReceipt
-from ..project.state import action_receipt, derive, require
+from ..project.state import derive, require
+from ..project.version import Version
 from ..rules.reading import Rules
 from ..script import Changes, Script
 from ..script.fixed import synonyms
@@ -52,7 +53,7 @@ def write_action(project: Project, cur: int, action: Action) -> tuple[ActionRece
     rules = project.rules()
     with project.mutation():
         state = derive(project, rules)
-        if 1 <= cur <= state.cur and (receipt := action_receipt(project, cur)):
+        if 1 <= cur <= state.cur and (receipt := Version(project, cur).receipt(ActionReceipt)):
             return receipt, True
         loop = require(state, "write_action", cur, "action")
         require_intact(project, rules, loop)

@@ -8,8 +8,8 @@ from ..judge.comparison import compare
 from ..project.integrity import require_intact
 from ..project.project import Project
 from ..project.receipts import ActionReceipt, NextReceipt
-from ..project.scripts import require_authored
-from ..project.state import action_receipt, derive, next_receipt, require
+from ..project.state import derive, require
+from ..project.version import Version
 from ..rules.checks import check_script
 from ..rules.reading import Rules
 from ..script import Changes, Script, decode_script, symbol_shapes
@@ -37,11 +37,11 @@ def author_next_version(project: Project, cur: int, diff: str) -> tuple[NextRece
     rules = project.rules()
     with project.mutation():
         state = derive(project, rules)
-        if 1 <= cur <= state.cur and (receipt := next_receipt(project, cur)):
+        if 1 <= cur <= state.cur and (receipt := Version(project, cur).receipt(NextReceipt)):
             return receipt, True
         require_intact(project, rules, require(state, "author_next_version", cur, "author"))
-        require_authored(project, cur)
-        action = action_receipt(project, cur)
+        Version(project, cur).require_authored()
+        action = Version(project, cur).receipt(ActionReceipt)
         assert action is not None, "the phase says that an action is selected"
         text, receipt = _next_script(project, rules, cur, action, diff)
         workspace = project.workspace
@@ -89,7 +89,7 @@ def repeated(project: Project, rules: Rules, cur: int, new: Script, changes: Cha
     """Says which earlier version had changed the same symbols to the same code, and what came of it."""
     code = _code_sha256(new, changes)
     for number in project.workspace.versions():
-        earlier = next_receipt(project, number)
+        earlier = Version(project, number).receipt(NextReceipt)
         if earlier is None or number >= cur or earlier.code_sha256 != code:
             continue
         comparison = compare(project, rules, number + 1)

@@ -1,12 +1,11 @@
 """A failed version's repair: the same version's script, or a local module that it imports (T4)."""
 
 from ..errors import DocumentError
-from ..project.attempts import attempts
 from ..project.integrity import require_intact
 from ..project.project import Project
 from ..project.receipts import Repair
-from ..project.scripts import require_authored
 from ..project.state import derive, require
+from ..project.version import Version
 from ..rules.checks import check_script
 from ..rules.reading import Rules
 from ..script import Script
@@ -30,11 +29,11 @@ def repair_version(
     rules = project.rules()
     with project.mutation():
         state = derive(project, rules)
-        tried = attempts(project, cur, "train") if 1 <= cur <= state.cur else []
+        tried = Version(project, cur).attempts("train") if 1 <= cur <= state.cur else []
         if state.phase == "train" and cur == state.cur and tried and (repair := tried[-1].repair):
             return repair, True
         require_intact(project, rules, require(state, "repair_version", cur, "repair"))
-        require_authored(project, cur)
+        Version(project, cur).require_authored()
         texts, real_diff = _repaired(project, rules, cur, diff)
         repair = Repair(
             root_cause_hypothesis=root_cause.strip(),

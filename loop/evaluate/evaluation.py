@@ -8,14 +8,15 @@ from ..errors import EvaluationError, GuardError, OutOfOrder, UnsafePath
 from ..jobs.job import Job, JobStatus
 from ..jobs.logs import tail
 from ..jobs.placing import level
-from ..project.attempts import Attempt, attempts, failure_of, new_attempt
+from ..project.attempts import Attempt, failure_of
 from ..project.disk import require_room
 from ..project.evaluation_protocol import RECEIPT, acceptance, dataset_digest, evaluator_hashes, fingerprint
 from ..project.failures import Failure, process_failure
 from ..project.integrity import require_intact, score_bytes
 from ..project.project import Project
 from ..project.receipts import Acceptance, EvalPlan, EvalReceipt, LoopFile, TrainReceipt, Verdict
-from ..project.state import derive, eval_receipt, require, train_receipt
+from ..project.state import derive, require
+from ..project.version import Version
 from ..rules.reading import Rules
 from ..store import journal
 from ..store.digest import sha256
@@ -52,10 +53,10 @@ def evaluate(project: Project, cur: int, *, attach: int | None = None) -> EvalSt
     rules = project.rules()
     with project.mutation():
         state = derive(project, rules)
-        receipt = eval_receipt(project, cur) if 1 <= cur <= state.cur else None
+        receipt = Version(project, cur).receipt(EvalReceipt) if 1 <= cur <= state.cur else None
         if receipt:
             return EvalStatus("done", receipt.attempt, receipt=receipt, already_done=True)
-        if attach is not None and (failure := failure_of(Attempt(project, cur, "eval", attach))):
+        if attach is not None and (failure := failure_of(Version(project, cur).attempt("eval", attach))):
             return EvalStatus("failed", attach, verdict=failure, already_done=True)
         loop = require(state, "run_eval", cur, "evaluate", "evaluating")
         require_intact(project, rules, loop)
@@ -71,7 +72,7 @@ def evaluate(project: Project, cur: int, *, attach: int | None = None) -> EvalSt
 
 def open_attempt(project: Project, cur: int) -> Attempt | None:
     """The version's evaluation that runs or waits to be collected."""
-    tried = attempts(project, cur, "eval")
+    tried = Version(project, cur).attempts("eval")
     return tried[-1] if tried and tried[-1].verdict is None else None
 
 
@@ -80,7 +81,7 @@ def start(project: Project, rules: Rules, loop: LoopFile, cur: int, *, side_by_s
 
     Raises as `evaluate` does.
     """
-    trained = train_receipt(project, cur)
+    trained = Version(project, cur).receipt(TrainReceipt)
     if trained is None:
         raise OutOfOrder(f"version {cur} is not trained", hint="call next_step")
     config = rules.file.execution_config
@@ -92,9 +93,9 @@ def start(project: Project, rules: Rules, loop: LoopFile, cur: int, *, side_by_s
         accepting=acceptance(project) is None,
         sandbox=sandbox.name,
     )
-    if eval_receipt(project, cur) is None:
+    if Version(project, cur).receipt(EvalReceipt) is None:
         require_weights(project, cur, trained, "last.ckpt")  # it says how many epochs there were
-    with new_attempt(project, cur, "eval") as attempt:
+    with Version(project, cur).new_attempt("eval") as attempt:
         attempt.save_plan(plan)
         attempt.save_company(side_by_side)
         job = prepare(project, rules, loop, attempt, plan)
@@ -149,14 +150,14 @@ def _fail(project: Project, attempt: Attempt, failure: Failure, wall: float | No
     verdict = failure.verdict(wall)
     attempt.save_verdict(verdict)
     clean_up(attempt)
-    journal.record(project.workspace, "eval_failed", version_id(attempt.cur), attempt=attempt.number, kind=failure.kind)
+    journal.record(project.workspace, "eval_failed", attempt.version.id, attempt=attempt.number, kind=failure.kind)
     return EvalStatus("failed", attempt.number, verdict=verdict)
 
 
 def _revoke(project: Project, attempt: Attempt, failure: Failure, wall: float | None) -> EvalStatus:
     """What only the checkpoint could tell: the training broke a rule, so it counts as failed after all (T1, T4)."""
     status = _fail(project, attempt, failure, wall)
-    training.revoke(project, attempt.cur, failure)
+    training.revoke(project, attempt.version.number, failure)
     return status
 
 
@@ -172,7 +173,7 @@ def _checked(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, p
         primary=primary,
         most=rules.file.eval_config.infer_samples,
     )
-    if sha256(tree, f"{project.workspace.artifacts(attempt.cur)}/best.ckpt") != plan.checkpoint_sha256:
+    if sha256(tree, f"{attempt.version.artifacts}/best.ckpt") != plan.checkpoint_sha256:
         raise EvaluationError("was changed while it was scored", where="best.ckpt", hint="put the trained file back")
     warnings = (*evaluated.warnings, *unreadable(attempt), *_other_targets(project, attempt))
     if plan.accepting:
@@ -195,8 +196,10 @@ def _checked(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, p
 
 def _other_targets(project: Project, attempt: Attempt) -> tuple[str, ...]:
     """Says it where a version is measured by other targets than the first scored one: its own code makes them."""
-    workspace, cur = project.workspace, attempt.cur
-    first = next((one for one in workspace.versions() if one < cur and eval_receipt(project, one)), None)
+    workspace, cur = project.workspace, attempt.version.number
+    first = next(
+        (one for one in workspace.versions() if one < cur and Version(project, one).receipt(EvalReceipt)), None
+    )
     if first is None:
         return ()
     samples = workspace.sample_scores(first)
@@ -208,7 +211,7 @@ def _other_targets(project: Project, attempt: Attempt) -> tuple[str, ...]:
 def _publish(attempt: Attempt, plan: EvalPlan, evaluated: Evaluated, status: JobStatus) -> EvalReceipt:
     """Copies the checked output into place; the receipt comes last, so a crash in between publishes again."""
     project = attempt.project
-    workspace, cur = project.workspace, attempt.cur
+    workspace, cur = project.workspace, attempt.version.number
     tree, artifacts, out = workspace.tree, workspace.artifacts(cur), f"{attempt.relative}/{OUT}"
     score = evaluated.score.model_copy(update={"created_at": journal.now()})
     samples, shown = tree.read(f"{out}/samples.jsonl", limit=4 << 30), f"{artifacts}/infer_samples"

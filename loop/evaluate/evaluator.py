@@ -5,7 +5,9 @@ import re
 
 from ..errors import EvaluationError, OutOfOrder
 from ..project.project import Project
-from ..project.state import derive, eval_receipt
+from ..project.receipts import EvalReceipt
+from ..project.state import derive
+from ..project.version import Version
 from ..script import Script
 from ..store import journal
 from ..store.paths import EVAL_SCRIPT, version_id
@@ -44,7 +46,7 @@ def write_evaluator(project: Project, source: str, *, author: str) -> bool:
         if tree.is_file(EVAL_SCRIPT):
             if tree.read(EVAL_SCRIPT) == data:
                 return False
-            scored = [cur for cur in project.workspace.versions() if eval_receipt(project, cur)]
+            scored = [cur for cur in project.workspace.versions() if Version(project, cur).receipt(EvalReceipt)]
             if scored:
                 raise EvaluationError(
                     f"{version_id(scored[0])} was scored with it already; scores compare only while it stays",

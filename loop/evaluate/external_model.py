@@ -30,7 +30,7 @@ class ExternalPlan(EvalPlan):
 
 @dataclass(frozen=True)
 class ExternalAttempt(Attempt):
-    """One scoring of the external model `name`; `cur` is the version whose validation set it is scored on."""
+    """One scoring of the external model `name`; `version` is the one whose validation set it is scored on."""
 
     name: str = ""
 
@@ -60,7 +60,7 @@ def _samples(name: str) -> str:
 
 
 def prepare(project: Project, rules: Rules, loop: LoopFile, attempt: ExternalAttempt) -> Job:
-    workspace, cur, stage = project.workspace, attempt.cur, attempt.path / _STAGE
+    workspace, cur, stage = project.workspace, attempt.version.number, attempt.path / _STAGE
     workspace.tree.make_folder(f"{attempt.relative}/{_OUT}")
     make_stage(workspace.root, workspace.tree.path(workspace.snapshot(cur)), stage)
     options = {

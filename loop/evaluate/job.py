@@ -30,7 +30,7 @@ _HERE = Path(__file__).resolve().parent / "user_python"
 
 def prepare(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, plan: EvalPlan) -> Job:
     """Lays the attempt out and returns its job. No code of the project runs in its place."""
-    workspace, cur = project.workspace, attempt.cur
+    workspace, cur = project.workspace, attempt.version.number
     stage = attempt.path / STAGE
     workspace.tree.make_folder(f"{attempt.relative}/{SAID}")
     make_stage(workspace.root, workspace.tree.path(workspace.snapshot(cur)), stage)

@@ -14,7 +14,7 @@ from ..project.receipts import SeedNoise
 from ..rules.reading import Rules
 from ..script import Script, decode_script
 from ..script.fixed import Fixed, materialise
-from ..store.paths import STATE, version_id
+from ..store.paths import STATE
 from ..store.records import load, save
 from ..store.tree import Tree
 from .output import read_metrics
@@ -43,8 +43,8 @@ def repeats(rules: Rules) -> tuple[Repeat, ...]:
 def lay_out(project: Project, attempt: Attempt, repeat: Repeat, python: str) -> dict[str, object]:
     """Stages the version with another seed; the child's run that trains and scores it."""
     workspace = project.workspace
-    stage, script = attempt.path / repeat.stage, workspace.script(attempt.cur)
-    make_stage(workspace.root, workspace.tree.path(workspace.snapshot(attempt.cur)), stage)
+    stage, script = attempt.path / repeat.stage, attempt.version.script_name
+    make_stage(workspace.root, workspace.tree.path(workspace.snapshot(attempt.version.number)), stage)
     staged = Script.parse(decode_script((stage / script).read_bytes(), script), script)
     reseeded = materialise(staged, [Fixed("seed", "seed", repeat.seed)])
     if reseeded.missing:
@@ -55,7 +55,7 @@ def lay_out(project: Project, attempt: Attempt, repeat: Repeat, python: str) -> 
         )
     (stage / script).write_bytes(reseeded.text.encode())
     workspace.tree.make_folder(f"{attempt.relative}/{repeat.out}")
-    checkpoint = Path("Models", "Artifacts", version_id(attempt.cur), "best.ckpt")
+    checkpoint = Path("Models", "Artifacts", attempt.version.id, "best.ckpt")
     return {
         "train": [python, script],
         "source": str(stage),
@@ -72,7 +72,7 @@ def collect(project: Project, rules: Rules, attempt: Attempt, first: str) -> Non
     found += [read_metrics(tree, f"{attempt.relative}/{repeat.out}") for repeat in repeats(rules)]
     names = set[str].intersection(*(set(values) for values in found))
     record = SeedNoise(
-        version=version_id(attempt.cur),
+        version=attempt.version.id,
         seeds=(rules.file.seed, *(repeat.seed for repeat in repeats(rules))),
         values={name: tuple(values[name] for values in found) for name in sorted(names)},
     )

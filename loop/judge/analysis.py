@@ -3,13 +3,10 @@
 import hashlib
 from dataclasses import dataclass
 
-from ..project.integrity import require_intact
 from ..project.project import Project
 from ..project.receipts import AnalysisReceipt
-from ..project.state import analysis_receipt, derive, require
+from ..project.turn import turn
 from ..store import journal
-from ..store.paths import version_id
-from ..store.records import save
 from ..text import Say, bullets, require_list, require_text, words
 from .comparison import Comparison, compare
 from .tables import best_table, previous_table, since_first
@@ -25,29 +22,26 @@ class Analysis:
     next_focus_candidates: tuple[str, ...]
 
 
-def write_analysis(project: Project, cur: int, analysis: Analysis) -> tuple[AnalysisReceipt, bool]:
+def write_analysis(project: Project, number: int, analysis: Analysis) -> tuple[AnalysisReceipt, bool]:
     """Writes result-analysis.md; the receipt, and whether it was written before this call.
 
     Raises `OutOfOrder`, `DocumentError` naming an empty or oversized part.
     """
-    rules = project.rules()
-    with project.mutation():
-        state = derive(project, rules)
-        if 1 <= cur <= state.cur and (receipt := analysis_receipt(project, cur)):
+    with turn(project, "write_analysis", number) as t:
+        if receipt := t.done(AnalysisReceipt):
             return receipt, True
-        loop = require(state, "write_analysis", cur, "analysis")
-        require_intact(project, rules, loop)
+        t.begin("analysis")
         require_text(summary=analysis.summary, evidence=analysis.evidence)
         require_list(hypotheses=analysis.hypotheses, next_focus_candidates=analysis.next_focus_candidates)
-        comparison = compare(project, rules, cur)
+        comparison = compare(project, t.rules, number)
         assert comparison is not None, "the phase says that it is scored"
-        document = _analysis_text(analysis, comparison, words(rules.file.report_language)).encode()
-        project.workspace.tree.write(f"{project.workspace.artifacts(cur)}/{ANALYSIS_FILE}", document)
+        document = _analysis_text(analysis, comparison, words(t.rules.file.report_language)).encode()
+        project.workspace.tree.write(f"{t.version.artifacts}/{ANALYSIS_FILE}", document)
         receipt = AnalysisReceipt(
             document_sha256=hashlib.sha256(document).hexdigest(), summary=analysis.summary, at=journal.now()
         )
-        save(project.workspace.tree, project.workspace.receipt(cur, "analysis"), receipt)
-        journal.record(project.workspace, "analysed", version_id(cur))
+        t.version.save(receipt)
+        t.version.record("analysed")
         return receipt, False
 
 

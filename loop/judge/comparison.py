@@ -6,7 +6,7 @@ from typing import Literal
 
 from ..project.project import Project
 from ..project.receipts import EvalReceipt, Metric
-from ..project.state import eval_receipt
+from ..project.version import Version
 from ..rules.reading import Rules
 from ..store.paths import version_id
 from ..text import Told
@@ -68,7 +68,7 @@ def best_version(project: Project, rules: Rules, versions: list[int]) -> int | N
     """The version whose primary metric is best; the earlier one of equals. None if none has the metric."""
     best: tuple[int, Metric] | None = None
     for cur in versions:
-        receipt = eval_receipt(project, cur)
+        receipt = Version(project, cur).receipt(EvalReceipt)
         metric = primary_metric(receipt, rules) if receipt else None
         if metric is not None and (best is None or better(metric, best[1])):
             best = (cur, metric)
@@ -77,11 +77,11 @@ def best_version(project: Project, rules: Rules, versions: list[int]) -> int | N
 
 def compare(project: Project, rules: Rules, cur: int) -> Comparison | None:
     """The version's comparison, or None while it has no score."""
-    receipt = eval_receipt(project, cur)
+    receipt = Version(project, cur).receipt(EvalReceipt)
     if receipt is None:
         return None
     earlier = [number for number in project.workspace.versions() if number < cur]
-    last = next((number for number in reversed(earlier) if eval_receipt(project, number)), None)
+    last = next((number for number in reversed(earlier) if Version(project, number).receipt(EvalReceipt)), None)
     return _comparison(project, rules, cur, receipt, last, best_version(project, rules, earlier))
 
 
@@ -91,7 +91,7 @@ def comparisons(project: Project, rules: Rules) -> Mapping[int, Comparison]:
     last: int | None = None
     best: tuple[int, Metric] | None = None
     for cur in project.workspace.versions():
-        receipt = eval_receipt(project, cur)
+        receipt = Version(project, cur).receipt(EvalReceipt)
         if receipt is None:
             continue
         found[cur] = _comparison(project, rules, cur, receipt, last, best[0] if best else None)
@@ -104,8 +104,8 @@ def comparisons(project: Project, rules: Rules) -> Mapping[int, Comparison]:
 def _comparison(
     project: Project, rules: Rules, cur: int, receipt: EvalReceipt, last: int | None, best: int | None
 ) -> Comparison:
-    previous = eval_receipt(project, last) if last else None
-    best_receipt = eval_receipt(project, best) if best else None
+    previous = Version(project, last).receipt(EvalReceipt) if last else None
+    best_receipt = Version(project, best).receipt(EvalReceipt) if best else None
     to_previous = deltas(receipt, previous, rules)
     to_best = deltas(receipt, best_receipt, rules)
     return Comparison(

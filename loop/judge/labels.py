@@ -6,7 +6,7 @@ from ..errors import LoopError
 from ..evaluate.repeats import seed_noise
 from ..project.project import Project
 from ..project.receipts import EvalReceipt, Metric
-from ..project.state import eval_receipt
+from ..project.version import Version
 from ..rules.reading import Rules
 from ..store.digest import sha256
 from ..store.paths import STATE, version_id
@@ -29,7 +29,7 @@ def judgements(project: Project, rules: Rules, cur: int, best_before: int | None
 
     Empty for the first scored version. Read from the version's record where one is there, else computed.
     """
-    new, compared = eval_receipt(project, cur), _compared(project, cur, best_before)
+    new, compared = Version(project, cur).receipt(EvalReceipt), _compared(project, cur, best_before)
     if new is None or not compared:
         return ()
     key = _key(project, rules, cur, compared, best_before)
@@ -57,8 +57,8 @@ def record_judgements(project: Project, rules: Rules, cur: int, best_before: int
 def _compared(project: Project, cur: int, best_before: int | None) -> tuple[int, ...]:
     """The scored versions that one is compared with, each once: the previous one, the best before, the first."""
     earlier = [number for number in project.workspace.versions() if number < cur]
-    previous = next((number for number in reversed(earlier) if eval_receipt(project, number)), None)
-    first = next((number for number in earlier if eval_receipt(project, number)), None)
+    previous = next((number for number in reversed(earlier) if Version(project, number).receipt(EvalReceipt)), None)
+    first = next((number for number in earlier if Version(project, number).receipt(EvalReceipt)), None)
     return tuple(dict.fromkeys(number for number in (previous, best_before, first) if number is not None))
 
 
@@ -70,7 +70,7 @@ def _judged(
     samples = _samples(project, cur)
     verdicts: list[NoiseVerdict] = []
     for number in compared:
-        receipt = eval_receipt(project, number)
+        receipt = Version(project, number).receipt(EvalReceipt)
         if receipt is None or receipt.fingerprint != new.fingerprint:
             continue
         old = _samples(project, number)
@@ -119,7 +119,7 @@ def _samples(project: Project, cur: int) -> SampleScores | str:
     """The version's per-sample scores, or why there are none."""
     try:
         tree, where = project.workspace.tree, project.workspace.sample_scores(cur)
-        receipt = eval_receipt(project, cur)
+        receipt = Version(project, cur).receipt(EvalReceipt)
         if receipt is None or sha256(tree, where) != receipt.samples_sha256:
             return f"{version_id(cur)}'s per-sample scores were edited since it was scored"
         return load_samples(tree, where)
@@ -133,7 +133,7 @@ def _key(project: Project, rules: Rules, cur: int, compared: tuple[int, ...], be
     parts = [str(best_before), str(rules.file.loop_config.max_versions), rules.file.eval_config.primary_metric]
     parts.append(str(seed_noise(project.workspace.tree, rules.file.eval_config.primary_metric)))
     for number in (cur, *compared):
-        receipt = eval_receipt(project, number)
+        receipt = Version(project, number).receipt(EvalReceipt)
         parts.append(f"{number} {receipt.model_dump_json() if receipt else ''}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..project.project import Project
-from ..project.receipts import Metric
-from ..project.state import action_receipt, eval_receipt
+from ..project.receipts import ActionReceipt, EvalReceipt, Metric
+from ..project.version import Version
 from ..store.paths import version_id
 from .comparison import better, cost, named
 from .labels import recorded
@@ -37,7 +37,7 @@ def primary_metrics(project: Project, primary: str) -> Mapping[int, Metric]:
     """The primary metric of every version that has it, in version order."""
     found: dict[int, Metric] = {}
     for cur in project.workspace.versions():
-        receipt = eval_receipt(project, cur)
+        receipt = Version(project, cur).receipt(EvalReceipt)
         metric = named(receipt.metrics, primary) if receipt else None
         if metric is not None:
             found[cur] = metric
@@ -68,8 +68,8 @@ def points(project: Project, primary: str, metrics: Mapping[int, Metric], versio
 
 def _point(project: Project, primary: str, metrics: Mapping[int, Metric], cur: int) -> Point:
     metric, parent = metrics.get(cur), metrics.get(cur - 1)
-    action = action_receipt(project, cur - 1) if cur > 1 else None
-    scored = eval_receipt(project, cur)
+    action = Version(project, cur - 1).receipt(ActionReceipt) if cur > 1 else None
+    scored = Version(project, cur).receipt(EvalReceipt)
     low = high = label = None
     if metric is not None and parent is not None:
         against = version_id(cur - 1)

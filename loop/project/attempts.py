@@ -1,11 +1,11 @@
 """The attempts of a version: numbered folders with the job, its log and outcome, the plan and the verdict."""
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import LoopError
 from ..jobs.job import Job, JobStatus
@@ -13,6 +13,9 @@ from ..store.records import load, save
 from .disk import reserved
 from .project import Project
 from .receipts import Company, EvalPlan, Plan, Repair, Verdict
+
+if TYPE_CHECKING:
+    from .version import Version
 
 JobKind = Literal["train", "eval"]
 _FOLDER = re.compile(r"(train|eval)-(\d{3,})")
@@ -22,14 +25,17 @@ _FOLDER = re.compile(r"(train|eval)-(\d{3,})")
 class Attempt:
     """One attempt's folder. `settled` once it has a verdict."""
 
-    project: Project
-    cur: int
+    version: "Version"
     kind: JobKind
     number: int
 
     @property
+    def project(self) -> Project:
+        return self.version.project
+
+    @property
     def relative(self) -> str:
-        return f"{self.project.workspace.attempts(self.cur)}/{self.kind}-{self.number:03d}"
+        return f"{self.project.workspace.attempts(self.version.number)}/{self.kind}-{self.number:03d}"
 
     @property
     def path(self) -> Path:
@@ -111,26 +117,15 @@ class Attempt:
         save(self.project.workspace.tree, f"{self.relative}/repair.json", repair)
 
 
-def attempts(project: Project, cur: int, kind: JobKind) -> list[Attempt]:
-    """Every attempt of a version of one kind, oldest first."""
-    names = project.workspace.tree.names(project.workspace.attempts(cur))
-    numbers = sorted(int(match[2]) for name in names if (match := _FOLDER.fullmatch(name)) and match[1] == kind)
-    return [Attempt(project, cur, kind, number) for number in numbers]
+def numbers_of(kind: JobKind, names: Iterable[str]) -> list[int]:
+    """The numbers of the attempts of one kind among folder names, ascending."""
+    return sorted(int(match[2]) for name in names if (match := _FOLDER.fullmatch(name)) and match[1] == kind)
 
 
 def failure_of(attempt: Attempt) -> Verdict | None:
     """The attempt's verdict, if it is one of failure."""
     verdict = attempt.verdict
     return verdict if verdict is not None and verdict.status == "FAIL" else None
-
-
-@contextmanager
-def new_attempt(project: Project, cur: int, kind: JobKind) -> Generator[Attempt]:
-    """The next attempt, to be submitted within; nothing of it is left if that raises. Call it with the lock held."""
-    before = attempts(project, cur, kind)
-    attempt = Attempt(project, cur, kind, before[-1].number + 1 if before else 1)
-    with submitted_whole(attempt):
-        yield attempt
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from .evaluation_protocol import RECEIPT as ACCEPTANCE
 from .evaluation_protocol import present_protocol, protocol_decision, require_protocol
 from .project import Project
 from .receipts import EvalReceipt, LoopFile, Score
-from .state import eval_receipt
+from .version import Version
 
 _START = "run: progressive-training start"
 
@@ -32,7 +32,7 @@ def restore_scores(project: Project, loop: LoopFile) -> tuple[str, ...]:
     restored: list[str] = []
     tree = project.workspace.tree
     for cur in project.workspace.versions():
-        receipt = eval_receipt(project, cur)
+        receipt = Version(project, cur).receipt(EvalReceipt)
         where = f"{project.workspace.artifacts(cur)}/eval_score.json"
         if receipt is None:
             if cur >= loop.first_version:

@@ -6,8 +6,8 @@ from typing import Literal
 from ..errors import OutOfOrder, ProjectError
 from ..rules.reading import Rules
 from ..store.paths import BASELINE_SCRIPT, STATE, version_id
-from ..store.records import load, load_part
-from .attempts import Attempt, attempts
+from ..store.records import load
+from .attempts import Attempt
 from .project import Project
 from .receipts import (
     INFRASTRUCTURE,
@@ -15,11 +15,11 @@ from .receipts import (
     AnalysisReceipt,
     EvalReceipt,
     LoopFile,
-    NextReceipt,
     ReportReceipt,
     TrainReceipt,
     Verdict,
 )
+from .version import Version
 
 Phase = Literal[
     "start",
@@ -65,38 +65,6 @@ class LoopState:
         return version_id(self.cur) if self.cur else None
 
 
-def train_receipt(project: Project, cur: int) -> TrainReceipt | None:
-    return load(project.workspace.tree, project.workspace.receipt(cur, "train"), TrainReceipt)
-
-
-class _Weights(str):
-    """What `Tree.known` keeps of a train receipt."""
-
-    __slots__ = ()
-
-
-def trained_weights(project: Project, cur: int) -> str | None:
-    """The hash of best.ckpt, or None where no training passed."""
-    where = project.workspace.receipt(cur, "train")
-    return load_part(project.workspace.tree, where, TrainReceipt, _Weights, lambda it: it.artifacts["best.ckpt"])
-
-
-def eval_receipt(project: Project, cur: int) -> EvalReceipt | None:
-    return load(project.workspace.tree, project.workspace.receipt(cur, "eval"), EvalReceipt)
-
-
-def analysis_receipt(project: Project, cur: int) -> AnalysisReceipt | None:
-    return load(project.workspace.tree, project.workspace.receipt(cur, "analysis"), AnalysisReceipt)
-
-
-def action_receipt(project: Project, cur: int) -> ActionReceipt | None:
-    return load(project.workspace.tree, project.workspace.receipt(cur, "action"), ActionReceipt)
-
-
-def next_receipt(project: Project, cur: int) -> NextReceipt | None:
-    return load(project.workspace.tree, project.workspace.receipt(cur, "next"), NextReceipt)
-
-
 def report_receipt(project: Project) -> ReportReceipt | None:
     return load(project.workspace.tree, REPORT_RECEIPT, ReportReceipt)
 
@@ -132,13 +100,13 @@ def _goes_on(project: Project, rules: Rules, report: ReportReceipt, cur: int) ->
 
 
 def _version_state(project: Project, rules: Rules, loop: LoopFile, cur: int) -> LoopState:
-    if train_receipt(project, cur) is None:
+    if Version(project, cur).receipt(TrainReceipt) is None:
         return _training_state(project, rules, loop, cur)
-    if eval_receipt(project, cur) is None:
+    if Version(project, cur).receipt(EvalReceipt) is None:
         return _evaluation_state(project, rules, loop, cur)
-    if analysis_receipt(project, cur) is None:
+    if Version(project, cur).receipt(AnalysisReceipt) is None:
         return LoopState("analysis", cur, NextStep("write_analysis", cur, "it is scored, and not yet analysed"), loop)
-    if action_receipt(project, cur) is None:
+    if Version(project, cur).receipt(ActionReceipt) is None:
         return LoopState("action", cur, NextStep("write_action", cur, "choose exactly one action"), loop)
     most = rules.file.loop_config.max_versions
     if cur >= most:
@@ -149,7 +117,7 @@ def _version_state(project: Project, rules: Rules, loop: LoopFile, cur: int) -> 
 
 
 def _training_state(project: Project, rules: Rules, loop: LoopFile, cur: int) -> LoopState:
-    tried = attempts(project, cur, "train")
+    tried = Version(project, cur).attempts("train")
     last = tried[-1] if tried else None
     verdict = last.verdict if last else None
     # Whoever cancels a run has not seen it fail.
@@ -172,7 +140,7 @@ def _training_state(project: Project, rules: Rules, loop: LoopFile, cur: int) ->
 
 
 def _evaluation_state(project: Project, rules: Rules, loop: LoopFile, cur: int) -> LoopState:
-    tried = attempts(project, cur, "eval")
+    tried = Version(project, cur).attempts("eval")
     last = tried[-1] if tried else None
     verdict = last.verdict if last else None
     if last is not None and verdict is None:

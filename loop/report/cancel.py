@@ -8,12 +8,13 @@ from typing import Literal
 from ..errors import OutOfOrder, RunError
 from ..evaluate import external_model, job
 from ..jobs.job import JobStatus
-from ..project.attempts import Attempt, attempts
+from ..project.attempts import Attempt
 from ..project.failures import Failure
 from ..project.project import Project
-from ..project.state import derive, eval_receipt, next_call
+from ..project.receipts import EvalReceipt
+from ..project.state import derive, next_call
+from ..project.version import Version
 from ..store import journal
-from ..store.paths import version_id
 from ..train import training
 from .scoring import open_attempts, scored_by
 
@@ -42,9 +43,9 @@ def cancel(project: Project, cur: int) -> Cancelled:
         state = derive(project, project.rules())
         if not 1 <= cur <= state.cur:
             raise OutOfOrder(f"there is no version {cur}", hint=next_call(state))
-        tried = [*attempts(project, cur, "train"), *attempts(project, cur, "eval")]
+        tried = [*Version(project, cur).attempts("train"), *Version(project, cur).attempts("eval")]
         own = [attempt for attempt in tried if attempt.verdict is None]
-        if own and eval_receipt(project, cur) is None:
+        if own and Version(project, cur).receipt(EvalReceipt) is None:
             return _cancelled(project, own[-1:])
         return _of_report(project)
 
@@ -108,4 +109,4 @@ def _record(project: Project, attempt: Attempt, status: JobStatus) -> None:
         journal.record(project.workspace, "external_cancelled", name=attempt.name, attempt=attempt.number)
     else:
         job.clean_up(attempt)
-        journal.record(project.workspace, "eval_cancelled", version_id(attempt.cur), attempt=attempt.number)
+        journal.record(project.workspace, "eval_cancelled", attempt.version.id, attempt=attempt.number)

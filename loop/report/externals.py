@@ -22,8 +22,8 @@ from ..project.evaluation_protocol import files_below, fingerprint
 from ..project.failures import Failure, process_failure
 from ..project.integrity import score_bytes
 from ..project.project import Project
-from ..project.receipts import INFRASTRUCTURE, EvalReceipt, LoopFile, Verdict
-from ..project.state import eval_receipt, train_receipt
+from ..project.receipts import INFRASTRUCTURE, EvalReceipt, LoopFile, TrainReceipt, Verdict
+from ..project.version import Version
 from ..rules.reading import Rules
 from ..store import journal
 from ..store.manifest import hashes
@@ -110,7 +110,14 @@ def publish(project: Project, externals: Sequence[External], dataset_id: str) ->
 def _reference(project: Project) -> int | None:
     """The loop's first scored version: its data is what every version has started from."""
     versions = project.workspace.versions()
-    return next((cur for cur in versions if eval_receipt(project, cur) and train_receipt(project, cur)), None)
+    return next(
+        (
+            cur
+            for cur in versions
+            if Version(project, cur).receipt(EvalReceipt) and Version(project, cur).receipt(TrainReceipt)
+        ),
+        None,
+    )
 
 
 def _standing(project: Project, rules: Rules, loop: LoopFile, name: str, cur: int | None) -> External:
@@ -164,7 +171,7 @@ def _tried(project: Project, name: str, cur: int) -> list[jobs.ExternalAttempt]:
     numbers = [
         int(entry[5:]) for entry in project.workspace.tree.names(jobs.attempts_folder(name)) if entry[5:].isdigit()
     ]
-    return [jobs.ExternalAttempt(project, cur, "eval", number, name) for number in sorted(numbers)]
+    return [jobs.ExternalAttempt(Version(project, cur), "eval", number, name) for number in sorted(numbers)]
 
 
 def start(
@@ -176,7 +183,7 @@ def start(
     require_room(project.workspace, rules.file.execution_config)
     tried = _tried(project, external.name, cur)
     number = tried[-1].number + 1 if tried else 1
-    attempt = jobs.ExternalAttempt(project, cur, "eval", number, external.name)
+    attempt = jobs.ExternalAttempt(Version(project, cur), "eval", number, external.name)
     with submitted_whole(attempt):
         attempt.save_plan(external.plan)
         attempt.save_company(side_by_side)

@@ -14,19 +14,9 @@ from ..judge.comparison import Comparison, comparisons
 from ..judge.noise.verdict import NoiseVerdict
 from ..project.integrity import require_intact
 from ..project.project import Project
-from ..project.receipts import ReportReceipt
-from ..project.state import (
-    REPORT_RECEIPT,
-    LoopState,
-    action_receipt,
-    analysis_receipt,
-    derive,
-    eval_receipt,
-    next_call,
-    next_receipt,
-    report_receipt,
-    train_receipt,
-)
+from ..project.receipts import ActionReceipt, AnalysisReceipt, EvalReceipt, NextReceipt, ReportReceipt, TrainReceipt
+from ..project.state import REPORT_RECEIPT, LoopState, derive, next_call, report_receipt
+from ..project.version import Version
 from ..rules.reading import Rules
 from ..store import journal, transaction
 from ..store.paths import REPORT_SCRIPT, REPORTS, STATE
@@ -120,7 +110,7 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
     others = {model.name: model for model in models}
     ranked = leaderboard.rank(leaderboard.read_rows(project.workspace.root), primary)
     best = leaderboard.best_version(ranked, primary)
-    if best is not None and (trained := train_receipt(project, int(best[1:]))):
+    if best is not None and (trained := Version(project, int(best[1:])).receipt(TrainReceipt)):
         require_weights(project, int(best[1:]), trained)
     compared = comparisons(project, rules)
     rows = tuple(
@@ -159,9 +149,12 @@ def _external(place: int, model: externals.External) -> Ranked:
 
 def _ranked(project: Project, compared: Mapping[int, Comparison], primary: str, place: int, name: str) -> Ranked:
     cur = int(name[1:])
-    scored, authored = eval_receipt(project, cur), next_receipt(project, cur - 1) if cur > 1 else None
-    action = action_receipt(project, cur - 1) if cur > 1 else None
-    analysis = analysis_receipt(project, cur)
+    scored, authored = (
+        Version(project, cur).receipt(EvalReceipt),
+        Version(project, cur - 1).receipt(NextReceipt) if cur > 1 else None,
+    )
+    action = Version(project, cur - 1).receipt(ActionReceipt) if cur > 1 else None
+    analysis = Version(project, cur).receipt(AnalysisReceipt)
     comparison = compared.get(cur)
     return Ranked(
         rank=place,

@@ -13,12 +13,12 @@ from ..evaluate.evaluation import open_attempt, settle, start
 from ..evaluate.external_model import ExternalAttempt
 from ..evaluate.job import clean_up
 from ..jobs.job import Job
-from ..project.attempts import Attempt, attempts, failure_of
+from ..project.attempts import Attempt, failure_of
 from ..project.evaluation_protocol import acceptance, fingerprint
 from ..project.failures import Failure
 from ..project.project import Project
-from ..project.receipts import LoopFile, Verdict
-from ..project.state import eval_receipt
+from ..project.receipts import EvalReceipt, LoopFile, Verdict
+from ..project.version import Version
 from ..rules.reading import Rules
 from ..store import journal
 from ..store.paths import version_id
@@ -61,12 +61,12 @@ def most_at_once(rules: Rules) -> int:
 
 def scored_by(attempt: Attempt) -> str:
     """The version or external model that an evaluation is of."""
-    return attempt.name if isinstance(attempt, ExternalAttempt) else version_id(attempt.cur)
+    return attempt.name if isinstance(attempt, ExternalAttempt) else attempt.version.id
 
 
 def open_attempts(project: Project) -> list[Attempt]:
     """Every scoring for the report that runs or waits to be collected; never a version's first one."""
-    scored = (cur for cur in project.workspace.versions() if eval_receipt(project, cur))
+    scored = (cur for cur in project.workspace.versions() if Version(project, cur).receipt(EvalReceipt))
     found = [attempt for cur in scored if (attempt := open_attempt(project, cur))]
     return [*found, *externals.open_attempts(project)]
 
@@ -85,7 +85,9 @@ def left(project: Project, found: Sequence[Attempt]) -> Left:
     protocol = next((plan.fingerprint for plan in plans if plan), None)
     if protocol is None:
         return Left(0, 0)
-    receipts = [receipt for cur in project.workspace.versions() if (receipt := eval_receipt(project, cur))]
+    receipts = [
+        receipt for cur in project.workspace.versions() if (receipt := Version(project, cur).receipt(EvalReceipt))
+    ]
     return Left(len(receipts), sum(receipt.fingerprint != protocol for receipt in receipts))
 
 
@@ -105,7 +107,7 @@ class _Turn:
 
     def __init__(self, project: Project, rules: Rules, loop: LoopFile, awaited: Collection[str]) -> None:
         self._project, self._rules, self._loop = project, rules, loop
-        self._scored = [cur for cur in project.workspace.versions() if eval_receipt(project, cur)]
+        self._scored = [cur for cur in project.workspace.versions() if Version(project, cur).receipt(EvalReceipt)]
         self._protocol = fingerprint(project, rules, loop) if self._scored else ""
         self._told = set(awaited)
         # From here on: what comes before may take long by itself, and something must be done in each turn.
@@ -126,7 +128,7 @@ class _Turn:
                 return found if found.running else None
 
     def _is_stale(self, cur: int) -> bool:
-        receipt = eval_receipt(self._project, cur)
+        receipt = Version(self._project, cur).receipt(EvalReceipt)
         return receipt is not None and receipt.fingerprint != self._protocol
 
     def _collected(self) -> Iterator[Running]:
@@ -159,7 +161,7 @@ class _Turn:
         )
 
     def _failure(self, cur: int) -> Verdict | None:
-        tried = [one for one in attempts(self._project, cur, "eval") if not _is_of_another(one, self._protocol)]
+        tried = [one for one in Version(self._project, cur).attempts("eval") if not _is_of_another(one, self._protocol)]
         if not tried or tried[-1].relative not in self._told or (verdict := failure_of(tried[-1])) is None:
             return None
         # The machine, or a server that ended before it could submit, is no reason to stop: the first time.
@@ -172,7 +174,7 @@ class _Turn:
         # An evaluator on trial may be refused: until it is accepted, its first evaluation runs alone.
         trial = bool(stale) and acceptance(project) is None
         room = max(0, (1 if trial else most_at_once(rules)) - len(running))
-        busy = {one.attempt.cur for one in running if not isinstance(one.attempt, ExternalAttempt)}
+        busy = {one.attempt.version.number for one in running if not isinstance(one.attempt, ExternalAttempt)}
         todo = [cur for cur in stale if cur not in busy]
         models = self._models(with_nothing_else=not running and not todo) if len(todo) <= room and not trial else []
         ready = [model for model in models if model.plan is not None]
@@ -225,4 +227,4 @@ def _drop(attempt: Attempt) -> None:
         project.executor.cancel(attempt.path)
     attempt.save_verdict(Failure("cancelled", "the protocol changed while it ran", "").verdict(None))
     clean_up(attempt)
-    journal.record(project.workspace, "eval_cancelled", version_id(attempt.cur), attempt=attempt.number)
+    journal.record(project.workspace, "eval_cancelled", attempt.version.id, attempt=attempt.number)

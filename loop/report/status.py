@@ -6,10 +6,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from ..judge.labels import recorded
-from ..project.attempts import attempts
 from ..project.project import Project
-from ..project.receipts import Metric
-from ..project.state import action_receipt, derive, eval_receipt, next_receipt, report_receipt, train_receipt
+from ..project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt, TrainReceipt
+from ..project.state import derive, report_receipt
+from ..project.version import Version
 from ..store.paths import version_id
 from .tracker_state import TrackerView, tracker_views
 
@@ -104,9 +104,9 @@ def status(project: Project) -> Status:
 
 def version_view(project: Project, primary: str, cur: int) -> VersionView:
     """One version's line. Raises `ProjectError` for a damaged receipt."""
-    scored, action = eval_receipt(project, cur), action_receipt(project, cur)
-    authored = next_receipt(project, cur - 1) if cur > 1 else None
-    tried = attempts(project, cur, "train")
+    scored, action = Version(project, cur).receipt(EvalReceipt), Version(project, cur).receipt(ActionReceipt)
+    authored = Version(project, cur - 1).receipt(NextReceipt) if cur > 1 else None
+    tried = Version(project, cur).attempts("train")
     return VersionView(
         version=cur,
         version_id=version_id(cur),
@@ -133,9 +133,9 @@ def _state(project: Project, cur: int, scored: bool, analysed: bool) -> VersionS
         return "analysed"
     if scored:
         return "scored"
-    if train_receipt(project, cur):
+    if Version(project, cur).receipt(TrainReceipt):
         return "trained"
-    tried = attempts(project, cur, "train")
+    tried = Version(project, cur).attempts("train")
     if not tried:
         return "authored"
     return "training" if tried[-1].verdict is None else "failed"

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ..judge.comparison import primary_metric
-from ..project.attempts import attempts
 from ..project.project import Project
-from ..project.state import eval_receipt, train_receipt
+from ..project.receipts import EvalReceipt, TrainReceipt
+from ..project.version import Version
 from ..rules.reading import Rules
 from ..store.paths import version_id
 from ..text import Told, cell
@@ -34,11 +34,11 @@ def warnings(project: Project, rules: Rules, models: Sequence[External]) -> Iter
 def _of_versions(project: Project, rules: Rules) -> Iterator[Told]:
     primary = rules.file.eval_config.primary_metric
     for cur in project.workspace.versions():
-        scored = eval_receipt(project, cur)
+        scored = Version(project, cur).receipt(EvalReceipt)
         if scored is None:
-            failed = len([attempt for attempt in attempts(project, cur, "train") if attempt.verdict])
+            failed = len([attempt for attempt in Version(project, cur).attempts("train") if attempt.verdict])
             values = {"version": version_id(cur), "failed": failed}
-            if train_receipt(project, cur):
+            if Version(project, cur).receipt(TrainReceipt):
                 yield Told("{version} ranks last: it is trained, but has no score ({failed} training attempts)", values)
             else:
                 yield Told("{version} ranks last: it is not trained ({failed} training attempts)", values)
@@ -79,7 +79,7 @@ def _known(warning: str) -> Told | str:
 
 def _of_latencies(project: Project, models: Sequence[External]) -> Iterator[Told]:
     """Which latencies don't compare with those of an evaluation that had the machine to itself."""
-    receipts = {version_id(cur): eval_receipt(project, cur) for cur in project.workspace.versions()}
+    receipts = {version_id(cur): Version(project, cur).receipt(EvalReceipt) for cur in project.workspace.versions()}
     receipts |= {cell(model.name, 100): model.receipt for model in models}
     among = {name: receipt.side_by_side for name, receipt in receipts.items() if receipt and receipt.side_by_side > 1}
     if among:

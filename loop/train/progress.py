@@ -33,8 +33,8 @@ def progress_of(project: Project, attempt: Attempt, status: JobStatus) -> Progre
     elapsed = status.elapsed_seconds or 0.0
     if attempt.kind != "train" or status.waiting is not None:
         return Progress(elapsed, waiting=status.waiting)
-    tree, name = project.workspace.tree, project.workspace.script(attempt.cur)
-    seen = newest(tree, project.workspace.artifacts(attempt.cur))
+    tree, name = project.workspace.tree, attempt.version.script_name
+    seen = newest(tree, attempt.version.artifacts)
     if seen is None:
         return Progress(elapsed)
     stated = settings(Script.parse(tree.read(name).decode("utf-8-sig"), name))

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from ..errors import OutOfOrder, UnsafePath
 from ..jobs.job import RESUME_VARIABLE
-from ..project.attempts import Attempt, attempts
+from ..project.attempts import Attempt
 from ..project.failures import Failure
 from ..project.project import Project
 from ..project.receipts import RESUMABLE, KeptCheckpoint
+from ..project.version import Version
 from ..store.digest import sha256
 from ..store.journal import now
 from ..store.paths import version_id
@@ -38,7 +39,7 @@ def keep(attempt: Attempt, failure: Failure) -> Failure:
     Nothing is kept of a run that failed by itself, or whose last.ckpt is torn. Done again after a crash, it goes on
     where it was; what an earlier interruption left stays if this one left no checkpoint.
     """
-    plan, project, cur = attempt.plan, attempt.project, attempt.cur
+    plan, project, cur = attempt.plan, attempt.project, attempt.version.number
     if failure.kind not in RESUMABLE or plan is None:
         return failure
     tree, artifacts, where = project.workspace.tree, project.workspace.artifacts(cur), folder(project, cur)
@@ -69,7 +70,7 @@ def kept(project: Project, cur: int) -> KeptCheckpoint | None:
 
 def require_kept(project: Project, cur: int, way_on: str) -> KeptCheckpoint:
     """Raises `OutOfOrder` if the last attempt was not interrupted, or left nothing to go on from."""
-    tried = attempts(project, cur, "train")
+    tried = Version(project, cur).attempts("train")
     verdict = tried[-1].verdict if tried else None
     if verdict is None or verdict.kind not in RESUMABLE:
         ended = f"ended by: {verdict.kind or 'success'}" if verdict else "has not been made yet"
@@ -89,7 +90,7 @@ def put_back(attempt: Attempt) -> tuple[str, ...]:
 
     Lightning writes best.ckpt again only for a better score, and nothing at all when no epoch was left to train.
     """
-    plan, project, cur = attempt.plan, attempt.project, attempt.cur
+    plan, project, cur = attempt.plan, attempt.project, attempt.version.number
     tree, artifacts, where = project.workspace.tree, project.workspace.artifacts(cur), folder(project, cur)
     record = load(tree, f"{where}/{_RECORD}", KeptCheckpoint)
     if plan is None or plan.resumed_from is None or record is None:
@@ -120,7 +121,7 @@ def discard(project: Project, cur: int) -> None:
 
 
 def _record(attempt: Attempt, snapshot: dict[str, str], epochs: int | None) -> None:
-    tree, where = attempt.project.workspace.tree, folder(attempt.project, attempt.cur)
+    tree, where = attempt.project.workspace.tree, folder(attempt.project, attempt.version.number)
     record = KeptCheckpoint(
         attempt=attempt.number,
         snapshot=snapshot,

@@ -1,7 +1,8 @@
 """train_retry_report.md: one row an attempt, kept with the server's state so that it survives each wipe (T4)."""
 
-from ..project.attempts import Attempt, attempts
+from ..project.attempts import Attempt
 from ..project.project import Project
+from ..project.version import Version
 from ..text import Say, words
 
 _HEAD = (
@@ -13,7 +14,7 @@ _HEAD = (
 def write_retry_report(project: Project, cur: int) -> None:
     """Writes the report into the version's artifact folder, from the attempts as they are recorded."""
     say = words(project.rules().file.report_language)
-    rows = [_row(attempt, say) for attempt in attempts(project, cur, "train") if attempt.verdict]
+    rows = [_row(attempt, say) for attempt in Version(project, cur).attempts("train") if attempt.verdict]
     if not rows:
         return
     title = say("# Training attempts of {script}").format(script=project.workspace.script(cur))

@@ -9,14 +9,15 @@ from ..errors import UnsafePath
 from ..jobs.job import Job, JobStatus
 from ..jobs.logs import tail
 from ..jobs.placing import command, confined, level
-from ..project.attempts import Attempt, attempts, failure_of, new_attempt
+from ..project.attempts import Attempt, failure_of
 from ..project.disk import prune_trash, require_room
 from ..project.failures import Failure, process_failure
 from ..project.integrity import require_intact
 from ..project.project import Project
 from ..project.receipts import LoopFile, Plan, TrainReceipt, Verdict
-from ..project.scripts import require_authored, require_modules, take_snapshot
-from ..project.state import LoopState, derive, next_call, require, train_receipt, trained_weights
+from ..project.scripts import require_modules, take_snapshot
+from ..project.state import LoopState, derive, next_call, require
+from ..project.version import Version
 from ..rules.checks import check_script
 from ..rules.reading import Rules
 from ..script import Script
@@ -59,9 +60,9 @@ def train(project: Project, cur: int, *, attach: int | None = None, resumed: boo
     rules = project.rules()
     with project.mutation():
         state = derive(project, rules)
-        if 1 <= cur <= state.cur and (receipt := train_receipt(project, cur)):
+        if 1 <= cur <= state.cur and (receipt := Version(project, cur).receipt(TrainReceipt)):
             return TrainStatus("done", receipt.attempt, receipt=receipt, already_done=True)
-        if attach is not None and (failure := failure_of(Attempt(project, cur, "train", attach))):
+        if attach is not None and (failure := failure_of(Version(project, cur).attempt("train", attach))):
             return TrainStatus("failed", attach, verdict=failure, already_done=True)
         loop = require(state, "run_train", cur, "train", "training", *(("repair",) if resumed else ()))
         attempt = state.running or _start(project, rules, state, resumed=resumed)
@@ -81,17 +82,17 @@ def _start(project: Project, rules: Rules, state: LoopState, *, resumed: bool) -
     assert state.loop is not None, "require() lets only a started loop through"
     require_intact(project, rules, state.loop)
     cur, workspace = state.cur, project.workspace
-    require_authored(project, cur)
-    require_modules(project, cur)
+    Version(project, cur).require_authored()
+    require_modules(Version(project, cur))
     check_script(Script.parse(_script_text(project, cur), workspace.script(cur)), rules)
     python = project.interpreter(rules)
     sandbox = level(rules.file.execution_config)
     require_room(workspace, rules.file.execution_config)
     kept = resume.require_kept(project, cur, next_call(state)) if resumed else None
-    with new_attempt(project, cur, "train") as attempt:
+    with Version(project, cur).new_attempt("train") as attempt:
         # Whatever lies there is not this attempt's: a stale checkpoint must never be taken for a new one.
         discard_artifacts(project, attempt)
-        snapshot = take_snapshot(project, cur)
+        snapshot = take_snapshot(Version(project, cur))
         write_retry_report(project, cur)
         attempt.save_plan(
             Plan(
@@ -116,24 +117,24 @@ def _job(project: Project, rules: Rules, attempt: Attempt, python: str, *, resum
     config, minutes = rules.file.execution_config, rules.file.loop_config.max_train_minutes
     environment = project.environment(rules)
     if resumed:
-        environment[resume.VARIABLE] = resume.checkpoint(project, attempt.cur)
+        environment[resume.VARIABLE] = resume.checkpoint(project, attempt.version.number)
     job = Job(
         kind="train",
-        version_id=version_id(attempt.cur),
+        version_id=attempt.version.id,
         attempt=attempt.number,
-        argv=command(config, python, project.workspace.script(attempt.cur)),
+        argv=command(config, python, attempt.version.script_name),
         cwd=str(project.workspace.root),
         env=environment,
         timeout_seconds=None if minutes is None else minutes * 60,
-        imports=next_jobs.train_usable(project, rules, attempt.cur),
+        imports=next_jobs.train_usable(project, rules, attempt.version.number),
     )
-    writable = (project.workspace.artifacts(attempt.cur),)
+    writable = (attempt.version.artifacts,)
     return confined(job, attempt.path, project.workspace, rules.file.execution_config, writable)
 
 
 def expect_first(project: Project, rules: Rules, cur: int) -> None:
     """Tells the executor that the version's training comes next, and then its evaluation."""
-    attempt = Attempt(project, cur, "train", 1)
+    attempt = Version(project, cur).attempt("train", 1)
 
     def job() -> Job:
         return _job(project, rules, attempt, project.interpreter(rules), resumed=False)
@@ -144,9 +145,9 @@ def expect_first(project: Project, rules: Rules, cur: int) -> None:
 def discard_artifacts(project: Project, attempt: Attempt) -> None:
     """Moves the version's artifact folder to the trash and makes a fresh one."""
     workspace = project.workspace
-    artifacts = workspace.artifacts(attempt.cur)
+    artifacts = attempt.version.artifacts
     if workspace.tree.names(artifacts):
-        aside = f"{workspace.trash}/{version_id(attempt.cur)}-{attempt.kind}-{attempt.number:03d}"
+        aside = f"{workspace.trash}/{attempt.version.id}-{attempt.kind}-{attempt.number:03d}"
         workspace.tree.remove(aside)
         workspace.tree.move(artifacts, aside)
         prune_trash(workspace, project.rules().file.execution_config)
@@ -164,12 +165,12 @@ def _settle(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, st
         return fail(project, attempt, failure, wall)
     assert status.outcome is not None, "a run without an outcome has failed"
     receipt = _receipt(project, rules, attempt, status)
-    make_durable(project.workspace.tree, project.workspace.artifacts(attempt.cur))
+    make_durable(project.workspace.tree, attempt.version.artifacts)
     attempt.save_verdict(Verdict(status="PASS", summary="trained", wall_seconds=wall, at=journal.now()))
-    write_retry_report(project, attempt.cur)
-    save(project.workspace.tree, project.workspace.receipt(attempt.cur, "train"), receipt)
-    journal.record(project.workspace, "trained", version_id(attempt.cur), attempt=attempt.number)
-    resume.discard(project, attempt.cur)
+    write_retry_report(project, attempt.version.number)
+    save(project.workspace.tree, project.workspace.receipt(attempt.version.number, "train"), receipt)
+    journal.record(project.workspace, "trained", attempt.version.id, attempt=attempt.number)
+    resume.discard(project, attempt.version.number)
     return TrainStatus("done", attempt.number, receipt=receipt)
 
 
@@ -178,10 +179,8 @@ def fail(project: Project, attempt: Attempt, failure: Failure, wall: float | Non
     verdict = resume.keep(attempt, failure).verdict(wall)
     discard_artifacts(project, attempt)
     attempt.save_verdict(verdict)
-    write_retry_report(project, attempt.cur)
-    journal.record(
-        project.workspace, "train_failed", version_id(attempt.cur), attempt=attempt.number, kind=failure.kind
-    )
+    write_retry_report(project, attempt.version.number)
+    journal.record(project.workspace, "train_failed", attempt.version.id, attempt=attempt.number, kind=failure.kind)
     return TrainStatus("failed", attempt.number, verdict=verdict)
 
 
@@ -202,14 +201,14 @@ def _hashes(tree: Tree, artifacts: str) -> dict[str, str]:
 
 def _same_weights(project: Project, cur: int, weights: str) -> str | None:
     for other in project.workspace.versions():
-        if other < cur and trained_weights(project, other) == weights:
+        if other < cur and Version(project, other).trained_weights == weights:
             return version_id(other)
     return None
 
 
 def revoke(project: Project, cur: int, failure: Failure) -> None:
     """Takes a finished training back: its receipt goes, and its last attempt counts as failed."""
-    last = attempts(project, cur, "train")[-1]
+    last = Version(project, cur).attempts("train")[-1]
     wall = last.verdict.wall_seconds if last.verdict else None
     last.save_verdict(failure.verdict(wall))
     project.workspace.tree.remove(project.workspace.receipt(cur, "train"))
@@ -218,12 +217,12 @@ def revoke(project: Project, cur: int, failure: Failure) -> None:
 
 def _failure(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, status: JobStatus) -> Failure | None:
     """The first reason to reject the run, the process's own word first, then what it left."""
-    tree, artifacts = project.workspace.tree, project.workspace.artifacts(attempt.cur)
+    tree, artifacts = project.workspace.tree, attempt.version.artifacts
     plan = attempt.plan
     if plan is None:
         return Failure("lost", "it was never started: the server ended in between", "")
     log = tail(attempt.log, LOG_TAIL_BYTES)
-    now = untouchable(project.workspace, attempt.cur, loop.dataset_id, confined=plan.confined)
+    now = untouchable(project.workspace, attempt.version.number, loop.dataset_id, confined=plan.confined)
     if changed := touched(plan.untouchable, now):
         return Failure("evaluation output", f"training created or changed {', '.join(changed[:5])}", "")
     limit = rules.file.loop_config.max_train_minutes
@@ -241,7 +240,7 @@ def _failure(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, s
 
 
 def _rule_failure(project: Project, rules: Rules, attempt: Attempt) -> Failure | None:
-    tree, artifacts = project.workspace.tree, project.workspace.artifacts(attempt.cur)
+    tree, artifacts = project.workspace.tree, attempt.version.artifacts
     if used := used_values(tree, artifacts, rules.fixed, rules.file.synonyms):
         said = "; ".join(f"{clash.place} says {clash.found}, {clash.rule} fixes {clash.allowed!r}" for clash in used)
         return Failure("rule violation", said, "")
@@ -253,13 +252,13 @@ def _rule_failure(project: Project, rules: Rules, attempt: Attempt) -> Failure |
 
 
 def _receipt(project: Project, rules: Rules, attempt: Attempt, status: JobStatus) -> TrainReceipt:
-    tree, artifacts = project.workspace.tree, project.workspace.artifacts(attempt.cur)
+    tree, artifacts = project.workspace.tree, attempt.version.artifacts
     outcome, plan = status.outcome, attempt.plan
     assert outcome is not None and plan is not None, "a run without them has failed"
     warnings = [f"had to end what it left running: {', '.join(outcome.killed)}"] if outcome.killed else []
     warnings += resume.put_back(attempt)
     hashes = _hashes(tree, artifacts)
-    if twin := _same_weights(project, attempt.cur, hashes["best.ckpt"]):
+    if twin := _same_weights(project, attempt.version.number, hashes["best.ckpt"]):
         warnings.append(f"best.ckpt is byte for byte that of {twin}: the change had no effect, or weights were copied")
     return TrainReceipt(
         attempt=attempt.number,
@@ -271,7 +270,7 @@ def _receipt(project: Project, rules: Rules, attempt: Attempt, status: JobStatus
         peak_memory_bytes=outcome.peak_memory_bytes,
         gpu_peak_memory_bytes=outcome.gpu_peak_memory_bytes,
         gpu_utilisation=outcome.gpu_utilisation,
-        monitors=_monitors(project, attempt.cur),
+        monitors=_monitors(project, attempt.version.number),
         sandbox=plan.sandbox,
         start=outcome.start,
         resumed_from=plan.resumed_from,

@@ -13,7 +13,8 @@ from rich.text import Text
 from ...loop.errors import LoopError
 from ...loop.judge.comparison import best_version, primary_metric
 from ...loop.project.project import Project
-from ...loop.project.state import eval_receipt
+from ...loop.project.receipts import EvalReceipt
+from ...loop.project.version import Version
 from ...loop.store.paths import version_id
 from ...tools import next_step
 from ...tools.next_step import NextStepResult
@@ -97,7 +98,7 @@ def _clock(seconds: float) -> str:
 def _best(project: Project, now: NextStepResult) -> str:
     rules = project.rules()
     best = best_version(project, rules, project.workspace.versions())
-    receipt = eval_receipt(project, best) if best else None
+    receipt = Version(project, best).receipt(EvalReceipt) if best else None
     metric = primary_metric(receipt, rules) if receipt else None
     told = f"version {now.version or 0} of at most {now.max_versions}"
     if best is None or metric is None:

@@ -49,7 +49,7 @@ def look(project: Project) -> Seen:
         attempt = None
     if attempt is not None:
         state += _stamps(project, attempt)
-        folder = log_folder(workspace.tree, workspace.artifacts(attempt.cur))
+        folder = log_folder(workspace.tree, attempt.version.artifacts)
         curves = [stamp(project, f"{folder}/metrics.csv")] if folder else []
     return Seen(_short(state), _short(curves))
 

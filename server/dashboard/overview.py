@@ -8,10 +8,11 @@ from pydantic import JsonValue
 
 from ...loop.judge.comparison import cost, named
 from ...loop.judge.lineage import Point, best_of, best_so_far, points, primary_metrics
-from ...loop.project.attempts import Attempt, attempts
+from ...loop.project.attempts import Attempt
 from ...loop.project.project import Project
 from ...loop.project.receipts import Metric
 from ...loop.project.state import LoopState, derive, report_receipt
+from ...loop.project.version import Version
 from ...loop.report import externals
 from ...loop.report.status import VersionView, version_view
 from ...loop.rules.reading import Rules
@@ -254,13 +255,15 @@ def running(project: Project, state: LoopState) -> Running | None:
     if attempt is None:
         return None
     status = attempt.status()
-    return Running(attempt.kind, attempt.cur, attempt.number, status.state, progress_of(project, attempt, status))
+    return Running(
+        attempt.kind, attempt.version.number, attempt.number, status.state, progress_of(project, attempt, status)
+    )
 
 
 def troubles(project: Project, cur: int) -> Iterator[Trouble]:
     """The failed attempts of a version, newest first, and what was done about each."""
     for kind in ("eval", "train"):
-        for attempt in reversed(attempts(project, cur, kind)):
+        for attempt in reversed(Version(project, cur).attempts(kind)):
             if (trouble := _trouble(attempt)) is not None:
                 yield trouble
 
@@ -271,7 +274,7 @@ def _trouble(attempt: Attempt) -> Trouble | None:
         return None
     repair = attempt.repair
     return Trouble(
-        version=attempt.cur,
+        version=attempt.version.number,
         kind=attempt.kind,
         attempt=attempt.number,
         failure=verdict.kind or "failed",

@@ -9,10 +9,10 @@ from ...loop.evaluate.infer_samples import Sample, count, samples
 from ...loop.judge.analysis import ANALYSIS_FILE
 from ...loop.judge.labels import recorded
 from ...loop.judge.noise.verdict import NoiseVerdict
-from ...loop.project.attempts import attempts
 from ...loop.project.project import Project
-from ...loop.project.receipts import ActionReceipt, Metric
-from ...loop.project.state import action_receipt, derive, eval_receipt, next_receipt
+from ...loop.project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt
+from ...loop.project.state import derive
+from ...loop.project.version import Version
 from ...loop.report.status import VersionView, version_view
 from ...loop.store.paths import version_id
 from ...loop.text import clean
@@ -82,8 +82,8 @@ def version_page(project: Project, cur: int) -> VersionPage | None:
     rules = project.rules()
     state = derive(project, rules)
     primary = rules.file.eval_config.primary_metric
-    authored = next_receipt(project, cur - 1) if cur > 1 else None
-    scored = eval_receipt(project, cur)
+    authored = Version(project, cur - 1).receipt(NextReceipt) if cur > 1 else None
+    scored = Version(project, cur).receipt(EvalReceipt)
     job = running(project, state)
     curves = curves_of(project, cur)
     losses, others = plots(curves)
@@ -95,7 +95,7 @@ def version_page(project: Project, cur: int) -> VersionPage | None:
         following=min((number for number in versions if number > cur), default=None),
         running=job if job and job.version == cur else None,
         scorings=scorings(project).of(cur),
-        action=action_receipt(project, cur - 1) if authored else None,
+        action=Version(project, cur - 1).receipt(ActionReceipt) if authored else None,
         symbols=authored.symbols if authored else (),
         diff=diff_lines(clean(authored.diff, 400_000)) if authored else (),
         scores=tuple(_scores(project, cur, primary)),
@@ -112,7 +112,10 @@ def version_page(project: Project, cur: int) -> VersionPage | None:
 
 
 def _scores(project: Project, cur: int, primary: str) -> Iterator[Score]:
-    scored, parent = eval_receipt(project, cur), eval_receipt(project, cur - 1) if cur > 1 else None
+    scored, parent = (
+        Version(project, cur).receipt(EvalReceipt),
+        Version(project, cur - 1).receipt(EvalReceipt) if cur > 1 else None,
+    )
     if scored is None:
         return
     before = {metric.name: metric.value for metric in parent.metrics} if parent else {}
@@ -140,7 +143,7 @@ def _documents(project: Project, cur: int) -> Iterator[Document]:
 
 def _traces(project: Project, cur: int) -> Iterator[Trace]:
     for kind in ("train", "eval"):
-        for attempt in attempts(project, cur, kind)[-5:]:
+        for attempt in Version(project, cur).attempts(kind)[-5:]:
             verdict = attempt.verdict
             if verdict is not None and verdict.status == "FAIL" and verdict.trace:
                 yield Trace(attempt.number, kind, clean(verdict.trace, 6_000))

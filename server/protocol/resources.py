@@ -9,8 +9,9 @@ from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 
 from ...loop.errors import LoopError
 from ...loop.project.project import Project
-from ...loop.project.receipts import ReportReceipt
-from ...loop.project.state import next_receipt, report_receipt
+from ...loop.project.receipts import NextReceipt, ReportReceipt
+from ...loop.project.state import report_receipt
+from ...loop.project.version import Version
 from ...loop.store.paths import version_id
 
 
@@ -63,7 +64,7 @@ def add_resources(server: MCPServer[Any], project: Project) -> None:
     )
     def _diff(version: str) -> str:
         cur = number(version)
-        receipt = next_receipt(project, cur - 1) if cur > 1 else None
+        receipt = Version(project, cur - 1).receipt(NextReceipt) if cur > 1 else None
         if receipt is None:
             raise ResourceNotFoundError(f"{version_id(cur)} has no diff: it was not authored by the loop")
         return receipt.diff

@@ -13,9 +13,10 @@ from mcp_types import INTERNAL_ERROR, CallToolRequestParams, CallToolResult, Eli
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from ...loop.errors import Busy, LoopError, OutOfOrder, UserDecision
-from ...loop.project.attempts import Attempt, JobKind
+from ...loop.project.attempts import JobKind
 from ...loop.project.project import Project
 from ...loop.project.state import derive, next_call
+from ...loop.project.version import Version
 from ...loop.store import journal
 from ...loop.store.paths import STATE, version_id, version_number
 from ...loop.store.records import Record, load, save
@@ -231,7 +232,7 @@ class LoopTasks:
             cancel_report(self._project)
             return
         kind: JobKind = "train" if record.tool == "run_train" else "eval"
-        attempt = Attempt(self._project, record.version, kind, record.attempt)
+        attempt = Version(self._project, record.version).attempt(kind, record.attempt)
         # One that had ended by itself is told as what it became.
         if attempt.verdict is None and not cancel_run(self._project, record.version).already_done:
             self._change(task_id, record, _cancelled())

@@ -10,7 +10,8 @@ from typing import Any
 import anyio
 import pytest
 
-from progressive_training.loop.project.state import train_receipt
+from progressive_training.loop.project.receipts import TrainReceipt
+from progressive_training.loop.project.version import Version
 from progressive_training.loop.train.resume import kept
 from support.projects import Agent, Folder, connected, edited
 from support.resumable import RESUMABLE
@@ -79,7 +80,7 @@ async def test_an_interrupted_training_goes_on_from_its_checkpoint_to_the_same_e
     )
     # best.ckpt came from epoch 0, which the resumed run never saw.
     assert folder.json(f"{V001}/best.ckpt")["best"]
-    receipt = train_receipt(folder.project(), 1)
+    receipt = Version(folder.project(), 1).receipt(TrainReceipt)
     assert receipt is not None and (receipt.resumed_from, receipt.epochs) == (1, 3)
     assert any("left no best.ckpt; that of attempt 1 was put back" in text for text in receipt.warnings)
     assert any("metrics.csv begins at epoch 2" in text for text in receipt.warnings)
@@ -93,7 +94,7 @@ async def test_without_resume_the_training_starts_anew(folder: Folder) -> None:
         folder.write("gate", "")
         assert (await agent.train())["epochs"] == 3
     assert len(folder.read(f"{V001}/logs/version_0/metrics.csv").splitlines()) == 4
-    receipt = train_receipt(folder.project(), 1)
+    receipt = Version(folder.project(), 1).receipt(TrainReceipt)
     assert receipt is not None and (receipt.resumed_from, receipt.warnings) == (None, ())
 
 
@@ -127,7 +128,7 @@ async def test_a_run_that_was_cut_off_after_its_last_epoch_gets_back_what_that_l
         folder.write("gate", "")
         result = await agent.call("run_train", version=1, resume=True, wait_seconds=45)
         assert (result["state"], result.get("epochs")) == ("done", 3), result
-    receipt = train_receipt(folder.project(), 1)
+    receipt = Version(folder.project(), 1).receipt(TrainReceipt)
     assert receipt is not None
     assert [text.split(";")[0] for text in receipt.warnings] == [
         f"the resumed run left no {name}" for name in ("best.ckpt", "last.ckpt", "logs")
@@ -212,5 +213,5 @@ async def test_the_command_line_resumes(folder: Folder) -> None:
     command = [sys.executable, "-m", "progressive_training.server", "train", "--resume", "--project", str(folder.root)]
     done = await anyio.run_process(command, check=False, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout.decode()
-    receipt = train_receipt(folder.project(), 1)
+    receipt = Version(folder.project(), 1).receipt(TrainReceipt)
     assert receipt is not None and receipt.resumed_from == 1

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ...project.project import Project
-from ...project.scripts import script_of
+from ...project.version import Version
 from ...rules.reading import Rules
 from ...script import Script, decode_script
 from ...script.settings import UNRESOLVED, Setting, Value, settings
@@ -37,7 +37,7 @@ def _script(project: Project, cur: int) -> Script:
     try:
         data = project.workspace.tree.read(f"{project.workspace.snapshot(cur)}/{name}")
     except FileNotFoundError:
-        return script_of(project, cur)
+        return Version(project, cur).script(authored=False)
     return Script.parse(decode_script(data, name), name)
 
 

@@ -11,10 +11,10 @@ from typing import Literal
 
 from ...errors import LoopError, UnsafePath
 from ...evaluate.infer_samples import MAX_PICTURE_BYTES, kind_of
-from ...project.attempts import attempts
 from ...project.project import Project
-from ...project.receipts import LoopFile, StartReceipt, TrainReceipt
-from ...project.state import REPORT_RECEIPT, eval_receipt, next_receipt, report_receipt, train_receipt
+from ...project.receipts import EvalReceipt, LoopFile, NextReceipt, StartReceipt, TrainReceipt
+from ...project.state import REPORT_RECEIPT, report_receipt
+from ...project.version import Version
 from ...rules.reading import Rules
 from ...store.digest import sha256
 from ...store.paths import STATE, version_id
@@ -116,7 +116,7 @@ def stamp(project: Project, cur: int) -> str:
 def run_view(project: Project, rules: Rules, loop: LoopFile, loop_id: str, cur: int) -> RunView:
     """Raises `ProjectError` for a receipt that is damaged."""
     shown = version_view(project, rules.file.eval_config.primary_metric, cur)
-    trained, scored = train_receipt(project, cur), eval_receipt(project, cur)
+    trained, scored = Version(project, cur).receipt(TrainReceipt), Version(project, cur).receipt(EvalReceipt)
     started = _ms(_authored_at(project, loop, cur))
     trained_ms = _ms(trained.at) if trained else started
     score = {f"eval/{metric.name}": metric.value for metric in shown.metrics}
@@ -147,7 +147,7 @@ def run_view(project: Project, rules: Rules, loop: LoopFile, loop_id: str, cur: 
 
 
 def _authored_at(project: Project, loop: LoopFile, cur: int) -> str:
-    authored = next_receipt(project, cur - 1) if cur > 1 else None
+    authored = Version(project, cur - 1).receipt(NextReceipt) if cur > 1 else None
     if authored is not None:
         return authored.at
     made = load(project.workspace.tree, project.workspace.receipt(cur, "start"), StartReceipt)
@@ -160,13 +160,17 @@ def _ms(at: str) -> int:
 
 def _verdict_times(project: Project, cur: int) -> Iterator[int]:
     for kind in ("train", "eval"):
-        for attempt in attempts(project, cur, kind):
+        for attempt in Version(project, cur).attempts(kind):
             if verdict := attempt.verdict:
                 yield _ms(verdict.at)
 
 
 def _tags(project: Project, loop: LoopFile, loop_id: str, cur: int, shown: VersionView) -> dict[str, str]:
-    trained, scored, report = train_receipt(project, cur), eval_receipt(project, cur), report_receipt(project)
+    trained, scored, report = (
+        Version(project, cur).receipt(TrainReceipt),
+        Version(project, cur).receipt(EvalReceipt),
+        report_receipt(project),
+    )
     own = {
         "version": shown.version_id,
         "loop": loop_id,
@@ -211,7 +215,7 @@ def _files(project: Project, cur: int, trained: TrainReceipt | None) -> Iterator
     if trained is not None:
         places += [(f"{artifacts}/{name}", name) for name in ("spec.json", "eval_score.json")]
     places += [(f"{artifacts}/{name}", f"documents/{name.split('/')[-1]}") for name in _DOCUMENTS]
-    if eval_receipt(project, cur) is not None:
+    if Version(project, cur).receipt(EvalReceipt) is not None:
         places += list(_pictures(project, f"{artifacts}/infer_samples"))
     report = report_receipt(project)
     if report is not None and report.best == version_id(cur):

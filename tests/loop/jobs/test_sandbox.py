@@ -23,7 +23,8 @@ from progressive_training.loop.jobs.logs import tail
 from progressive_training.loop.jobs.placing import level
 from progressive_training.loop.jobs.runner import attempt_files as files
 from progressive_training.loop.jobs.runner import processes
-from progressive_training.loop.project.state import eval_receipt, train_receipt
+from progressive_training.loop.project.receipts import EvalReceipt, TrainReceipt
+from progressive_training.loop.project.version import Version
 from progressive_training.loop.rules.execution import ExecutionConfig
 from support.jobs import STAY, finish, wait_for
 from support.projects import EVALUATOR, TRAINER, Folder, connected, edited
@@ -422,7 +423,10 @@ for name in ("Models/Artifacts/v001/eval_score.json", ".progressive-training/rec
         source = edited(EVALUATOR, ("OUT = Path(arguments.out)\n", "OUT = Path(arguments.out)\n" + meddling))
         await agent.call("write_eval", source=source)
         assert (await agent.score())["state"] == "done"
-    for receipt in (train_receipt(folder.project(), 1), eval_receipt(folder.project(), 1)):
+    for receipt in (
+        Version(folder.project(), 1).receipt(TrainReceipt),
+        Version(folder.project(), 1).receipt(EvalReceipt),
+    ):
         assert receipt is not None and receipt.sandbox == "bubblewrap"
 
 

@@ -21,7 +21,8 @@ from progressive_training.loop.jobs.logs import tail
 from progressive_training.loop.jobs.placing import command, placed
 from progressive_training.loop.jobs.runner import attempt_files as files
 from progressive_training.loop.project.failures import Failure, process_failure
-from progressive_training.loop.project.state import train_receipt
+from progressive_training.loop.project.receipts import TrainReceipt
+from progressive_training.loop.project.version import Version
 from progressive_training.loop.rules.execution import ExecutionConfig
 from support.clusters.slurm import slurm
 from support.jobs import STAY, alive, finish, job, pid_in, wait_for
@@ -117,7 +118,7 @@ async def test_two_ranks_on_this_machine_learn_what_one_learns_inside_the_sandbo
     said = tail(folder.path(f"{STATE}/attempts/v001/train-001") / files.LOG)
     assert (answer["state"], answer.get("epochs")) == ("done", 3), said
     assert all(f"rank {rank} of 2: 5 samples" in said for rank in (0, 1)), said
-    receipt = train_receipt(folder.project(), 1)
+    receipt = Version(folder.project(), 1).receipt(TrainReceipt)
     assert receipt is not None and receipt.sandbox.startswith(within)
     assert numbers(folder) == pytest.approx(alone)
 

@@ -32,7 +32,8 @@ from progressive_training.loop.jobs.logs import tail
 from progressive_training.loop.jobs.runner import attempt_files as files
 from progressive_training.loop.jobs.runner import processes
 from progressive_training.loop.jobs.warm.server_keeper import SPARES, Keeper, remove_dead, resting
-from progressive_training.loop.project.state import eval_receipt, train_receipt
+from progressive_training.loop.project.receipts import EvalReceipt, TrainReceipt
+from progressive_training.loop.project.version import Version
 from support.projects import EVALUATOR, STATE, TRAINER, Folder, connected
 
 BASELINE = "02_train_baseline.py"
@@ -746,7 +747,7 @@ async def test_from_its_first_run_on_a_loop_starts_warm_and_the_receipts_say_so(
         assert (await agent.train())["state"] == "done"
         await agent.call("write_eval", source=EVALUATOR)
         assert (await agent.score())["state"] == "done"
-    trained, scored = train_receipt(project, 1), eval_receipt(project, 1)
+    trained, scored = Version(project, 1).receipt(TrainReceipt), Version(project, 1).receipt(EvalReceipt)
     assert trained is not None and scored is not None
     assert (trained.start, scored.start) == ("warm", "warm")
     kinds = {spare.kind for spare in resting(folder.root / STATE)}
@@ -797,7 +798,7 @@ async def test_warm_starts_can_be_turned_off(folder: Folder) -> None:
         assert (await agent.train())["state"] == "done"
         await agent.call("write_eval", source=EVALUATOR)
         assert (await agent.score())["state"] == "done"
-    scored = eval_receipt(project, 1)
+    scored = Version(project, 1).receipt(EvalReceipt)
     assert scored is not None and scored.start == "cold"
     assert not (folder.root / STATE / SPARES).exists()
     assert any("off: execution_config.warm_start" in check["detail"] for check in doctor_says(folder))

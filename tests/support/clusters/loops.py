@@ -4,7 +4,8 @@ import json
 
 import anyio
 
-from progressive_training.loop.project.state import train_receipt
+from progressive_training.loop.project.receipts import TrainReceipt
+from progressive_training.loop.project.version import Version
 from support.projects import STAGES, Agent, Folder, connected
 
 
@@ -41,7 +42,7 @@ async def goes_on(agent: Agent) -> None:
     folder.write("gate", "")
     result = await agent.call("run_train", version=1, resume=True, wait_seconds=45)
     assert (result["state"], result.get("epochs")) == ("done", 3), result
-    receipt = train_receipt(folder.project(), 1)
+    receipt = Version(folder.project(), 1).receipt(TrainReceipt)
     assert receipt is not None and (receipt.attempt, receipt.resumed_from) == (2, 1)
     log = folder.read("Models/Artifacts/v001/logs/version_0/metrics.csv")
     assert log.splitlines()[1].startswith("2,2,"), "only epoch 2 was trained"

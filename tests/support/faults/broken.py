@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from progressive_training.loop.judge import analysis
+from progressive_training.loop.project.version import Version
 from progressive_training.loop.store import journal, transaction
 from progressive_training.loop.store.paths import Workspace
 from progressive_training.loop.store.records import Record, dump
@@ -83,7 +83,7 @@ def records_before_files() -> None:
 def receipt_before_document() -> None:
     """write_analysis and write_action save their receipt first."""
     put_off: list[tuple[Tree, str, bytes]] = []
-    write, save = Tree.write, analysis.save
+    write, save = Tree.write, Version.save
 
     def late(self: Tree, relative: str, data: bytes, *, durable: bool = True) -> None:
         if relative.endswith(".md"):
@@ -91,13 +91,13 @@ def receipt_before_document() -> None:
         else:
             write(self, relative, data)
 
-    def early(tree: Tree, relative: str, record: Record) -> None:
-        save(tree, relative, record)
+    def early(self: Version, receipt: Record) -> None:
+        save(self, receipt)
         for tree_, relative_, data in put_off:
             write(tree_, relative_, data)
 
     Tree.write = late
-    analysis.save = early
+    Version.save = early
 
 
 def no_recovery() -> None:

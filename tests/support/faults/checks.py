@@ -9,15 +9,15 @@ from pathlib import Path
 
 from progressive_training.loop.errors import LoopError
 from progressive_training.loop.project.project import Project
-from progressive_training.loop.project.scripts import expected_script
-from progressive_training.loop.project.state import (
-    action_receipt,
-    analysis_receipt,
-    eval_receipt,
-    next_receipt,
-    report_receipt,
-    train_receipt,
+from progressive_training.loop.project.receipts import (
+    ActionReceipt,
+    AnalysisReceipt,
+    EvalReceipt,
+    NextReceipt,
+    TrainReceipt,
 )
+from progressive_training.loop.project.state import report_receipt
+from progressive_training.loop.project.version import Version
 
 STATE = ".progressive-training"
 _VERSION = re.compile(r"02_train_v(\d+)\.py")
@@ -81,7 +81,7 @@ def version_faults(project: Project) -> Iterator[str]:
     if len(scripts) != len(versions):
         yield "two versions have the same script"
     for cur in versions[1:]:
-        if next_receipt(project, cur - 1) is None:
+        if Version(project, cur - 1).receipt(NextReceipt) is None:
             yield f"v{cur:03d} is there without a receipt"
 
 
@@ -103,21 +103,21 @@ def receipt_faults(project: Project) -> Iterator[str]:
 def _version_receipts(project: Project, cur: int) -> Iterator[str]:
     artifacts = project.workspace.artifacts(cur)
     expected: dict[str, str] = {}
-    if script := expected_script(project, cur):
+    if script := Version(project, cur).authored_sha256():
         expected[project.workspace.script(cur)] = script
-    if trained := train_receipt(project, cur):
+    if trained := Version(project, cur).receipt(TrainReceipt):
         expected |= {f"{artifacts}/{name}": digest for name, digest in trained.artifacts.items()}
         expected |= {f"{STATE}/snapshots/v{cur:03d}/{name}": digest for name, digest in trained.snapshot.items()}
         expected[project.workspace.script(cur)] = trained.script_sha256
-    if analysed := analysis_receipt(project, cur):
+    if analysed := Version(project, cur).receipt(AnalysisReceipt):
         expected[f"{artifacts}/result-analysis.md"] = analysed.document_sha256
-    if acted := action_receipt(project, cur):
+    if acted := Version(project, cur).receipt(ActionReceipt):
         expected[f"{artifacts}/action-extract.md"] = acted.document_sha256
-    if (authored := next_receipt(project, cur)) and not project.workspace.tree.is_file(
+    if (authored := Version(project, cur).receipt(NextReceipt)) and not project.workspace.tree.is_file(
         project.workspace.script(cur + 1)
     ):
         yield f"v{cur + 1:03d} has a receipt and no script ({authored.at})"
-    if scored := eval_receipt(project, cur):
+    if scored := Version(project, cur).receipt(EvalReceipt):
         score = json.loads((project.root / artifacts / "eval_score.json").read_bytes())
         if [metric["value"] for metric in score["metrics"]] != [metric.value for metric in scored.metrics]:
             yield f"eval_score.json of v{cur:03d} is not what its receipt says"

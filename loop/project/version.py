@@ -1,0 +1,151 @@
+"""A version: one script of the loop, with its receipts, its attempts and its artifacts."""
+
+import hashlib
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from pydantic import JsonValue
+
+from ..errors import GuardError
+from ..script import Script, decode_script
+from ..store import journal
+from ..store.paths import version_id
+from ..store.records import R, Record, load, load_part, save
+from .attempts import Attempt, JobKind, numbers_of, submitted_whole
+from .project import Project
+from .receipts import (
+    ActionReceipt,
+    AnalysisReceipt,
+    EvalReceipt,
+    NextReceipt,
+    StartReceipt,
+    TrainReceipt,
+)
+
+_RECEIPTS: Mapping[type[Record], Literal["start", "train", "eval", "analysis", "action", "next"]] = {
+    StartReceipt: "start",
+    TrainReceipt: "train",
+    EvalReceipt: "eval",
+    AnalysisReceipt: "analysis",
+    ActionReceipt: "action",
+    NextReceipt: "next",
+}
+
+
+class _Weights(str):
+    """What `Tree.known` keeps of a train receipt."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Version:
+    """Version `number` of a project, whether anything of it exists or not; whatever can change is read when asked for.
+
+    Paths are relative to the project. Raises `LoopError` at the first use of a number outside 1 … 999,999.
+    """
+
+    project: Project
+    number: int
+
+    @cached_property
+    def id(self) -> str:
+        return version_id(self.number)
+
+    @property
+    def parent(self) -> "Version | None":
+        """The version that this one is one action away from; None for the first."""
+        return Version(self.project, self.number - 1) if self.number > 1 else None
+
+    @property
+    def script_name(self) -> str:
+        return self.project.workspace.script(self.number)
+
+    @property
+    def artifacts(self) -> str:
+        return self.project.workspace.artifacts(self.number)
+
+    @property
+    def snapshot(self) -> str:
+        return self.project.workspace.snapshot(self.number)
+
+    def script(self, *, authored: bool = True) -> Script:
+        """The version's script, decoded and parsed.
+
+        Raises `ScriptError` with the line and column of what can't be read, and `GuardError` for a script that was
+        edited outside the loop. With `authored` false that one is given as well: for pages and briefs, which show what
+        is there.
+        """
+        data = self.project.workspace.tree.read(self.script_name)
+        if authored:
+            self._require_authored(data)
+        return Script.parse(decode_script(data, self.script_name), self.script_name)
+
+    def require_authored(self) -> None:
+        """Raises `GuardError` if the script was edited outside the loop, where no check saw the change."""
+        self._require_authored(self.project.workspace.tree.read(self.script_name))
+
+    def _require_authored(self, data: bytes) -> None:
+        expected = self.authored_sha256()
+        if expected is None or hashlib.sha256(data).hexdigest() == expected:
+            return
+        raise GuardError(
+            "was edited outside the loop, so nobody checked the change against the action and the rules",
+            where=self.script_name,
+            hint=f"copy {self.project.workspace.authored}/{self.script_name} back over it; changes go through"
+            " repair_version or the next action",
+        )
+
+    def authored_sha256(self) -> str | None:
+        """The hash that the script must have; None for one that was there before the loop."""
+        for attempt in reversed(self.attempts("train")):
+            if (repair := attempt.repair) and (repaired := repair.files.get(self.script_name)):
+                return repaired
+        if self.parent and (authored := self.parent.receipt(NextReceipt)):
+            return authored.script_sha256
+        start = self.receipt(StartReceipt)
+        return start.script_sha256 if start else None
+
+    def receipt(self, kind: type[R]) -> R | None:
+        """What the Step of this kind left, or None. Raises `ProjectError` for a damaged receipt."""
+        return load(self.project.workspace.tree, self.receipt_file(kind), kind)
+
+    def save(self, receipt: Record) -> None:
+        """Writes the receipt of its kind, which says that this Step is done: whatever belongs to it is there before."""
+        save(self.project.workspace.tree, self.receipt_file(type(receipt)), receipt)
+
+    def record(self, event: str, **details: JsonValue) -> None:
+        """Writes an event of this version into the journal."""
+        journal.record(self.project.workspace, event, self.id, **details)
+
+    def receipt_file(self, kind: type[Record]) -> str:
+        """Where that receipt lies."""
+        return self.project.workspace.receipt(self.number, _RECEIPTS[kind])
+
+    @property
+    def trained_weights(self) -> str | None:
+        """The hash of best.ckpt, or None where no training passed."""
+        where = self.receipt_file(TrainReceipt)
+        return load_part(
+            self.project.workspace.tree, where, TrainReceipt, _Weights, lambda it: it.artifacts["best.ckpt"]
+        )
+
+    def attempts(self, kind: JobKind) -> list[Attempt]:
+        """Every attempt of one kind, oldest first."""
+        names = self.project.workspace.tree.names(self.project.workspace.attempts(self.number))
+        return [self.attempt(kind, number) for number in numbers_of(kind, names)]
+
+    def attempt(self, kind: JobKind, number: int) -> Attempt:
+        """That attempt, whether it exists or not."""
+        return Attempt(self, kind, number)
+
+    @contextmanager
+    def new_attempt(self, kind: JobKind) -> Generator[Attempt]:
+        """The next attempt, to be submitted within; nothing of it is left if that raises. Needs the project's lock."""
+        before = self.attempts(kind)
+        attempt = self.attempt(kind, before[-1].number + 1 if before else 1)
+        with submitted_whole(attempt):
+            yield attempt
