@@ -1,4 +1,4 @@
-"""What is going on, and the brief for the next Step."""
+"""At any time: what is going on, and the brief for the next Step."""
 
 from typing import Annotated
 
