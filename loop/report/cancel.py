@@ -16,7 +16,7 @@ from ..project.state import derive, next_call
 from ..project.version import Version
 from ..store import journal
 from ..train import training
-from .scoring import open_attempts, scored_by
+from .rescoring import open_attempts, scored_by
 
 _AT_ONCE = 16
 

@@ -11,7 +11,7 @@ from ..rules.reading import Rules
 from ..store.paths import version_id
 from ..text import Told, cell
 from . import leaderboard
-from .externals import External
+from .external_models import External
 
 _NAMED = 5  # of what may be a thousand
 # What a receipt warns of was told to an agent, in English; so its fixed texts are known again from the whole.

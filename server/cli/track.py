@@ -18,7 +18,7 @@ def track(project: Project, *, as_json: bool) -> int:
 
     Raises `LoopError` if the rules name no tracker, no loop was started, or the mirror could not do its work.
     """
-    from .terminal import console
+    from .progress_display import console
 
     rules = project.rules()
     if not configured(rules):

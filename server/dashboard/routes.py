@@ -13,13 +13,13 @@ from ...loop.errors import LoopError
 from ...loop.evaluate.infer_samples import picture
 from ...loop.project.project import Project
 from ...loop.project.state import report_receipt
-from ...loop.report.additions import PAGE
+from ...loop.report.report_folder import PAGE
 from ...loop.store.paths import MAX_VERSION
-from .events import changes, look
-from .journal import journal_page
-from .overview import overview
-from .pages import STATIC, journal_html, overview_page, problem_html, version_html
-from .version import version_page
+from ..changes import changes, look
+from .html import STATIC, journal_html, overview_page, problem_html, version_html
+from .journal_page import journal_page
+from .overview_page import overview
+from .version_page import version_page
 
 _LAST_SECONDS = 2.0  # for a stream of events to end by itself when the server does
 _HEADERS = {

@@ -8,7 +8,7 @@ from ...loop.errors import LoopError
 from ...loop.evaluate.external_model import ExternalAttempt
 from ...loop.project.attempts import Attempt
 from ...loop.project.project import Project
-from ...loop.report.scoring import Left, left, open_attempts, scored_by
+from ...loop.report.rescoring import Left, left, open_attempts, scored_by
 from ...loop.text import clean
 from ...loop.train.progress import Progress, progress_of
 

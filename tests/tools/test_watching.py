@@ -13,7 +13,7 @@ from mcp import Client, StdioServerParameters
 from mcp.shared.exceptions import MCPDeprecationWarning
 from mcp_types import ResourceUpdatedNotification
 
-from progressive_training.server.protocol.watching import StatusWatch, fingerprint
+from progressive_training.server.protocol.status_subscriptions import StatusWatch, fingerprint
 from support.e2e import PROGRAM, ended, free_port, listens, plain_failures, started, until
 from support.projects import At, Folder, connected
 

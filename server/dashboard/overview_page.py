@@ -13,7 +13,7 @@ from ...loop.project.project import Project
 from ...loop.project.receipts import Metric
 from ...loop.project.state import LoopState, derive, report_receipt
 from ...loop.project.version import Version
-from ...loop.report import externals
+from ...loop.report import external_models
 from ...loop.report.status import VersionView, version_view
 from ...loop.rules.reading import Rules
 from ...loop.store import journal
@@ -231,7 +231,7 @@ def _metric_names(scored: Iterable[Sequence[Metric]], primary: str) -> tuple[str
 
 def _externals(project: Project, primary: str) -> list[External]:
     """In the leaderboard's order: best first, those without the primary metric last."""
-    found = [External(clean(name, 200), one.metrics, one.latency_ms) for name, one in externals.scored(project)]
+    found = [External(clean(name, 200), one.metrics, one.latency_ms) for name, one in external_models.scored(project)]
 
     def place(model: External) -> tuple[bool, float]:
         metric = named(model.metrics, primary)

@@ -24,7 +24,7 @@ from ..store import journal
 from ..store.paths import version_id
 from ..train.next_jobs import expect
 from ..train.progress import Progress, progress_of
-from . import externals
+from . import external_models
 
 _ON_A_CLUSTER = 8
 # A call starts and collects for so long, then lets others have the lock; the next one goes on.
@@ -68,7 +68,7 @@ def open_attempts(project: Project) -> list[Attempt]:
     """Every scoring for the report that runs or waits to be collected; never a version's first one."""
     scored = (cur for cur in project.workspace.versions() if Version(project, cur).receipt(EvalReceipt))
     found = [attempt for cur in scored if (attempt := open_attempt(project, cur))]
-    return [*found, *externals.open_attempts(project)]
+    return [*found, *external_models.open_attempts(project)]
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class _Turn:
             elif status.state == "running" or self._is_over:
                 yield Running(attempt, progress_of(self._project, attempt, status))
             elif isinstance(attempt, ExternalAttempt):
-                externals.settle(project, rules, loop, attempt, status)
+                external_models.settle(project, rules, loop, attempt, status)
             else:
                 self._told.add(attempt.relative)
                 settle(project, rules, loop, attempt, status)
@@ -187,7 +187,7 @@ class _Turn:
             if isinstance(one, int):
                 attempt, job = start(project, rules, loop, one, side_by_side=beside)
             else:
-                attempt = externals.start(project, rules, loop, one, side_by_side=beside)
+                attempt = external_models.start(project, rules, loop, one, side_by_side=beside)
             begun.append(Running(attempt, Progress()))
         if job is not None and len(todo) > len(begun):
             # Not after each: the second of several would wait for the spare that was begun for it.
@@ -203,9 +203,9 @@ class _Turn:
             one.attempt.save_company(2)
         return len(running) + 1
 
-    def _models(self, *, with_nothing_else: bool) -> list[externals.External]:
+    def _models(self, *, with_nothing_else: bool) -> list[external_models.External]:
         try:
-            return [one for one in externals.standing(self._project, self._rules, self._loop) if one.waits]
+            return [one for one in external_models.standing(self._project, self._rules, self._loop) if one.waits]
         except StillReading:
             if with_nothing_else:
                 raise

@@ -21,8 +21,8 @@ from ..rules.reading import Rules
 from ..store import journal, transaction
 from ..store.paths import REPORT_SCRIPT, REPORTS, STATE
 from ..text import Told
-from . import externals, leaderboard, scoring
-from .scoring import Rescoring
+from . import external_models, leaderboard, rescoring
+from .rescoring import Rescoring
 from .warnings import warnings
 
 
@@ -69,7 +69,7 @@ def advance(
 ) -> Rescoring | ReportData | ReportReceipt:
     """One step towards the report: the scorings that run, or all that the report says, or the finished report.
 
-    Returns at once. `awaited` is as in `scoring.advance`. Raises `OutOfOrder` while the loop isn't over and no
+    Returns at once. `awaited` is as in `rescoring.advance`. Raises `OutOfOrder` while the loop isn't over and no
     `stop_reason` ends it, `EvaluationError` if a version can't be scored under the present protocol.
     """
     rules = project.rules()
@@ -84,7 +84,7 @@ def advance(
     assert state.loop is not None, "a loop that can end was started"
     with project.mutation():
         require_intact(project, rules, state.loop)
-        going_on = scoring.advance(project, rules, state.loop, awaited)
+        going_on = rescoring.advance(project, rules, state.loop, awaited)
     return going_on or _data(project, rules, state, reason)
 
 
@@ -105,8 +105,8 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
     assert state.loop is not None, "a loop that can end was started"
     primary = rules.file.eval_config.primary_metric
     with project.mutation():
-        models = externals.standing(project, rules, state.loop)
-        externals.publish(project, models, state.loop.dataset_id)
+        models = external_models.standing(project, rules, state.loop)
+        external_models.publish(project, models, state.loop.dataset_id)
     others = {model.name: model for model in models}
     ranked = leaderboard.rank(leaderboard.read_rows(project.workspace.root), primary)
     best = leaderboard.best_version(ranked, primary)
@@ -130,7 +130,7 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
     )
 
 
-def _external(place: int, model: externals.External) -> Ranked:
+def _external(place: int, model: external_models.External) -> Ranked:
     receipt = model.receipt
     return Ranked(
         rank=place,

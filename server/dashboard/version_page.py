@@ -18,7 +18,7 @@ from ...loop.store.paths import version_id
 from ...loop.text import clean
 from ...pages.diffs import DiffLine, diff_lines
 from .curves import CurveTable, curve_table, curves_of, plots
-from .overview import Head, Running, Trouble, head_of, running, troubles
+from .overview_page import Head, Running, Trouble, head_of, running, troubles
 from .scorings import Scorings, scorings
 
 _MOST_SAMPLES = 12

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import anyio
 import anyio.to_thread
 
-from ...loop.errors import LoopError
-from ...loop.project.attempts import Attempt
-from ...loop.project.project import Project
-from ...loop.project.state import REPORT_RECEIPT, derive
-from ...loop.train.curves import log_folder
-from .scorings import open_scorings, stamp
+from ..loop.errors import LoopError
+from ..loop.project.attempts import Attempt
+from ..loop.project.project import Project
+from ..loop.project.state import REPORT_RECEIPT, derive
+from ..loop.train.curves import log_folder
+from .dashboard.scorings import open_scorings, stamp
 
 POLL_SECONDS = 0.5
 
