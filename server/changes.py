@@ -1,8 +1,9 @@
-"""What has changed in a project, looked up cheaply: by the times and sizes of a few files."""
+"""Watching a project for change, cheaply: by the status of a few files, twice a second while somebody wants to know."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import anyio
 import anyio.to_thread
@@ -11,8 +12,9 @@ from ..loop.errors import LoopError
 from ..loop.project.attempts import Attempt
 from ..loop.project.project import Project
 from ..loop.project.state import REPORT_RECEIPT, derive
+from ..loop.report.rescoring import open_attempts
+from ..loop.store.cache import Stamp
 from ..loop.train.curves import log_folder
-from .dashboard.scorings import open_scorings, stamp
 
 POLL_SECONDS = 0.5
 
@@ -32,30 +34,29 @@ class Seen:
 def look(project: Project) -> Seen:
     """Reads a few receipts and the status of about ten files; nothing is written, and no lock taken.
 
-    When the journal has grown, it looks for what is scored for a report, which takes a look at every version.
+    When the journal has grown, it looks for what is scored for a report, which takes a look at every version. A project
+    that can't be read is a state like any other: it changes once it can.
     """
     workspace = project.workspace
-    fixed = (workspace.journal, workspace.loop_file, REPORT_RECEIPT)
-    state = [stamp(project, name) for name in fixed]
-    curves: list[str] = []
+    known = workspace.tree.known
+    state: list[object] = [known.stamp(name) for name in (workspace.journal, workspace.loop_file, REPORT_RECEIPT)]
+    curves: list[Stamp | None] = []
     try:
         rules = project.rules()
-        state.append(f"{rules.rules_sha256} {rules.instruction_sha256}")
+        state += (rules.rules_sha256, rules.instruction_sha256)
         attempt = derive(project, rules).running
-        for one in open_scorings(project):
-            state += _stamps(project, one)
-    except LoopError as error:
+        for one in (*open_scorings(project), *((attempt,) if attempt else ())):
+            state += [known.stamp(f"{one.relative}/{name}") for name in ("job.json", "result.json", "cancel.json")]
+        folder = log_folder(workspace.tree, attempt.version.artifacts) if attempt else None
+        if folder:
+            curves = [known.stamp(f"{folder}/metrics.csv")]
+    except (LoopError, OSError) as error:
         state.append(str(error))
-        attempt = None
-    if attempt is not None:
-        state += _stamps(project, attempt)
-        folder = log_folder(workspace.tree, attempt.version.artifacts)
-        curves = [stamp(project, f"{folder}/metrics.csv")] if folder else []
-    return Seen(_short(state), _short(curves))
+    return Seen(_digest(state), _digest(curves))
 
 
 async def changes(project: Project, ended: anyio.Event) -> AsyncIterator[Seen]:
-    """What is there now, and then each change, until the reader goes away or the server ends."""
+    """What is there now, and then each change, until the reader goes away or `ended` is set."""
     before: Seen | None = None
     while not ended.is_set():
         now = await anyio.to_thread.run_sync(look, project)
@@ -66,9 +67,19 @@ async def changes(project: Project, ended: anyio.Event) -> AsyncIterator[Seen]:
             await ended.wait()
 
 
-def _stamps(project: Project, attempt: Attempt) -> list[str]:
-    return [stamp(project, f"{attempt.relative}/{name}") for name in ("job.json", "result.json", "cancel.json")]
+def open_scorings(project: Project) -> Sequence[Attempt]:
+    """What is scored for the report; every version is looked at only when the journal has grown, as it does with each.
+
+    Raises `LoopError`.
+    """
+    found = _open_scorings(project, project.workspace.tree.known.stamp(project.workspace.journal))
+    return [attempt for attempt in found if attempt.verdict is None]
 
 
-def _short(parts: list[str]) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+@lru_cache(maxsize=4)
+def _open_scorings(project: Project, _journal: Stamp | None) -> tuple[Attempt, ...]:
+    return tuple(open_attempts(project))
+
+
+def _digest(parts: Sequence[object]) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

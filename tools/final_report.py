@@ -47,7 +47,7 @@ def final_report(
     already_done = isinstance(reached, ReportReceipt)
     receipt = reached if isinstance(reached, ReportReceipt) else None
     if isinstance(reached, contents.ReportData):
-        receipt = contents.publish(project, reached, report_files(project, reached))
+        receipt = report_folder.publish(project, reached, report_files(project, reached))
     assert receipt is not None, "advance() returns one of three"
     if already_done and can_paint() and report_folder.lacks_pictures(project, receipt):
         report_folder.add_pictures(project, receipt, *late_pictures(project))

@@ -85,7 +85,7 @@ def _environment() -> "Environment":
     return environment
 
 
-def overview_page(view: Overview, seen: str) -> str:
+def overview_html(view: Overview, seen: str) -> str:
     """`seen` says which state of the project the page shows."""
     return _environment().get_template("overview.html.j2").render(view=view, head=view.head, seen=seen)
 
