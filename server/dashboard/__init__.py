@@ -3,7 +3,7 @@
 overview    what the first page shows · version, journal: what a version's page and the journal's show
 scorings    what is scored for the report right now
 pages       both as HTML · static: the style, the script, and uPlot as its makers built it
-events      what has changed, told to an open page · stamps: whether a file is as it was
+events      what has changed, told to an open page
 routes      which address is what
 access      who may look
 serving     `progressive-training dashboard`
