@@ -1,1 +1,1 @@
-"""What MCP has beside tools: prompts, resources, skills, tasks (kept in task_store), watching (subscriptions), asking."""
+"""What MCP has beside tools: prompts, resources and skills; asking the user; tasks with their task_store; watching."""
