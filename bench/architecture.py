@@ -18,8 +18,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "architecture.svg"
-_WIDTH, _HEIGHT = 1060, 560
-_BOX, _TALL, _GAP, _LEFT = 180, 84, 32, 16
+_WIDTH, _HEIGHT = 1098, 540
+_BOX, _TALL, _GAP, _LEFT = 190, 84, 29, 16
 _ROWS = (150, 320)
 
 
@@ -94,8 +94,8 @@ def parts() -> Iterator[str]:
     yield '<defs><marker id="head" markerWidth="8" markerHeight="8" refX="7" refY="4" orient="auto">'
     yield '<path d="M0,0 L8,4 L0,8 z" style="fill:#59636e;stroke:none;marker-end:none"/></marker></defs>'
     yield f'<rect width="{_WIDTH}" height="{_HEIGHT}" style="fill:#ffffff;stroke:none"/>'
-    callers = ["server: MCP, command line, dashboard", "agents: drive it without a person"]
-    yield from strip(16, f"{'   ·   '.join(callers)}", "call one function a Step, in tools/")
+    callers = "server: MCP, command line, dashboard  ·  agents: drive the loop without a person"
+    yield from strip(16, callers, "they call one function a Step, in tools/")
     yield from user_files()
     for stage in STAGES:
         yield from box(stage)
@@ -106,11 +106,11 @@ def parts() -> Iterator[str]:
 
 def user_files() -> Iterator[str]:
     x = _LEFT + _BOX / 2
-    yield text(x, 90, "user_defined_rules.json, dataset/", "file")
-    yield text(x, 106, "02_train_baseline.py", "file")
-    yield arrow(f"M{x},114 V{_ROWS[0] - 4}")
+    yield text(x, 88, "user_defined_rules.json", "file")
+    yield text(x, 104, "02_train_baseline.py, dataset/", "file")
+    yield arrow(f"M{x},112 V{_ROWS[0] - 4}")
     x = left(3) + _BOX / 2
-    yield text(x, 98, "the agent judges, the server fills the facts", "note")
+    yield text(x, _ROWS[0] - 12, "the agent judges, the server fills the facts", "note")
 
 
 def box(stage: Stage) -> Iterator[str]:
@@ -141,9 +141,9 @@ def ground() -> Iterator[str]:
     """Everything below the Steps' rooms, from the top down."""
     levels = layers()
     below = levels[next(at for at, level in enumerate(levels) if level == [f"loop.{_LOWEST}"]) + 1 :]
-    names = "   →   ".join(" | ".join(room.removeprefix("loop.") for room in level) for level in below)
+    names = " → ".join(" | ".join(room.removeprefix("loop.") for room in level) for level in below)
     yield from strip(_ROWS[1] + _TALL + 32, names, "what every Step uses, in loop/: a room imports those to its right")
-    yield text(_WIDTH / 2, _HEIGHT - 26, "prompts: what a model reads   ·   pages: what people read", "note")
+    yield text(_WIDTH / 2, _HEIGHT - 22, "prompts: what a model reads  ·  pages: what people read", "note")
 
 
 def strip(y: float, names: str, says: str) -> Iterator[str]:
