@@ -97,7 +97,7 @@ def test_a_script_that_cannot_be_parsed_has_none(tmp_path: Path) -> None:
 
 def rules(**execution: object) -> Rules:
     config = ExecutionConfig.model_validate(execution)
-    return Rules(RulesFile(execution_config=config), None, None, None, None, None)
+    return Rules(RulesFile(execution_config=config), None, None, None, None)
 
 
 def test_nothing_is_kept_ready_for_the_standard_library_alone_or_where_it_is_not_wanted() -> None:
