@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..loop.judge.tables import interval, label
 from ..loop.project.project import Project
-from ..loop.report.additions import ANALYSIS, DOCUMENT, PAGE, PICTURES, PICTURES_FOLDER
-from ..loop.report.final import Ranked, ReportData
+from ..loop.report.contents import Ranked, ReportData
 from ..loop.report.pictures import Shown, shown
+from ..loop.report.report_folder import ANALYSIS, DOCUMENT, PAGE, PICTURES, PICTURES_FOLDER
 from ..loop.text import Language, Say, english, words
 from .charts.curves import Curve, curves_chart
 from .charts.latency import latency_chart

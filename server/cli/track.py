@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from ...loop.errors import LoopError
 from ...loop.project.project import Project
-from ...loop.report.tracker_state import FOLDER, TrackerView, configured, tracker_views
-from ...loop.report.trackers.start_mirror import start
+from ...loop.report.tracker_state import TrackerView, configured, tracker_views
+from ...loop.report.trackers.start_mirror import FOLDER, start
 from ...loop.store.paths import RULES_FILE
 
 AGAIN = "progressive-training track tries again"
@@ -18,7 +18,7 @@ def track(project: Project, *, as_json: bool) -> int:
 
     Raises `LoopError` if the rules name no tracker, no loop was started, or the mirror could not do its work.
     """
-    from .terminal import console
+    from .progress_display import console
 
     rules = project.rules()
     if not configured(rules):
