@@ -32,7 +32,6 @@ __all__ = [
     "recorded_clashes",
     "removed",
     "synonyms",
-    "undecidable",
 ]
 
 Scalar = bool | int | float | str | None
@@ -76,7 +75,7 @@ def materialise(script: Script, fixed: Sequence[Fixed], extra: Extra | None = No
     """Write each fixed value wherever the script states another; every other byte stays.
 
     A literal is replaced where it stands, first; what still computes another value (`max_epochs=2 * EPOCHS`) is then
-    replaced as a whole. Not changed: places that only a run can tell (see `undecidable`), and an optimiser's class.
+    replaced as a whole. Not changed: places that only a run can tell, and an optimiser's class.
     """
     applied: list[str] = []
     for rule in fixed:
@@ -110,16 +109,6 @@ def dynamic_overrides(script: Script, fixed: Sequence[Fixed], extra: Extra | Non
         for rule in fixed
         for place in _places(script, rule, extra)
         if place.kind == "override" and _differs(rule, place)
-    )
-
-
-def undecidable(script: Script, fixed: Sequence[Fixed], extra: Extra | None = None) -> tuple[str, ...]:
-    """The places that speak of a rule with a value that only the run can tell."""
-    return tuple(
-        f"{_where(place)} ({rule.rule})"
-        for rule in fixed
-        for place in _places(script, rule, extra)
-        if place.value is UNRESOLVED
     )
 
 

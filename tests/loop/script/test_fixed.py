@@ -13,7 +13,6 @@ from progressive_training.loop.script.fixed import (
     recorded_clashes,
     removed,
     synonyms,
-    undecidable,
 )
 
 CONSTANTS = '''"""숫자 분류 기준 모델."""\r
@@ -342,16 +341,6 @@ def test_an_override_from_outside_the_definition_is_found_and_can_be_set(stateme
     done = materialise(script(text), RULES)
     assert done.text == text.replace("50", "4")
     assert dynamic_overrides(script(done.text), RULES) == ()
-
-
-def test_what_only_a_run_can_tell_is_listed() -> None:
-    text = "E = load()\nEPOCHS = E\nt = Trainer(max_epochs=args.epochs)\nbatch_size = 24\ng['lr'] *= 0.5\n"
-    assert undecidable(script(text), RULES) == (
-        "line 2, EPOCHS (training_config.epochs)",
-        "line 3, Trainer(max_epochs=…) in t (training_config.epochs)",
-        "line 5, lr in <module> (training_config.learning_rate)",
-    )
-    assert undecidable(script(materialise(script(CONSTANTS), RULES).text), RULES) == ()
 
 
 REMOVED = [
