@@ -1,9 +1,10 @@
-"""Makes folders writable inside a sandbox that runs already, without giving anybody in there a capability.
+"""In a runner that waits: makes folders writable inside a sandbox that runs already.
 
-Standard library only: the runner's interpreter knows no package. bubblewrap's mounts
-receive what is mounted in the namespace that it was started from. So a process of ours owns a namespace in between: it
-starts out like the machine's own, the sandbox is started from it, and a folder that is later bound in it, writable,
-appears in the sandbox over the read-only one. Linux only; an ordinary user's is in a user namespace.
+Standard library only: the runner's interpreter knows no package. A spare's sandbox is made before anybody knows which
+folders the job may write, and nobody inside may get a capability to mount them. But bubblewrap's mounts receive what is
+mounted in the namespace that it was started from. So a process of ours owns a namespace in between: it starts out like
+the machine's own, the sandbox is started from it, and a folder that is later bound in it, writable, appears in the
+sandbox over the read-only one. Linux only; for an ordinary user it lies in a user namespace.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def _own_namespace(stage: Path) -> None:
 
 def _open(folder: str, aside: str) -> None:
     """Binds `folder` over itself with the flags that bubblewrap gives. They must be set before the sandbox sees it."""
-    flags = sum(flag for told, flag in _KEPT_FLAGS.items() if os.statvfs(folder).f_flag & told)
+    flags = sum(flag for seen, flag in _KEPT_FLAGS.items() if os.statvfs(folder).f_flag & seen)
     os.mkdir(aside)  # noqa: PTH102 - below a mount of ours
     _mount(folder, aside, _MS_BIND | _MS_REC)
     _mount(None, aside, _MS_PRIVATE | _MS_REC)

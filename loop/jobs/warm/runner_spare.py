@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 STAGE = "stage"
 MAX_OUTPUT_BYTES = 1 << 20
 READY_SECONDS = 25.0  # below what the server gives the whole of a start
-# For the imports only. The threads of an OpenBLAS spin for 2^28 cycles before they sleep, from its import on, and numpy
-# and scipy bring one each: a tenth of a preload. Spinning for 2^24, 6 ms, still spans the calls of a loop.
+# For the imports only; the job gets its own variables. The threads of an OpenBLAS spin for 2^28 cycles before they
+# sleep, from its import on, and numpy and scipy bring one each: a tenth of a preload went into that. Spinning for 2^24,
+# 6 ms, is still longer than the pause between two calls of a loop, so that no computation becomes slower.
 _WHILE_IMPORTING = {"OPENBLAS_THREAD_TIMEOUT": "24"}
 _BOOT = """
 import sys
@@ -196,9 +197,9 @@ class Spare:
     def _record(self) -> dict[str, object]:
         """Who waits here: for people, and for the memory that `doctor` shows."""
         me: dict[str, object] = {"pid": os.getpid(), "stamp": processes.start_stamp(os.getpid())}
-        told = {**me, "marker": self.marker, "ready": self._ready}
+        record = {**me, "marker": self.marker, "ready": self._ready}
         with contextlib.suppress(OSError):  # a full disk
-            attempt_files.write_json(self._folder / attempt_files.RUNNER, told, durable=False)
+            attempt_files.write_json(self._folder / attempt_files.RUNNER, record, durable=False)
         return me
 
     def _take(self, source: object) -> None:
