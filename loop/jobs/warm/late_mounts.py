@@ -9,15 +9,18 @@ sandbox over the read-only one. Linux only; for an ordinary user it lies in a us
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
 import socket
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..runner import processes
+
+if TYPE_CHECKING:
+    import ctypes
 
 ANSWER_SECONDS = 20.0
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
@@ -29,12 +32,13 @@ _KEPT_FLAGS = {2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}
 
 
 class Doorway:
-    """The namespace in between, and the process that holds it and mounts in it. `stage` is an empty folder for its use.
+    """The namespace in between, and the process that holds it and mounts in it. It makes `stage`, an empty folder.
 
     Raises: OSError where this machine doesn't let us.
     """
 
     def __init__(self, stage: Path) -> None:
+        stage.mkdir()
         ours, theirs = socket.socketpair()
         self._namespaces: list[int] = []
         self.pid = os.fork()
@@ -100,7 +104,7 @@ def _live(channel: socket.socket, stage: Path) -> None:
         for place, folder in enumerate(json.loads(line)):
             _open(folder, str(stage / str(place)))
         channel.sendall(b"ok")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, ImportError) as error:  # a Python that was built without libffi
         channel.sendall(str(error).encode()[:4000] or b"failed")
     finally:
         os._exit(0)
@@ -133,15 +137,21 @@ def _open(folder: str, aside: str) -> None:
 
 
 def _mount(source: str | None, target: str, flags: int, kind: str | None = None) -> None:
+    import ctypes
+
     words = [None if word is None else os.fsencode(word) for word in (source, target, kind)]
     _check(_libc().mount(words[0], words[1], words[2], ctypes.c_ulong(flags), None), f"mount on {target}")
 
 
 def _check(result: int, what: str) -> None:
+    import ctypes
+
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
 def _libc() -> ctypes.CDLL:
+    import ctypes  # only where a sandbox is used: a runner's start counts in milliseconds
+
     return ctypes.CDLL(None, use_errno=True)

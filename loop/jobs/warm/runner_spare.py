@@ -15,17 +15,15 @@ import signal
 import socket
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..runner import attempt_files, processes
 from ..runner.launch import Launched, launch, variables
 from ..runner.limits import Limits
 from ..runner.scratch import Scratch
 from ..runner.signals import Signals
+from .late_mounts import Doorway
 from .messages import Handover, HandoverReader, SpareOrder
-
-if TYPE_CHECKING:
-    from .late_mounts import Doorway
 
 STAGE = "stage"
 MAX_OUTPUT_BYTES = 1 << 20
@@ -68,7 +66,7 @@ class Spare:
         self._folder = Path(order.folder)
         self._folder.mkdir(parents=True)
         self._lock = _hold(self._folder)
-        self._doorway = None if not order.wrapper else _doorway(self._folder / STAGE)
+        self._doorway = Doorway(self._folder / STAGE) if order.wrapper else None
         self.scratch = Scratch.make(self._folder / attempt_files.SCRATCH, alias=not order.wrapper, movable=True)
         self._channel, theirs = socket.socketpair()
         self.pipe, write_end = os.pipe()
@@ -267,13 +265,3 @@ def _hold(folder: Path) -> int:
             return attempt_files.hold(folder)
         time.sleep(0.01)
     return attempt_files.hold(folder)
-
-
-def _doorway(stage: Path) -> Doorway:
-    """Raises: OSError, also for a Python that was built without libffi."""
-    stage.mkdir()
-    try:
-        from .late_mounts import Doorway
-    except ImportError as error:
-        raise OSError(str(error)) from None
-    return Doorway(stage)
