@@ -1,4 +1,4 @@
-"""What a Step returns: it stands alone, and says what comes next."""
+"""What every Step returns: a result that needs no other one to be understood, and says what comes next."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal

@@ -44,8 +44,8 @@ def check_output(
     if twice := sorted({name for name in names if names.count(name) > 1}):
         _refuse(f"{out}/eval_score.json", f"metrics named twice: {', '.join(twice)}")
     if val_samples is not None and score.num_samples != val_samples:
-        told = f"num_samples is {score.num_samples}, and stats.json says the validation set has {val_samples}"
-        _refuse(f"{out}/eval_score.json", told)
+        fault = f"num_samples is {score.num_samples}, and stats.json says the validation set has {val_samples}"
+        _refuse(f"{out}/eval_score.json", fault)
     means = _sample_means(tree, f"{out}/samples.jsonl", score.num_samples)
     score, warnings = _with_means(score, means, f"{out}/samples.jsonl")
     shown = _check_infer_samples(tree, f"{out}/infer_samples", most)
@@ -119,8 +119,8 @@ def _with_means(score: Score, means: Mapping[str, float], where: str) -> tuple[S
             metrics.append(metric.model_copy(update={"value": mean}))
             continue
         if mean is not None and metric.name != "loss":
-            told = f"the mean of its {metric.name!r}" if metric.name in means else f"{metric.name!r} of its errors"
-            _refuse(where, f"{told} is {mean:.6g}, eval_score.json says {metric.value:.6g}")
+            what = f"the mean of its {metric.name!r}" if metric.name in means else f"{metric.name!r} of its errors"
+            _refuse(where, f"{what} is {mean:.6g}, eval_score.json says {metric.value:.6g}")
         if mean is not None:
             warnings.append(f"loss is {metric.value:.6g}, and the mean of its samples {mean:.6g}")
         metrics.append(metric)

@@ -47,34 +47,44 @@ def checked(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> E
 
 def publish(attempt: Attempt, plan: EvalPlan, evaluated: Evaluated, status: JobStatus) -> EvalReceipt:
     """Copies the checked output into place; the receipt comes last, so that a crash in between publishes again."""
-    version, workspace = attempt.version, attempt.project.workspace
-    tree, out = workspace.tree, f"{attempt.relative}/{OUT}"
-    score = evaluated.score.model_copy(update={"created_at": journal.now()})
-    samples, shown = tree.read(f"{out}/samples.jsonl", limit=MAX_SAMPLE_BYTES), f"{version.artifacts}/infer_samples"
-    tree.write(workspace.sample_scores(version.number), samples)
-    tree.remove(shown)
-    if evaluated.infer_samples:
-        tree.copy(f"{out}/infer_samples", shown)
-    receipt = EvalReceipt(
-        attempt=attempt.number,
-        fingerprint=plan.fingerprint,
-        checkpoint_sha256=plan.checkpoint_sha256,
-        samples_sha256=hashlib.sha256(samples).hexdigest(),
-        num_samples=score.num_samples,
-        metrics=tuple(score.metrics),
-        latency_ms=score.latency_ms,
-        created_at=score.created_at,
-        sandbox=plan.sandbox,
-        start=status.outcome.start if status.outcome else "",
-        side_by_side=attempt.side_by_side,
-        warnings=evaluated.warnings,
-    )
-    tree.write(f"{version.artifacts}/eval_score.json", score_bytes(receipt, score.dataset_id))
+    version, tree = attempt.version, attempt.project.workspace.tree
+    scores = attempt.project.workspace.sample_scores(version.number)
+    receipt = copy_output(attempt, plan, evaluated, f"{attempt.relative}/{OUT}", scores, version.artifacts)
+    receipt = receipt.model_copy(update={"start": status.outcome.start if status.outcome else ""})
+    tree.write(f"{version.artifacts}/eval_score.json", score_bytes(receipt, evaluated.score.dataset_id))
     version.save(receipt)
     attempt.save_verdict(Verdict(status="PASS", summary="scored", at=journal.now()))
     clean_up(attempt)
     version.record("scored", attempt=attempt.number)
     return receipt
+
+
+def copy_output(
+    attempt: Attempt, plan: EvalPlan, evaluated: Evaluated, out: str, scores: str, shown: str
+) -> EvalReceipt:
+    """Copies samples.jsonl from `out` to the file `scores`, and infer_samples/ into the folder `shown`.
+
+    Returns the receipt to save once eval_score.json is written, too.
+    """
+    tree = attempt.project.workspace.tree
+    samples = tree.read(f"{out}/samples.jsonl", limit=MAX_SAMPLE_BYTES)
+    tree.write(scores, samples)
+    tree.remove(f"{shown}/infer_samples")
+    if evaluated.infer_samples:
+        tree.copy(f"{out}/infer_samples", f"{shown}/infer_samples")
+    return EvalReceipt(
+        attempt=attempt.number,
+        fingerprint=plan.fingerprint,
+        checkpoint_sha256=plan.checkpoint_sha256,
+        samples_sha256=hashlib.sha256(samples).hexdigest(),
+        num_samples=evaluated.score.num_samples,
+        metrics=tuple(evaluated.score.metrics),
+        latency_ms=evaluated.score.latency_ms,
+        created_at=journal.now(),
+        sandbox=plan.sandbox,
+        side_by_side=attempt.side_by_side,
+        warnings=evaluated.warnings,
+    )
 
 
 def _accept_evaluator(attempt: Attempt, rules: Rules, loop: LoopFile) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What to show of a log: its bounded, cleaned end, the last traceback, the one line that says what went wrong.
+"""In the server: what to show of a job's log, such as its cleaned end, or the one line that says what went wrong.
 
 A log is untrusted text. Cleaning takes away what could act on a terminal or hide words; it doesn't make them true.
 """
@@ -38,7 +38,7 @@ _ESCAPES = re.compile(
 _UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
 _LINE_BREAKS = re.compile("\r+\n|[\u2028\u2029]")
 
-# torchrun's `[rank0]: ` and an exception group's `  | ` stand before each line of a traceback.
+# torchrun's `[rank0]: ` and an exception group's `  | ` go before each line of a traceback.
 _HEADER = re.compile(r"^(?P<before>(?:\[[^\]\n]*\]:? ?)*[ |+]*)(?:\w+ ){0,2}?Traceback \(most recent call last\):\s*$")
 _BARE_LOCATION = re.compile(r'^  File ".*", line \d+$')  # a SyntaxError in the script itself has no header
 _FATAL = re.compile(r"^Fatal Python error: ")
@@ -58,7 +58,7 @@ def tail(path: Path, max_bytes: int = 8192) -> str:
         return ""
     except OSError as error:
         raise UnsafePath(
-            "the log can't be read as a plain file", where=str(path), hint="look at what stands there"
+            "the log can't be read as a plain file", where=str(path), hint="look at what is there"
         ) from error
     with os.fdopen(descriptor, "rb") as file:
         start = max(0, os.fstat(file.fileno()).st_size - max_bytes)
@@ -157,7 +157,7 @@ def _end_of(lines: list[str], start: int) -> int:
 
 
 def of_first_failure(log: str) -> str:
-    """The log without what the launcher and the other ranks say; as it is where none of them has told of a failure."""
+    """The log without what a launcher and the other ranks say of a failure; as it is where they say nothing of one."""
     if found := _TORCHRUN.search(log):
         rank = _TORCHRUN_RANK.search(found["report"])
         signal = _SIGNAL.search(found["report"])

@@ -118,12 +118,12 @@ class Ray:
 
     def submit(self, name: str, script: Path, placement: Placement) -> str:
         asked, grace = _asked(placement), (read_job(script.parent) or Job).grace_seconds
-        told: dict[str, JsonValue] = {"job_name": name, "grace": f"{grace:g}"}
-        told |= {what: f"{count:.0f}" for what, count in asked.items()}
+        metadata: dict[str, JsonValue] = {"job_name": name, "grace": f"{grace:g}"}
+        metadata |= {what: f"{count:.0f}" for what, count in asked.items()}
         body: dict[str, JsonValue] = {
             "submission_id": name,
             "entrypoint": _entrypoint(script),
-            "metadata": told,
+            "metadata": metadata,
             "runtime_env": {"env_vars": {_STOP_WAIT: str(math.ceil(grace) + self._margin)}},
             "entrypoint_num_cpus": asked["cpus"],
         }
@@ -185,7 +185,7 @@ class Ray:
         return _Look(jobs, largest, None, self._now(), slower if same else _FIRST_SECONDS)
 
     def _largest(self) -> Mapping[str, float]:
-        """The most that any one node has of each thing; nothing where that isn't told."""
+        """The most that any one node has of each thing; nothing where Ray doesn't say."""
         try:
             nodes = _Nodes.model_validate_json(self._api.get(_NODES) or b"").data.result.result
         except (RunError, ValidationError):
@@ -259,12 +259,12 @@ def _word(details: _Details) -> str:
 
 
 def _why_waiting(asked: Mapping[str, str], largest: Mapping[str, float], others: int) -> str:
-    told = ""
+    more = ""
     for what, unit in _UNITS.items():
         most = largest.get(unit)
         if most is not None and float(asked.get(what, 0)) > most:
-            told += f"; it asks for {_amount(float(asked[what]), unit)} and no node has more than {_amount(most, unit)}"
-    return told + (f"; {others} other job{'s wait' if others > 1 else ' waits'} too" if others else "")
+            more += f"; it asks for {_amount(float(asked[what]), unit)} and no node has more than {_amount(most, unit)}"
+    return more + (f"; {others} other job{'s wait' if others > 1 else ' waits'} too" if others else "")
 
 
 def _amount(count: float, unit: str) -> str:

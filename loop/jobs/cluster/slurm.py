@@ -202,15 +202,15 @@ class Slurm:
                 raise
             rows = self._accounting("--jobs", job)
             return words.seen(rows[-1][1], "", exit_status=rows[-1][2], ends=rows[-1][3]) if rows else None
-        told: dict[str, str] = {}
+        fields: dict[str, str] = {}
         for key, _, value in (part.partition("=") for part in text.split()):
-            told.setdefault(key, value)  # folders and comments come last, and may hold anything
+            fields.setdefault(key, value)  # folders and comments come last, and may hold anything
         return words.seen(
-            told.get("JobState", "UNKNOWN"),
-            told.get("Reason", ""),
-            exit_status=told.get("ExitCode", ""),
-            starts=told.get("StartTime", ""),
-            ends=told.get("EndTime", ""),
+            fields.get("JobState", "UNKNOWN"),
+            fields.get("Reason", ""),
+            exit_status=fields.get("ExitCode", ""),
+            starts=fields.get("StartTime", ""),
+            ends=fields.get("EndTime", ""),
         )
 
     def _accounting(self, *which: str) -> list[list[str]]:
