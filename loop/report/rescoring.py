@@ -37,6 +37,11 @@ class Running:
     attempt: Attempt
     progress: Progress
 
+    @property
+    def model(self) -> str | None:
+        """The external model that it is of; None for a version's."""
+        return self.attempt.name if isinstance(self.attempt, ExternalAttempt) else None
+
 
 @dataclass(frozen=True)
 class Rescoring:
