@@ -63,6 +63,7 @@ _SERVER = {
     "protocol.resources",
     "protocol.skills_extension",
     "protocol.job_tasks",
+    "protocol.task_records",
     "protocol.tasks_extension",
     "protocol.status_subscriptions",
     "serving",
