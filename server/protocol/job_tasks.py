@@ -149,9 +149,8 @@ class LoopTasks:
         from ...loop.report.cancel import cancel_report
 
         if record.tool == "final_report":
-            self._records.change(
-                task_id, record, _cancelled()
-            )  # first: nobody who looks at it shall start the next jobs
+            # First: nobody who looks at the task shall start the next jobs.
+            self._records.change(task_id, record, _cancelled())
             cancel_report(self._project)
             return
         kind: JobKind = "train" if record.tool == "run_train" else "eval"
