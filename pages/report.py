@@ -13,6 +13,7 @@ from ..loop.report.contents import Ranked, ReportData
 from ..loop.report.pictures import Shown, shown
 from ..loop.report.report_folder import ANALYSIS, DOCUMENT, PAGE, PICTURES, PICTURES_FOLDER
 from ..loop.report.rescoring import Rescoring
+from ..loop.store.paths import version_id
 from ..loop.text import Language, Say, english
 from .charts.curves import Curve, curves_chart
 from .charts.latency import latency_chart
@@ -278,7 +279,7 @@ def _pictures(found: Shown, say: Say = english) -> Mapping[str, Chart]:
             Tile(one.sample.name, one.png, _line(one.sample.said("output")), _line(one.sample.said("gt")))
             for one in found.samples
         ]
-        charts["samples"] = samples_chart(tiles, f"v{found.best:03d}", 820, say).titled()
+        charts["samples"] = samples_chart(tiles, version_id(found.best), 820, say).titled()
     return {f"{PICTURES_FOLDER}/{name}.png": chart for name, chart in charts.items()}
 
 

@@ -7,6 +7,7 @@ from pydantic import JsonValue
 
 from ...loop.author.patch import unified_diff
 from ...loop.script import Script
+from ...loop.store.paths import version_id
 from ..base import AgentStopped, Event, NextCall, ToolClient
 from . import documents, optimisation
 from .case import case_of, curves_of, fixed_of, scores_of
@@ -249,4 +250,4 @@ def _file(version: int) -> str:
 
 
 def _label(version: int | None) -> str:
-    return "" if version is None else f"v{version:03d}"
+    return "" if version is None else version_id(version)
