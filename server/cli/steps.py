@@ -162,7 +162,7 @@ def _table(view: loop_status.Status) -> Table:
 
 
 def on_rules(arguments: argparse.Namespace) -> int:
-    """What the user fixed, what is left at its default, and the instruction; or their word that a change may stand."""
+    """Shows what the user fixed, the defaults, and the instruction; `accept` goes on under changed ones."""
     project = project_of(arguments)
     if arguments.action == "accept":
         return _told_what_changed(accept_rules(project))
@@ -183,7 +183,7 @@ def on_rules(arguments: argparse.Namespace) -> int:
 
 
 def on_protocol(arguments: argparse.Namespace) -> int:
-    """Lets a changed evaluator or data set stand; the user's own word, so it is on the command line and no tool."""
+    """Goes on with a changed evaluator or data set: the user's to say, so it is a command and no tool."""
     return _told_what_changed(accept_protocol(project_of(arguments)))
 
 

@@ -1,4 +1,4 @@
-"""The loop's jobs as tasks of the protocol; a client that polls one is told of its job as by the Step itself."""
+"""The loop's jobs as tasks of the protocol: whoever polls one gets the result of the Step that it stands for."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,7 +20,7 @@ from ...loop.store.paths import version_number
 from ...tools import StepResult, cancel_run, final_report, run_eval, run_train
 from ...tools.results import JobView
 from ..answers import answer, refusal
-from .task_records import TaskRecord, TaskRecords, Told, Tool
+from .task_records import ReportArguments, TaskRecord, TaskRecords, Tool
 from .tasks_extension import RequestContext, Task
 from .user_decisions import accept, can_ask, is_yes, question
 
@@ -123,7 +123,7 @@ class LoopTasks:
     def _create(self, params: CallToolRequestParams, job: JobView) -> tuple[str, TaskRecord]:
         """The task of this job: the one that waits for it already, or a new one."""
         given = params.arguments or {}
-        told = Told(analysis=given.get("analysis"), stop_reason=given.get("stop_reason"))
+        told = ReportArguments(analysis=given.get("analysis"), stop_reason=given.get("stop_reason"))
         current = self._project.workspace.versions()[-1]
         if params.name == "final_report":  # it has many jobs, one after another, and is still one task
             return self._records.of("final_report", current, 0, told, current=current, awaited=(job.folder,))
@@ -132,7 +132,7 @@ class LoopTasks:
         return self._records.of(cast(Tool, params.name), number, job.attempt, told, current=current)
 
     def _call(self, record: TaskRecord) -> Callable[[], StepResult]:
-        """The Step that tells of the job, and starts none in its place."""
+        """The Step that reports on the job, and starts none in its place."""
         if record.tool == "run_train":
             return partial(run_train, self._project, record.version, attach=record.attempt)
         if record.tool == "run_eval":
@@ -155,7 +155,7 @@ class LoopTasks:
             return
         kind: JobKind = "train" if record.tool == "run_train" else "eval"
         attempt = Version(self._project, record.version).attempt(kind, record.attempt)
-        # One that had ended by itself is told as what it became.
+        # One that had ended by itself keeps the result that it came to.
         if attempt.verdict is None and not cancel_run(self._project, record.version).already_done:
             self._records.change(task_id, record, _cancelled())
 

@@ -46,8 +46,8 @@ class TaskRecord(Record):
         return f"user_decision_{self.answered + 1}_{self.about}"
 
 
-class Told(BaseModel):
-    """What final_report was told, and is told again each time."""
+class ReportArguments(BaseModel):
+    """The arguments of final_report, which each look at its task repeats."""
 
     analysis: str | None
     stop_reason: str | None
@@ -73,9 +73,16 @@ class TaskRecords:
             return kept
 
     def of(
-        self, tool: Tool, version: int, attempt: int, told: Told, *, current: int, awaited: tuple[str, ...] = ()
+        self,
+        tool: Tool,
+        version: int,
+        attempt: int,
+        given: ReportArguments,
+        *,
+        current: int,
+        awaited: tuple[str, ...] = (),
     ) -> tuple[str, TaskRecord]:
-        """The task that waits for this attempt already, with what it was told now; else a new one. With its id."""
+        """The task that waits for this attempt, with the present arguments, or a new one; its id and record."""
         tree = self._project.workspace.tree
         with self._project.mutation():
             prefix = f"{tool}-{version_id(version)}-{attempt:03d}-"
@@ -83,7 +90,7 @@ class TaskRecords:
                 known = name.removesuffix(".json")
                 record = self.load(known) if known.startswith(prefix) else None
                 if record is not None and record.status == "working":
-                    record = record.model_copy(update=told.model_dump())
+                    record = record.model_copy(update=given.model_dump())
                     save(tree, _where(known), record)
                     return known, record
             now = journal.now()
@@ -94,8 +101,8 @@ class TaskRecords:
                 current=current,
                 created_at=now,
                 updated_at=now,
-                analysis=told.analysis,
-                stop_reason=told.stop_reason,
+                analysis=given.analysis,
+                stop_reason=given.stop_reason,
                 awaited=awaited,
             )
             # Nobody can guess another's task: half of the id is chance.

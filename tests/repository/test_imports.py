@@ -49,6 +49,7 @@ _LOOP = {
     "store.tree",
 }
 _SERVER = {
+    "access",
     "answers",
     "app",
     "cli",
@@ -67,7 +68,6 @@ _SERVER = {
     "protocol.tasks_extension",
     "protocol.status_subscriptions",
     "serving",
-    "telling",
 }
 _OURS = re.compile(r"progressive_training\.(loop|pages|prompts|agents|server)\.([\w.]+)")
 _BARE = "from mcp.server.mcpserver import MCPServer; MCPServer(name='bare')"
