@@ -10,6 +10,7 @@ from mcp_types import CallToolResult, TextContent
 from ..loop.errors import LoopError
 from ..loop.project.project import Project
 from ..loop.project.state import next_call
+from ..loop.text import clean
 from ..tools import StepResult
 from ..tools.results import where_now
 
@@ -59,8 +60,6 @@ def _way_on(project: Project, first: str) -> str:
 
 def told(text: str) -> str:
     """An error's text, bounded and with invisible characters as escapes: it may quote what a client sent."""
-    from ..loop.text import clean
-
     what, separator, following = text.rpartition(_NEXT)
     if not separator:
         return clean(text, _MAX_WHAT)

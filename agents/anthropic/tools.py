@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from ...loop.errors import UserDecision
+from ...loop.store.paths import version_id
 from ..base import WAIT_SECONDS, AgentStopped, NextCall
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Where(BaseModel):
 
     @property
     def version_id(self) -> str:
-        return f"v{self.version:03d}" if self.version else ""
+        return version_id(self.version) if self.version else ""
 
     @property
     def chapter(self) -> tuple[int | None, bool]:

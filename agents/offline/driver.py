@@ -2,17 +2,17 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from pydantic import JsonValue
 
 from ...loop.author.patch import unified_diff
 from ...loop.script import Script
-from ...loop.script.fixed import Fixed
+from ...loop.store.paths import version_id
 from ..base import AgentStopped, Event, NextCall, ToolClient
 from . import documents, optimisation
-from .diagnosis import Curves, Diagnosis, Scores, Verdict, diagnose
-from .loop_client import Loop, LossCurves, Status, ToolRefused
+from .case import case_of, curves_of, fixed_of, scores_of
+from .diagnosis import diagnose
+from .loop_client import Loop, ToolRefused
 from .playbook import Move, Past, moves
 
 _MAX_REPEATS = 5  # how often one Step may come up for one version before a person should look
@@ -41,25 +41,6 @@ async def drive(
     Raises: AgentStopped when a person has to look; what is finished by then is kept by the server.
     """
     return await _Driver(Loop(client), on_event, last_version).run()
-
-
-@dataclass(frozen=True)
-class _Case:
-    """One version as the documents need it."""
-
-    status: Status
-    scores: Scores
-    diagnosis: Diagnosis
-    past: Past
-    fixed: tuple[Fixed, ...]
-
-    def moves(self) -> tuple[Move, ...]:
-        return _moves(self.past, self.diagnosis.verdict, self.fixed)
-
-
-@lru_cache(maxsize=2)  # a version's analysis, its action and its successor ask for the same, which takes 50 ms
-def _moves(past: Past, verdict: Verdict, fixed: tuple[Fixed, ...]) -> tuple[Move, ...]:
-    return tuple(moves(past, verdict, fixed))
 
 
 class _Driver:
@@ -115,7 +96,7 @@ class _Driver:
 
     async def _finished(self) -> Report:
         status = await self._loop.status()
-        scores = _scores(status, status.version)
+        scores = scores_of(status, status.version)
         best = scores.best
         return Report(
             versions=len(status.versions),
@@ -143,13 +124,13 @@ class _Driver:
         text = await self._loop.script(version)
         status = await self._loop.status()
         script = Script.parse(text, _file(version))
-        found = diagnose(_curves(await self._loop.curves(version)), _scores(status, version))
+        found = diagnose(curves_of(await self._loop.curves(version)), scores_of(status, version))
         if "diverged" not in call.why and found.verdict != "diverged":
             return await self._give_up(f"{_label(version)} failed, and not by diverging: {call.why}")
         past = Past((text,))
         lower = [
             move
-            for move in moves(past, "diverged", _fixed(status))
+            for move in moves(past, "diverged", fixed_of(status))
             if move.new_text in {draft.text for draft in optimisation.learning_rate(script, 0.1)}
         ]
         if not lower:
@@ -164,14 +145,14 @@ class _Driver:
         return lower[0].change
 
     async def _analyse(self, call: NextCall) -> str:
-        case = await self._case(_version(call))
+        case = await case_of(self._loop, _version(call))
         text = documents.analysis(case.status, _version(call), case.scores, case.diagnosis, case.moves()[:_CANDIDATES])
         await self._loop.call("write_analysis", _analysis(_version(call), text))
         return f"{case.diagnosis.verdict}: {text.summary}"
 
     async def _act(self, call: NextCall) -> str:
         """Writes down the first move that the server takes; none left ends the loop."""
-        case = await self._case(_version(call))
+        case = await case_of(self._loop, _version(call))
         candidates = case.moves()
         refusals: list[str] = []
         for index, move in enumerate(candidates[:_MAX_REPEATS]):
@@ -192,7 +173,7 @@ class _Driver:
         version = _version(call)
         if self._last_version is not None and version >= self._last_version:
             return await self._give_up(f"It was asked to stop after {_label(version)}.")
-        case = await self._case(version)
+        case = await case_of(self._loop, version)
         selected = next((one.action for one in case.status.versions if one.version == version), None)
         move = next((one for one in case.moves() if selected and one.change.strip() == selected.change.strip()), None)
         if move is None:
@@ -219,33 +200,9 @@ class _Driver:
         if run.state == "failed":
             raise AgentStopped(_told(answer) or "the report failed", where="final_report", hint=_BY_HAND)
 
-    async def _case(self, version: int) -> _Case:
-        status = await self._loop.status()
-        versions = [one for one in status.versions if one.version <= version]
-        scripts = [await self._loop.script(one.version) for one in versions]
-        scores = _scores(status, version)
-        earlier = [one.action.change for one in versions if one.action is not None and one.version < version]
-        found = diagnose(_curves(await self._loop.curves(version)), scores)
-        return _Case(status, scores, found, Past(tuple(scripts), scores.best, tuple(earlier)), _fixed(status))
-
 
 _GO_ON = "start the agent again when the loop is to go on"
 _BY_HAND = "do that step by hand or with a model, then start the agent again"
-
-
-def _scores(status: Status, version: int) -> Scores:
-    found = [one.metric(status.primary_metric) for one in status.versions if one.version <= version]
-    direction = next((one.higher_is_better for one in found if one is not None), True)
-    first = status.versions[0].version if status.versions else 1
-    return Scores(status.primary_metric, tuple(one.value if one else None for one in found), direction, first)
-
-
-def _curves(curves: LossCurves) -> Curves:
-    return Curves(curves.epochs, curves.train_loss, curves.val_loss)
-
-
-def _fixed(status: Status) -> tuple[Fixed, ...]:
-    return tuple(Fixed(rule=one.rule, name=one.name, value=one.value) for one in status.fixed)
 
 
 def _analysis(version: int, text: documents.AnalysisText) -> dict[str, JsonValue]:
@@ -293,4 +250,4 @@ def _file(version: int) -> str:
 
 
 def _label(version: int | None) -> str:
-    return "" if version is None else f"v{version:03d}"
+    return "" if version is None else version_id(version)

@@ -13,6 +13,7 @@ from ...loop.script.fixed import Fixed, clashes, removed
 from ...loop.script.places import Setting
 from ...loop.script.settings import settings
 from ...loop.script.source import units
+from ...loop.store.paths import version_id
 from .diagnosis import Verdict
 from .edits import Draft, reverted
 from .levers import Lever, rounded
@@ -89,7 +90,7 @@ def moves(past: Past, verdict: Verdict, fixed: Sequence[Fixed]) -> Iterator[Move
     what its symbols were in an earlier version; taking back a change that cost something is the exception to the last.
     Raises: ScriptError when one of the scripts can't be parsed.
     """
-    scripts = [Script.parse(text, f"02_train_v{index:03d}.py") for index, text in enumerate(past.scripts, 1)]
+    scripts = [Script.parse(text, f"02_train_{version_id(index)}.py") for index, text in enumerate(past.scripts, 1)]
     current = scripts[-1]
     seen = frozenset[tuple[str, str]]().union(*(_shapes(text) for text in past.scripts))
     no_matter: frozenset[tuple[str, str]] = frozenset()

@@ -98,12 +98,13 @@ def _clock(seconds: float) -> str:
 def _best(project: Project, now: NextStepResult) -> str:
     rules = project.rules()
     best = best_version(project, rules, project.workspace.versions())
-    receipt = Version(project, best).receipt(EvalReceipt) if best else None
+    version = Version(project, best) if best else None
+    receipt = version.receipt(EvalReceipt) if version else None
     metric = primary_metric(receipt, rules) if receipt else None
     told = f"version {now.version or 0} of at most {now.max_versions}"
-    if best is None or metric is None:
+    if version is None or metric is None:
         return f"{told}; none is scored yet"
-    return f"{told}; best so far {version_id(best)} with {metric.name} {metric.value:.4g}"
+    return f"{told}; best so far {version.id} with {metric.name} {metric.value:.4g}"
 
 
 def console() -> Console:

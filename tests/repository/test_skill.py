@@ -22,6 +22,7 @@ from progressive_training.loop.project.failures import ADVICE
 from progressive_training.loop.project.receipts import INFRASTRUCTURE, FailureKind
 from progressive_training.loop.script import Script, changed_symbols
 from progressive_training.server.app import MAX_WAIT_SECONDS
+from progressive_training.server.cli.main import opened
 from progressive_training.server.cli.options import parser
 from progressive_training.tools import STEPS
 from support.projects import FOLDER_NAME
@@ -264,7 +265,7 @@ def test_the_bundle_holds_every_package_and_starts_the_command_line(bundle: Modu
     assert (tmp_path / manifest["server"]["entry_point"]).is_file()
     assert all((tmp_path / path).is_dir() for path in config["tool"]["setuptools"]["package-dir"].values())
     arguments = manifest["server"]["mcp_config"]["args"]
-    assert callable(parser().parse_args(arguments[arguments.index(config["project"]["name"]) + 1 :]).command)
+    assert callable(opened(parser().parse_args(arguments[arguments.index(config["project"]["name"]) + 1 :]).door))
 
 
 def test_the_bundle_holds_nothing_that_git_ignores(bundle: ModuleType, tmp_path: Path) -> None:
