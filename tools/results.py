@@ -73,7 +73,8 @@ class Together(Value):
 class StepResult(Value):
     """What every Step returns; each adds its own fields.
 
-    `together` is for who waits in this process: a client reads `job`, the first of them, and the message.
+    `together` and `reading` are for who waits in this process: a client reads `job`, the first of them, and the
+    message.
     """
 
     state: Literal["done", "running", "failed"] = "done"
@@ -85,6 +86,8 @@ class StepResult(Value):
     failure: FailureView | None = None
     next: Next | None
     together: Together | None = Field(default=None, exclude=True)
+    reading: str | None = Field(default=None, exclude=True)
+    """How far large data is read, where no job runs yet."""
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -98,7 +101,9 @@ class StepResult(Value):
         """How far it is, in one line for a person."""
         if self.together is not None:
             return self.together.line
-        return self.message if self.job is None else self.job.line
+        if self.job is not None:
+            return self.job.line
+        return self.message if self.reading is None else self.reading
 
 
 def next_of(step: NextStep | None) -> Next | None:

@@ -34,8 +34,14 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
         status = evaluate(project, version, attach=attach)
     except StillReading as reading:
         _, following = where_now(project, rules)
-        message = f"{reading.what}. Call again."
-        return EvalResult(state="running", message=message, phase=before.phase, version=version, next=following)
+        return EvalResult(
+            state="running",
+            message=f"{reading.what}. Call again.",
+            reading=reading.what,
+            phase=before.phase,
+            version=version,
+            next=following,
+        )
     if status.state == "done" and not status.already_done:
         earlier = [cur for cur in project.workspace.versions() if cur < version]
         record_judgements(project, rules, version, best_version(project, rules, earlier))

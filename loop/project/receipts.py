@@ -215,10 +215,16 @@ class NextReceipt(Record):
     at: str
 
 
+EndedBy = Literal["max_versions", "stuck", "stop_reason"]
+
+
 class ReportReceipt(Record):
+    """The report was made. `reason` says in words why the loop ended; `ended_by` is absent in older records."""
+
     folder: str
     last_version: int
     reason: str
+    ended_by: EndedBy | None = None
     best: str | None
     with_analysis: bool
     at: str

@@ -14,7 +14,15 @@ from ..judge.comparison import Comparison, comparisons
 from ..judge.noise.verdict import NoiseVerdict
 from ..project.integrity import require_intact
 from ..project.project import Project
-from ..project.receipts import ActionReceipt, AnalysisReceipt, EvalReceipt, NextReceipt, ReportReceipt, TrainReceipt
+from ..project.receipts import (
+    ActionReceipt,
+    AnalysisReceipt,
+    EndedBy,
+    EvalReceipt,
+    NextReceipt,
+    ReportReceipt,
+    TrainReceipt,
+)
 from ..project.state import REPORT_RECEIPT, LoopState, derive, next_call, report_receipt
 from ..project.version import Version
 from ..rules.reading import Rules
@@ -47,6 +55,7 @@ class Ranked:
 class ReportData:
     """What final-analysis.md is rendered from. Rows are in the leaderboard's order."""
 
+    ended_by: EndedBy
     reason: str
     dataset_id: str
     primary: str
@@ -80,28 +89,29 @@ def advance(
         return receipt
     if state.loop is not None:
         project.require_unchanged_rules(rules, state.loop)
-    reason = _reason(state, (stop_reason or "").strip())
+    ended_by, reason = _reason(state, (stop_reason or "").strip())
     assert state.loop is not None, "a loop that can end was started"
     with project.mutation():
         require_intact(project, rules, state.loop)
         going_on = scoring.advance(project, rules, state.loop, awaited)
-    return going_on or _data(project, rules, state, reason)
+    return going_on or _data(project, rules, state, ended_by, reason)
 
 
-def _reason(state: LoopState, stop_reason: str) -> str:
+def _reason(state: LoopState, stop_reason: str) -> tuple[EndedBy, str]:
+    """Why the loop ends, as a code and in words."""
     if state.phase == "report":
-        return "max_versions"
+        return "max_versions", "max_versions"
     if state.phase == "stuck":
-        return stop_reason or (state.next.why if state.next else "stuck")
+        return "stuck", stop_reason or (state.next.why if state.next else "stuck")
     if stop_reason and state.phase not in ("start", "training", "evaluating"):
-        return stop_reason[:2000]
+        return "stop_reason", stop_reason[:2000]
     hint = next_call(state)
     if state.phase not in ("start", "training", "evaluating"):
         hint += ". To end the loop early, pass stop_reason"
     raise OutOfOrder(f"final_report is not possible now: the loop is not over (phase: {state.phase})", hint=hint)
 
 
-def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> ReportData:
+def _data(project: Project, rules: Rules, state: LoopState, ended_by: EndedBy, reason: str) -> ReportData:
     assert state.loop is not None, "a loop that can end was started"
     primary = rules.file.eval_config.primary_metric
     with project.mutation():
@@ -120,6 +130,7 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
         for place, row in enumerate(ranked, 1)
     )
     return ReportData(
+        ended_by=ended_by,
         reason=reason,
         dataset_id=state.loop.dataset_id,
         primary=primary,
@@ -190,6 +201,7 @@ def publish(project: Project, data: ReportData, pages: Mapping[str, bytes]) -> R
             folder=folder,
             last_version=state.cur,
             reason=data.reason,
+            ended_by=data.ended_by,
             best=data.best,
             with_analysis=False,
             at=journal.now(),

@@ -111,6 +111,7 @@ _REFUSALS: tuple[tuple[str, str, str], ...] = (
     (r"unable to contact|timed out|connection|communication", "its controller (slurmctld) doesn't answer", _DOWN),
     (r"permission denied|access denied|invalid user", "you may not do that", "ask the cluster's administrator"),
 )
+_NO_SUCH_JOB = re.compile(r"invalid job id", re.IGNORECASE)
 _PREFIX = re.compile(r"^\w+: (?:error: |fatal: )?", re.MULTILINE)
 
 
@@ -133,12 +134,16 @@ def seen(state: str, reason: str, *, exit_status: str = "", starts: str = "", en
 def refusal(program: str, said: str, partitions: str) -> RunError:
     """What Slurm's `program` complained of. `partitions` are those that there are."""
     text = _PREFIX.sub("", said).strip()
+    code = "run_unknown" if _NO_SUCH_JOB.search(text) else None
     for pattern, meaning, hint in _REFUSALS:
         if match := re.search(pattern, text, re.IGNORECASE):
             named = match.groupdict().get("said") or "of that name"
             listed = hint.format(partitions=partitions or "sinfo lists them")
-            return RunError(f"Slurm: {meaning.format(said=named)}: {_line(text)}", where=program, hint=listed)
-    return RunError(f"Slurm: {_line(text) or 'it gave no reason'}", where=program, hint=f"mend what it says; {_DOWN}")
+            return RunError(
+                f"Slurm: {meaning.format(said=named)}: {_line(text)}", where=program, hint=listed, code=code
+            )
+    what, hint = f"Slurm: {_line(text) or 'it gave no reason'}", f"mend what it says; {_DOWN}"
+    return RunError(what, where=program, hint=hint, code=code)
 
 
 def unreachable(said: str) -> bool:
