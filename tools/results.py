@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..loop.jobs.job import WaitingFor
 from ..loop.project.project import Project
 from ..loop.project.receipts import Metric, Verdict
 from ..loop.project.state import LoopState, NextStep, derive
@@ -28,7 +29,10 @@ class Next(Value):
 
 
 class JobView(Value):
-    """A running job. `folder` holds its log.txt; times are in seconds. `waiting` says why it has not begun yet."""
+    """A running job. `folder` holds its log.txt; times are in seconds. `waiting` says why it has not begun yet.
+
+    `waiting_for` is that reason as a code.
+    """
 
     kind: Literal["train", "eval"]
     attempt: int
@@ -39,6 +43,7 @@ class JobView(Value):
     eta_seconds: float | None = None
     latest: Mapping[str, float] = {}
     waiting: str | None = None
+    waiting_for: WaitingFor | None = None
 
     @property
     def line(self) -> str:
@@ -138,6 +143,7 @@ def job_of(attempt: "Attempt", progress: "Progress") -> JobView:
         eta_seconds=eta,
         latest=dict(progress.latest),
         waiting=progress.waiting,
+        waiting_for=progress.waiting_for,
     )
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..jobs.job import JobStatus
+from ..jobs.job import JobStatus, WaitingFor
 from ..project.attempts import Attempt
 from ..project.project import Project
 from ..script import Script
@@ -23,6 +23,7 @@ class Progress:
     eta_seconds: float | None = None
     latest: tuple[tuple[str, float], ...] = ()
     waiting: str | None = None
+    waiting_for: WaitingFor | None = None
 
 
 def progress_of(project: Project, attempt: Attempt, status: JobStatus) -> Progress:
@@ -32,7 +33,7 @@ def progress_of(project: Project, attempt: Attempt, status: JobStatus) -> Progre
     """
     elapsed = status.elapsed_seconds or 0.0
     if attempt.kind != "train" or status.waiting is not None:
-        return Progress(elapsed, waiting=status.waiting)
+        return Progress(elapsed, waiting=status.waiting, waiting_for=status.waiting_for)
     tree, name = project.workspace.tree, attempt.version.script_name
     seen = newest(tree, attempt.version.artifacts)
     if seen is None:
