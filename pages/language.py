@@ -54,17 +54,6 @@ KOREAN: Mapping[str, str] = {
         "외부 모델 {name}: 모델의 출력으로는 기준 지표({primary!r})를 계산할 수 없어 최하위입니다"
     ),
     "external model {name}: {warning}": "외부 모델 {name}: {warning}",
-    "it could have read the data set while it was scored: the evaluator is its own": (
-        "채점 중에 데이터셋을 읽을 수 있었습니다: 자체 작성한 03_eval.py를 썼습니다"
-    ),
-    "it could have read the data set while it was scored: {reason}": (
-        "채점 중에 데이터셋을 읽을 수 있었습니다: {reason}"
-    ),
-    "metric {metric} was not computed": "지표 {metric} 값이 계산되지 않았습니다",
-    "primary_metric {metric} is not among the metrics: this version ranks last": (
-        "기준 지표({metric})가 지표 목록에 없어 최하위입니다"
-    ),
-    "loss is {loss}, and the mean of its samples {mean}": "loss는 {loss}인데 샘플별 값의 평균은 {mean}입니다",
     "external model {name} ranks last: its folder was changed while the report was made": (
         "외부 모델 {name}: 보고서를 만드는 동안 폴더가 바뀌어 최하위입니다"
     ),
@@ -136,6 +125,49 @@ KOREAN: Mapping[str, str] = {
     "truth": "정답",
     "Diff that made {version}": "{version}의 변경 diff",
     "The agent's analysis goes here.": "에이전트의 분석이 들어갈 자리입니다.",
+    # what a receipt took note of (loop/project/notices.py)
+    "had to end what it left running: {processes}": "남겨 둔 프로세스를 강제로 종료했습니다: {processes}",
+    "the resumed run left no {name}; that of attempt {attempt} was put back": (
+        "재개한 실행이 {name}을(를) 남기지 않아 시도 {attempt}의 것을 되돌려 놓았습니다"
+    ),
+    "metrics.csv begins at epoch {epoch}, where the run was resumed": (
+        "metrics.csv가 실행을 재개한 에포크 {epoch}부터 시작합니다"
+    ),
+    "best.ckpt is byte for byte that of {version}: the change had no effect, or weights were copied": (
+        "best.ckpt가 {version}의 것과 완전히 같습니다. 변경에 효과가 없었거나 가중치가 복사되었습니다"
+    ),
+    "metric {metric!r} was not computed": "지표 {metric!r} 값이 계산되지 않았습니다",
+    "primary_metric {metric!r} is not among the metrics: this version ranks last": (
+        "기준 지표({metric!r})가 지표 목록에 없어 최하위입니다"
+    ),
+    "loss is {loss:.6g}, and the mean of its samples {mean:.6g}": (
+        "loss는 {loss:.6g}인데 샘플별 값의 평균은 {mean:.6g}입니다"
+    ),
+    "{name}: {problem}": "{name}: {problem}",
+    "{differing} of {shared} targets are not those of {version}: the scores don't compare": (
+        "정답 {shared}개 중 {differing}개가 {version}의 것과 달라 점수를 비교할 수 없습니다"
+    ),
+    "it could have read the data set while it was scored: {reason}": (
+        "채점 중에 데이터셋을 읽을 수 있었습니다: {reason}"
+    ),
+    "it could have read the data set while it was scored: the evaluator is its own": (
+        "채점 중에 데이터셋을 읽을 수 있었습니다: 자체 작성한 03_eval.py를 썼습니다"
+    ),
+    "two runs of the evaluator differ by {spread:.2g} (relative)": (
+        "평가를 두 번 실행한 결과가 {spread:.2g}만큼 다릅니다(상대값)"
+    ),
+    "the checkpoint holds no weights that could be put in disorder": "체크포인트에 뒤섞을 수 있는 가중치가 없습니다",
+    "{metric} stayed the same for weights in disorder; only other scores moved": (
+        "가중치를 뒤섞어도 {metric} 값이 그대로였고 다른 점수만 달라졌습니다"
+    ),
+    "{script} names training data ({names}): a score on it says nothing of new samples": (
+        "{script}가 학습 데이터를 언급합니다({names}). 그 점수로는 새 샘플에 대해 알 수 없습니다"
+    ),
+    "{settings} change together: which of them had what effect can't be told from one version": (
+        "{settings} 값이 함께 바뀌어 한 버전만으로는 무엇이 어떤 효과를 냈는지 알 수 없습니다"
+    ),
+    "{version} had tried the same ({moves})": "{version}에서 같은 것을 시도했습니다({moves})",
+    "{version} had tried the same (it has no score)": "{version}에서 같은 것을 시도했습니다(점수 없음)",
 }
 
 

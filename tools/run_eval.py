@@ -68,7 +68,7 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
         metrics={metric.name: metric.value for metric in receipt.metrics} if receipt else {},
         num_samples=receipt.num_samples if receipt else None,
         latency_ms=receipt.latency_ms if receipt else None,
-        warnings=receipt.warnings if receipt else (),
+        warnings=tuple(str(one) for one in receipt.warnings) if receipt else (),
         next=following,
     )
 

@@ -47,6 +47,6 @@ def run_train(project: Project, version: int, resume: Resume = False, *, attach:
         artifacts=project.workspace.artifacts(version) if status.receipt else None,
         epochs=status.receipt.epochs if status.receipt else None,
         wall_seconds=round(status.receipt.wall_seconds, 2) if status.receipt else None,
-        warnings=status.receipt.warnings if status.receipt else (),
+        warnings=tuple(str(one) for one in status.receipt.warnings) if status.receipt else (),
         next=following,
     )

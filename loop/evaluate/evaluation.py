@@ -13,6 +13,7 @@ from ..project.disk import require_room
 from ..project.evaluation_protocol import RECEIPT, acceptance, dataset_digest, evaluator_hashes, fingerprint
 from ..project.failures import Failure, process_failure
 from ..project.integrity import require_intact, score_bytes
+from ..project.notices import Notice
 from ..project.project import Project
 from ..project.receipts import Acceptance, EvalPlan, EvalReceipt, LoopFile, TrainReceipt, Verdict
 from ..project.state import derive, require
@@ -194,7 +195,7 @@ def _checked(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, p
     return replace(evaluated, warnings=warnings)
 
 
-def _other_targets(project: Project, attempt: Attempt) -> tuple[str, ...]:
+def _other_targets(project: Project, attempt: Attempt) -> tuple[Notice, ...]:
     """Says it where a version is measured by other targets than the first scored one: its own code makes them."""
     workspace, cur = project.workspace, attempt.version.number
     first = next(
@@ -204,8 +205,8 @@ def _other_targets(project: Project, attempt: Attempt) -> tuple[str, ...]:
         return ()
     samples = workspace.sample_scores(first)
     differing, shared = other_targets(workspace.tree, f"{attempt.relative}/{OUT}/samples.jsonl", samples)
-    told = f"{differing} of {shared} targets are not those of {version_id(first)}: the scores don't compare"
-    return (told,) if differing else ()
+    found = Notice.of("other_targets", differing=differing, shared=shared, version=version_id(first))
+    return (found,) if differing else ()
 
 
 def _publish(attempt: Attempt, plan: EvalPlan, evaluated: Evaluated, status: JobStatus) -> EvalReceipt:

@@ -13,6 +13,7 @@ from ..project.attempts import Attempt, failure_of
 from ..project.disk import prune_trash, require_room
 from ..project.failures import Failure, process_failure
 from ..project.integrity import require_intact
+from ..project.notices import Notice
 from ..project.project import Project
 from ..project.receipts import LoopFile, Plan, TrainReceipt, Verdict
 from ..project.scripts import require_modules, take_snapshot
@@ -255,11 +256,11 @@ def _receipt(project: Project, rules: Rules, attempt: Attempt, status: JobStatus
     tree, artifacts = project.workspace.tree, attempt.version.artifacts
     outcome, plan = status.outcome, attempt.plan
     assert outcome is not None and plan is not None, "a run without them has failed"
-    warnings = [f"had to end what it left running: {', '.join(outcome.killed)}"] if outcome.killed else []
+    warnings = [Notice.of("left_running", processes=", ".join(outcome.killed))] if outcome.killed else []
     warnings += resume.put_back(attempt)
     hashes = _hashes(tree, artifacts)
     if twin := _same_weights(project, attempt.version.number, hashes["best.ckpt"]):
-        warnings.append(f"best.ckpt is byte for byte that of {twin}: the change had no effect, or weights were copied")
+        warnings.append(Notice.of("same_weights", version=twin))
     return TrainReceipt(
         attempt=attempt.number,
         script_sha256=plan.script_sha256,

@@ -192,7 +192,7 @@ def _tags(project: Project, loop: LoopFile, loop_id: str, cur: int, shown: Versi
     if scored is not None:
         own["protocol"] = scored.fingerprint
     if warnings := (*(trained.warnings if trained else ()), *(scored.warnings if scored else ())):
-        own["warnings"] = "; ".join(warnings)
+        own["warnings"] = "; ".join(str(warning) for warning in warnings)
     if report is not None:
         own["best"] = str(report.best == shown.version_id).lower()
     return {f"progressive_training.{name}": clean(value, 1000) for name, value in own.items() if value}
