@@ -144,7 +144,8 @@ async def test_no_heading_warning_or_finding_of_ours_stays_english(folder: Folde
 
 def test_every_text_is_translated_and_none_is_left_over() -> None:
     ours = said(
-        "loop/judge/comparison.py", "loop/judge/analysis.py", "loop/author/baseline.py", "loop/train/retry_report.py"
+        *(f"loop/judge/{name}.py" for name in ("comparison", "analysis", "tables")),
+        *("loop/author/baseline.py", "loop/author/action.py", "loop/train/retry_report.py"),
     )
     flags = {text for text in fixed_words.KOREAN if text.startswith("trade-off")}
     assert ours | {"better", "worse", "same", "new"} | flags | set(ADVICE) == set(fixed_words.KOREAN)
