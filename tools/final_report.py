@@ -35,8 +35,14 @@ def final_report(
         reached = finish(project, analysis, stop_reason, awaited)
     except StillReading as reading:
         state, following = where_now(project)
-        message = f"{reading.what}. Call again."
-        return ReportResult(state="running", message=message, phase=state.phase, version=state.cur, next=following)
+        return ReportResult(
+            state="running",
+            message=f"{reading.what}. Call again.",
+            reading=reading.what,
+            phase=state.phase,
+            version=state.cur,
+            next=following,
+        )
     if not isinstance(reached, Finished):
         return _rescoring(project, reached)
     receipt = reached.receipt

@@ -38,8 +38,14 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
         status = evaluate(project, version, attach=attach)
     except StillReading as reading:
         _, following = where_now(project, rules)
-        message = f"{reading.what}. Call again."
-        return EvalResult(state="running", message=message, phase=before.phase, version=version, next=following)
+        return EvalResult(
+            state="running",
+            message=f"{reading.what}. Call again.",
+            reading=reading.what,
+            phase=before.phase,
+            version=version,
+            next=following,
+        )
     if status.state == "done" and not status.already_done:
         earlier = [number for number in project.workspace.versions() if number < version]
         record_judgements(project, rules, version, best_version(project, rules, earlier))
@@ -57,7 +63,7 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
         metrics={metric.name: metric.value for metric in receipt.metrics} if receipt else {},
         num_samples=receipt.num_samples if receipt else None,
         latency_ms=receipt.latency_ms if receipt else None,
-        warnings=receipt.warnings if receipt else (),
+        warnings=tuple(str(one) for one in receipt.warnings) if receipt else (),
         next=following,
     )
 

@@ -40,7 +40,7 @@ def run_train(project: Project, version: int, resume: Resume = False, *, attach:
         artifacts=trained.artifacts if receipt else None,
         epochs=receipt.epochs if receipt else None,
         wall_seconds=round(receipt.wall_seconds, 2) if receipt else None,
-        warnings=receipt.warnings if receipt else (),
+        warnings=tuple(str(one) for one in receipt.warnings) if receipt else (),
         next=following,
     )
 

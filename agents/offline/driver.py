@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from ...loop.author.patch import unified_diff
+from ...loop.errors import DocumentError, RuleViolation
 from ...loop.script import Script
 from ...loop.store.paths import version_id
 from ..base import AgentStopped, Event, NextCall, ToolClient
@@ -15,6 +16,8 @@ from .diagnosis import diagnose
 from .loop_client import Loop, ToolRefused
 from .playbook import Move, Past, moves
 
+# The server takes no such action; any other refusal would meet the next one as well.
+_OF_THE_ACTION = frozenset[str]({DocumentError.default_code, RuleViolation.default_code})
 _MAX_REPEATS = 5  # how often one Step may come up for one version before a person should look
 _CANDIDATES = 3
 
@@ -50,6 +53,7 @@ class _Driver:
         self._last_version = last_version
         self._events: list[Event] = []
         self._stop_reason: str | None = None
+        self._failed_by: str | None = None
         self._steps: dict[str, Callable[[NextCall], Awaitable[str]]] = {
             "start_loop": self._start,
             "run_train": self._run,
@@ -65,6 +69,7 @@ class _Driver:
         seen: dict[tuple[str, int | None], int] = {}
         while (situation := await self._loop.next_step()).phase != "done":
             call = situation.next
+            self._failed_by = situation.failure.kind if situation.failure else None
             if call is None or call.tool not in self._steps:
                 wanted = call.tool if call else f"nothing in phase {situation.phase}"
                 raise AgentStopped(
@@ -112,11 +117,10 @@ class _Driver:
         return "the loop is started"
 
     async def _run(self, call: NextCall) -> str:
-        run, answer = await self._loop.finish(call.tool, {"version": _version(call)})
-        failure = answer.get("failure") if isinstance(answer, dict) else None
-        if isinstance(failure, dict) and failure.get("kind") == "cancelled":
+        run = await self._loop.finish(call.tool, {"version": _version(call)})
+        if run.failure is not None and run.failure.kind == "cancelled":
             raise AgentStopped("was cancelled", where=f"{call.tool} {_label(call.version)}", hint=_GO_ON)
-        return run.state if run.state == "done" else f"failed: {_told(answer) or 'the server gave no reason'}"
+        return run.state if run.state == "done" else f"failed: {run.message or 'the server gave no reason'}"
 
     async def _repair(self, call: NextCall) -> str:
         """A diverged training gets a tenth of its learning rate; anything else needs a person or a model."""
@@ -125,7 +129,7 @@ class _Driver:
         status = await self._loop.status()
         script = Script.parse(text, _file(version))
         found = diagnose(curves_of(await self._loop.curves(version)), scores_of(status, version))
-        if "diverged" not in call.why and found.verdict != "diverged":
+        if self._failed_by != "diverged" and found.verdict != "diverged":
             return await self._give_up(f"{_label(version)} failed, and not by diverging: {call.why}")
         past = Past((text,))
         lower = [
@@ -160,6 +164,8 @@ class _Driver:
             try:
                 await self._loop.call("write_action", _action(_version(call), move, later))
             except ToolRefused as refused:
+                if refused.refusal.code not in _OF_THE_ACTION:
+                    raise
                 refusals.append(refused.what)
                 continue
             return move.change
@@ -196,9 +202,9 @@ class _Driver:
         return f"stopped: {reason}"
 
     async def _finish_report(self, arguments: dict[str, JsonValue]) -> None:
-        run, answer = await self._loop.finish("final_report", arguments)
+        run = await self._loop.finish("final_report", arguments)
         if run.state == "failed":
-            raise AgentStopped(_told(answer) or "the report failed", where="final_report", hint=_BY_HAND)
+            raise AgentStopped(run.message or "the report failed", where="final_report", hint=_BY_HAND)
 
 
 _GO_ON = "start the agent again when the loop is to go on"
@@ -234,15 +240,6 @@ def _version(call: NextCall) -> int:
             f"the server asks for {call.tool} without a version", hint="use agent and server of one release"
         )
     return call.version
-
-
-def _told(answer: JsonValue) -> str | None:
-    """The server's own words on what failed."""
-    if isinstance(answer, dict):
-        for name in ("failure", "error_summary", "error", "summary", "message", "reason"):
-            if isinstance(text := answer.get(name), str) and text:
-                return text
-    return None
 
 
 def _file(version: int) -> str:

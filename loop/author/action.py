@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import DocumentError, RuleViolation
 from ..project.integrity import require_intact
+from ..project.notices import Notice
 from ..project.project import Project
 from ..project.receipts import ActionReceipt
 from ..project.state import derive, require
@@ -158,13 +159,13 @@ def require_one_action(script: Script, goal: str, change: str, where: Sequence[s
         )
 
 
-def unrelated_settings(old: Script, new: Script, changes: Changes) -> Iterator[str]:
+def unrelated_settings(old: Script, new: Script, changes: Changes) -> Iterator[Notice]:
     """Says that a diff moves several plain settings at once: allowed, but their effects can't be told apart."""
     before, after = ({one.symbol: one.value for one in settings(s) if one.editable} for s in (old, new))
     moved = [name for name in changes.symbols if name in before and name in after and before[name] != after[name]]
     plain = [name for name in moved if name in {symbol.name for symbol in new.symbols if _is_value(symbol.kind)}]
     if len(plain) > 1:
-        yield f"{' and '.join(plain)} change together: which of them had what effect can't be told from one version"
+        yield Notice.of("settings_together", settings=" and ".join(plain))
 
 
 def _is_value(kind: str) -> bool:

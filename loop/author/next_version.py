@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ..judge.comparison import compare
 from ..project.integrity import require_intact
+from ..project.notices import Notice
 from ..project.project import Project
 from ..project.receipts import ActionReceipt, NextReceipt
 from ..project.state import derive, require
@@ -79,13 +80,17 @@ def _next_script(project: Project, rules: Rules, cur: int, action: ActionReceipt
         diff=applied.diff,
         symbols=changes.symbols,
         code_sha256=_code_sha256(new, changes),
-        notes=(*applied.notes, *unrelated_settings(old, new, changes), *repeated(project, rules, cur, new, changes)),
+        notes=(
+            *(Notice.of("hunk", text=note) for note in applied.notes),
+            *unrelated_settings(old, new, changes),
+            *repeated(project, rules, cur, new, changes),
+        ),
         at=journal.now(),
     )
     return text, receipt
 
 
-def repeated(project: Project, rules: Rules, cur: int, new: Script, changes: Changes) -> Iterator[str]:
+def repeated(project: Project, rules: Rules, cur: int, new: Script, changes: Changes) -> Iterator[Notice]:
     """Says which earlier version had changed the same symbols to the same code, and what came of it."""
     code = _code_sha256(new, changes)
     for number in project.workspace.versions():
@@ -94,7 +99,11 @@ def repeated(project: Project, rules: Rules, cur: int, new: Script, changes: Cha
             continue
         comparison = compare(project, rules, number + 1)
         moves = [f"{one.name} {one.reference} -> {one.value}" for one in comparison.to_previous] if comparison else []
-        yield f"{version_id(number + 1)} had tried the same ({', '.join(moves) or 'it has no score'})"
+        tried = version_id(number + 1)
+        if moves:
+            yield Notice.of("tried_before", version=tried, moves=", ".join(moves))
+        else:
+            yield Notice.of("tried_unscored", version=tried)
 
 
 def _code_sha256(script: Script, changes: Changes) -> str:

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import EvaluationError
 from ..project.attempts import Attempt
+from ..project.notices import Notice
 from ..project.receipts import TrainReceipt
 from ..rules.reading import Rules
 from ..script.fixed import Clash, recorded_clashes, synonyms
@@ -41,10 +42,10 @@ def _fits(attempt: Attempt, epochs: int, wanted: int) -> bool:
     return epochs == wanted or (epochs < wanted and trained is not None and trained.epochs == wanted)
 
 
-def unreadable(attempt: Attempt) -> tuple[str, ...]:
+def unreadable(attempt: Attempt) -> tuple[Notice, ...]:
     """Checkpoints whose own record could not be read, as warnings."""
-    said = _said(attempt)
-    return tuple(f"{name}: {values['unreadable']}" for name, values in said.items() if "unreadable" in values)
+    said = ((name, values["unreadable"]) for name, values in _said(attempt).items() if "unreadable" in values)
+    return tuple(Notice.of("checkpoint_unread", name=name, problem=str(problem)) for name, problem in said)
 
 
 def _said(attempt: Attempt) -> Mapping[str, Mapping[str, object]]:

@@ -8,6 +8,7 @@ from ..jobs.placing import confined
 from ..jobs.warm.next_jobs import ISOLATED
 from ..project.attempts import Attempt
 from ..project.integrity import score_bytes
+from ..project.notices import Notice
 from ..project.receipts import EvalPlan, EvalReceipt, LoopFile
 from ..rules.reading import Rules
 from ..store.paths import ARTIFACTS, EVAL_SCRIPT, EXTERNAL, STATE
@@ -127,13 +128,12 @@ def publish(attempt: ExternalAttempt, rules: Rules, loop: LoopFile, plan: Extern
     return receipt
 
 
-def _not_hidden(attempt: ExternalAttempt) -> tuple[str, ...]:
+def _not_hidden(attempt: ExternalAttempt) -> tuple[Notice, ...]:
     """A warning where the evaluator could not keep the data set from the model, or did not say that it could."""
     where = f"{attempt.relative}/{_OUT}/external.json"
     tree = attempt.project.workspace.tree
     content = parse_strict(tree.read(where), where) if tree.is_file(where) else None
-    said = (
-        cast("dict[str, object]", content) if isinstance(content, dict) else {"not_hidden": "the evaluator is its own"}
-    )
-    reason = said.get("not_hidden")
-    return () if reason is None else (f"it could have read the data set while it was scored: {str(reason)[:200]}",)
+    if not isinstance(content, dict):
+        return (Notice.of("own_evaluator"),)
+    reason = cast("dict[str, object]", content).get("not_hidden")
+    return () if reason is None else (Notice.of("not_hidden", reason=str(reason)[:200]),)

@@ -8,6 +8,7 @@ from ..jobs.job import JobStatus
 from ..project.attempts import Attempt
 from ..project.evaluation_protocol import RECEIPT, dataset_digest, evaluator_hashes
 from ..project.integrity import score_bytes
+from ..project.notices import Notice
 from ..project.receipts import Acceptance, EvalPlan, EvalReceipt, LoopFile, Verdict
 from ..project.version import Version
 from ..rules.reading import Rules
@@ -87,7 +88,7 @@ def copy_output(
     )
 
 
-def _accept_evaluator(attempt: Attempt, rules: Rules, loop: LoopFile) -> tuple[str, ...]:
+def _accept_evaluator(attempt: Attempt, rules: Rules, loop: LoopFile) -> tuple[Notice, ...]:
     """Judges the evaluator's trial and records that it is accepted; its warnings. Raises `EvaluationError`."""
     project = attempt.project
     spread, warnings = judge(project.workspace.tree, trial(attempt), rules.file.eval_config.primary_metric)
@@ -107,7 +108,7 @@ def _accept_evaluator(attempt: Attempt, rules: Rules, loop: LoopFile) -> tuple[s
     return warnings
 
 
-def _other_targets(attempt: Attempt) -> tuple[str, ...]:
+def _other_targets(attempt: Attempt) -> tuple[Notice, ...]:
     """A warning where the targets differ from the first scored version's: a version's own code makes them."""
     project, workspace = attempt.project, attempt.project.workspace
     earlier = (number for number in workspace.versions() if number < attempt.version.number)
@@ -116,5 +117,5 @@ def _other_targets(attempt: Attempt) -> tuple[str, ...]:
         return ()
     samples = workspace.sample_scores(first)
     differing, shared = other_targets(workspace.tree, f"{attempt.relative}/{OUT}/samples.jsonl", samples)
-    warning = f"{differing} of {shared} targets are not those of {version_id(first)}: the scores don't compare"
+    warning = Notice.of("other_targets", differing=differing, shared=shared, version=version_id(first))
     return (warning,) if differing else ()

@@ -13,6 +13,14 @@ from ..errors import RunError
 
 Backend = Literal["slurm", "ray"]
 JobKind = Literal["train", "eval"]
+WaitingFor = Literal["scheduler", "resources", "priority", "nodes", "limit", "condition", "release", "other_request"]
+"""What a job that has not begun waits for.
+
+"scheduler": its first look. "resources": a node with room. "priority": other jobs. "nodes": such as are down or closed.
+"limit": one of its account. "condition": a time, a licence, a reservation, another job. "release": somebody holds it.
+"other_request": as it was asked for it never begins.
+"""
+
 
 MIN_LOG_BYTES = 4096
 # In `env` for one attempt only, and nothing but the script reads it: a warm start sets it late.
@@ -156,7 +164,8 @@ class JobStatus:
 
     `elapsed_seconds` never comes from the clock on the wall; None = not known. `heartbeat_age_seconds` is set while it
     runs: a runner beats every 2 s, so that a large age means a stopped runner or a disk without room.
-    `waiting` is set while it has not begun: why, and what is known of when. `detail` says in words why it is lost.
+    `waiting` is set while it has not begun: why, and what is known of when; `waiting_for` is the reason as a code, None
+    where the scheduler's own is not known to us. `detail` says in words why it is lost.
     """
 
     state: Literal["running", "finished", "lost"]
@@ -166,6 +175,7 @@ class JobStatus:
     heartbeat_age_seconds: float | None = None
     detail: str | None = None
     waiting: str | None = None
+    waiting_for: WaitingFor | None = None
 
 
 def _first_fault(error: ValidationError) -> str:

@@ -117,7 +117,7 @@ class Version:
         """Writes the receipt of its kind, which says that this Step is done: whatever belongs to it is there before."""
         save(self.project.workspace.tree, self.receipt_file(type(receipt)), receipt)
 
-    def record(self, event: str, **details: JsonValue) -> None:
+    def record(self, event: journal.EventName, **details: JsonValue) -> None:
         """Writes an event of this version into the journal."""
         journal.record(self.project.workspace, event, self.id, **details)
 

@@ -200,7 +200,7 @@ def settle(project: Project, rules: Rules, loop: LoopFile, attempt: jobs.Externa
             failure = Failure("invalid score", f"{error.where}: {error.what}", "")
     passed = Verdict(status="PASS", summary="scored", wall_seconds=wall, at=journal.now())
     attempt.save_verdict(failure.verdict(wall) if failure else passed)
-    event = "external_failed" if failure else "external_scored"
+    event: journal.EventName = "external_failed" if failure else "external_scored"
     journal.record(project.workspace, event, name=attempt.name, attempt=attempt.number)
     jobs.clean_up(attempt)
 

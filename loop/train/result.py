@@ -8,6 +8,7 @@ from ..jobs.job import JobStatus
 from ..jobs.logs import tail
 from ..project.attempts import Attempt
 from ..project.failures import Failure, process_failure
+from ..project.notices import Notice
 from ..project.receipts import LoopFile, TrainReceipt
 from ..project.version import Version
 from ..rules.reading import Rules
@@ -37,11 +38,11 @@ def receipt_of(attempt: Attempt, status: JobStatus) -> TrainReceipt:
     version, outcome, plan = attempt.version, status.outcome, attempt.plan
     assert outcome is not None and plan is not None, "a run without them has failed"
     tree, artifacts = version.project.workspace.tree, version.artifacts
-    warnings = [f"had to end what it left running: {', '.join(outcome.killed)}"] if outcome.killed else []
+    warnings = [Notice.of("left_running", processes=", ".join(outcome.killed))] if outcome.killed else []
     warnings += resume.put_back(attempt)
     hashes = _hashes(tree, artifacts)
     if twin := _twin(version, hashes["best.ckpt"]):
-        warnings.append(f"best.ckpt is byte for byte that of {twin}: the change had no effect, or weights were copied")
+        warnings.append(Notice.of("same_weights", version=twin))
     return TrainReceipt(
         attempt=attempt.number,
         script_sha256=plan.script_sha256,

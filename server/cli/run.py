@@ -123,7 +123,7 @@ async def _drive(project: Project, versions: int | None, agent: Agent, *, quiet:
 
     def hear(version: int | None, said: str) -> None:
         nonlocal latest
-        latest = said.removesuffix(". Call again.")  # a person need not
+        latest = said
         if latest:
             tell(f"{_label(version)}  {latest}")
 

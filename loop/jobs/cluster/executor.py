@@ -124,7 +124,8 @@ class BatchExecutor:
         elapsed = _elapsed(attempt)
         withdrawn = _is_withdrawn(attempt) and elapsed is None
         if seen is not None and seen.state == "queued" and not withdrawn:
-            return JobStatus("running", None, None, None, waiting=_waiting(self._scheduler.name, seen))
+            words = _waiting(self._scheduler.name, seen)
+            return JobStatus("running", None, None, None, waiting=words, waiting_for=seen.waiting_for)
         if seen is not None and seen.state == "running":
             return JobStatus("running", None, None, elapsed)
         try:

@@ -19,7 +19,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from ...errors import RunError
-from ..job import Job, Placement
+from ..job import Job, Placement, WaitingFor
 from ..records import read_job
 from ..runner import attempt_files as files
 from . import submission
@@ -203,7 +203,8 @@ class Ray:
         word = _word(details)
         if details.status == "PENDING":
             others = sum(one.status == "PENDING" for one in last.jobs.values()) - 1
-            return Seen("queued", word + _why_waiting(details.metadata or {}, last.largest, others))
+            code, why = _why_waiting(details.metadata or {}, last.largest, others)
+            return Seen("queued", word + why, waiting_for=code)
         if details.status not in _ENDED:
             return Seen("running", word)
         if details.error_type in _DIED:
@@ -258,13 +259,15 @@ def _word(details: _Details) -> str:
     return f"{details.status}: {said[:_SAID]}" if said else details.status
 
 
-def _why_waiting(asked: Mapping[str, str], largest: Mapping[str, float], others: int) -> str:
-    more = ""
+def _why_waiting(asked: Mapping[str, str], largest: Mapping[str, float], others: int) -> tuple[WaitingFor, str]:
+    """Why it waits as a code, and what to say of that after Ray's own word."""
+    told = ""
     for what, unit in _UNITS.items():
         most = largest.get(unit)
         if most is not None and float(asked.get(what, 0)) > most:
-            more += f"; it asks for {_amount(float(asked[what]), unit)} and no node has more than {_amount(most, unit)}"
-    return more + (f"; {others} other job{'s wait' if others > 1 else ' waits'} too" if others else "")
+            told += f"; it asks for {_amount(float(asked[what]), unit)} and no node has more than {_amount(most, unit)}"
+    code: WaitingFor = "other_request" if told else "resources"
+    return code, told + (f"; {others} other job{'s wait' if others > 1 else ' waits'} too" if others else "")
 
 
 def _amount(count: float, unit: str) -> str:

@@ -125,6 +125,8 @@ class RayApi:
 class Unanswered(RunError):
     """The request may have been carried out all the same."""
 
+    default_code = "run_unanswered"
+
 
 def path_of(job: str, verb: str = "") -> str:
     """Where one job is."""

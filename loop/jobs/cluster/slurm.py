@@ -198,7 +198,7 @@ class Slurm:
         try:
             text = self._call("scontrol", "--oneliner", "show", "job", job)
         except RunError as error:
-            if isinstance(error, _Unanswered) or not re.search("invalid job id", error.what, re.IGNORECASE):
+            if error.code != "run_unknown":
                 raise
             rows = self._accounting("--jobs", job)
             return words.seen(rows[-1][1], "", exit_status=rows[-1][2], ends=rows[-1][3]) if rows else None
@@ -264,6 +264,8 @@ class Slurm:
 
 class _Unanswered(RunError):
     """Slurm may have done what it was asked."""
+
+    default_code = "run_unanswered"
 
 
 def _quoted(option: str) -> str:
