@@ -8,6 +8,8 @@ from ..project.dataset import DatasetStats, choose_dataset, read_stats
 from ..project.project import Project
 from ..project.receipts import LoopFile, StartReceipt
 from ..project.state import derive
+from ..project.version import Version
+from ..script import code_files
 from ..store import journal, transaction
 from ..store.json_object import read_object
 from ..store.paths import version_id
@@ -73,6 +75,7 @@ def start_loop(
             instruction_sha256=rules.instruction_sha256,
         )
         if state.cur:
+            _require_readable(Version(project, state.cur))
             transaction.commit(workspace, new={}, changed={}, records={workspace.loop_file: loop})
             journal.record(workspace, "loop_adopted", version_id(state.cur), dataset_id=choice_id)
             return Started(loop, stats, state.cur, (), False, has_spec)
@@ -97,3 +100,9 @@ def start_loop(
         )
         journal.record(workspace, "loop_started", version_id(1), dataset_id=choice_id)
         return Started(loop, stats, 1, findings, False, has_spec)
+
+
+def _require_readable(version: Version) -> None:
+    """Raises `ScriptError` for an adopted script or local module that the loop could neither read nor edit."""
+    version.script()
+    code_files(version.script_name, version.project.workspace.root)
