@@ -18,6 +18,7 @@ from ..project.receipts import Acceptance, EvalPlan, EvalReceipt, LoopFile, Trai
 from ..project.state import derive, require
 from ..project.version import Version
 from ..rules.reading import Rules
+from ..script.fixed import in_words
 from ..store import journal
 from ..store.digest import sha256
 from ..store.paths import version_id
@@ -136,7 +137,7 @@ def settle(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, sta
     if failure is None and plan is not None:
         try:
             if found := checkpoint_clashes(attempt, rules):
-                said = "; ".join(str(clash) for clash in found)
+                said = in_words(found)
                 return _revoke(project, attempt, Failure("rule violation", f"its checkpoint says: {said}", ""), wall)
             evaluated = _checked(project, rules, loop, attempt, plan)
             return EvalStatus("done", attempt.number, receipt=_publish(attempt, plan, evaluated, status))

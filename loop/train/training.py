@@ -21,6 +21,7 @@ from ..project.version import Version
 from ..rules.checks import check_script
 from ..rules.reading import Rules
 from ..script import Script
+from ..script.fixed import in_words
 from ..script.settings import settings
 from ..store import journal
 from ..store.digest import sha256
@@ -242,7 +243,7 @@ def _failure(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, s
 def _rule_failure(project: Project, rules: Rules, attempt: Attempt) -> Failure | None:
     tree, artifacts = project.workspace.tree, attempt.version.artifacts
     if used := used_values(tree, artifacts, rules.fixed, rules.file.synonyms):
-        said = "; ".join(f"{clash.place} says {clash.found}, {clash.rule} fixes {clash.allowed!r}" for clash in used)
+        said = in_words(used)
         return Failure("rule violation", said, "")
     epochs = next((rule.value for rule in rules.fixed if rule.name.lower() in EPOCHS), None)
     trained = epochs_trained(tree, artifacts)
