@@ -23,7 +23,7 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
     """Score the trained version's best.ckpt on the whole validation set; call again until done or failed."""
     from ..loop.evaluate.evaluation import evaluate
     from ..loop.evaluate.evaluator import has_evaluator
-    from ..loop.judge.comparison import best_version
+    from ..loop.judge.best import best_version
     from ..loop.judge.labels import record_judgements
 
     rules = project.rules()
@@ -37,8 +37,7 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
         message = f"{reading.what}. Call again."
         return EvalResult(state="running", message=message, phase=before.phase, version=version, next=following)
     if status.state == "done" and not status.already_done:
-        earlier = [cur for cur in project.workspace.versions() if cur < version]
-        record_judgements(project, rules, version, best_version(project, rules, earlier))
+        record_judgements(Version(project, version), rules, best_version(project, rules, before=version))
     state, following = where_now(project)
     name = version_id(version)
     receipt, job = status.receipt, None

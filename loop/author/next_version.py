@@ -87,7 +87,7 @@ def _repeated(t: Turn, new: Script, changes: Changes) -> Iterator[str]:
 
 
 def _outcome(version: Version, rules: Rules) -> str:
-    comparison = compare(version.project, rules, version.number)
+    comparison = compare(version, rules)
     moves = [f"{one.name} {one.reference} -> {one.value}" for one in comparison.to_previous] if comparison else []
     return ", ".join(moves) or "it has no score"
 

@@ -122,7 +122,7 @@ def version_view(project: Project, primary: str, cur: int) -> VersionView:
 
 def _gain(project: Project, primary: str, cur: int) -> GainView | None:
     parent = version_id(cur - 1) if cur > 1 else None
-    for one in recorded(project, cur):
+    for one in recorded(Version(project, cur)):
         if (one.metric, one.against) == (primary, parent) and one.delta is not None:
             return GainView(delta=one.delta, low=one.low, high=one.high, label=one.label)
     return None

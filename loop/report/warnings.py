@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from ..judge.comparison import primary_metric
+from ..judge.best import primary_metric
 from ..project.project import Project
 from ..project.receipts import EvalReceipt, TrainReceipt
 from ..project.version import Version

@@ -120,7 +120,7 @@ def _scores(project: Project, cur: int, primary: str) -> Iterator[Score]:
         return
     before = {metric.name: metric.value for metric in parent.metrics} if parent else {}
     against = version_id(cur - 1) if parent else None
-    noise = {one.metric: one for one in recorded(project, cur) if one.against == against}
+    noise = {one.metric: one for one in recorded(Version(project, cur)) if one.against == against}
     for metric in sorted(scored.metrics, key=lambda one: one.name != primary):
         yield Score(metric, before.get(metric.name), noise.get(metric.name), metric.name == primary)
 
