@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..loop.judge.comparison import cost, primary_metric
+from ..loop.judge.best import cost, primary_metric
 from ..loop.project.project import Project
 from ..loop.project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt
 from ..loop.project.version import Version

@@ -27,7 +27,7 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
     """Score the trained version's best.ckpt on the whole validation set; call again until done or failed."""
     from ..loop.evaluate.evaluation import evaluate
     from ..loop.evaluate.evaluator import has_evaluator
-    from ..loop.judge.comparison import best_version
+    from ..loop.judge.best import best_version
     from ..loop.judge.labels import record_judgements
 
     rules = project.rules()
@@ -47,8 +47,7 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
             next=following,
         )
     if status.state == "done" and not status.already_done:
-        earlier = [number for number in project.workspace.versions() if number < version]
-        record_judgements(project, rules, version, best_version(project, rules, earlier))
+        record_judgements(Version(project, version), rules, best_version(project, rules, before=version))
     scored, receipt = Version(project, version), status.receipt
     state, following = where_now(project)
     job = job_of(scored.attempt("eval", status.attempt), status.progress) if status.progress else None

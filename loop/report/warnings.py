@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from ..judge.comparison import primary_metric
+from ..judge.best import primary_metric
 from ..project.project import Project
 from ..project.receipts import EvalReceipt, TrainReceipt
 from ..project.version import Version

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .folding import UNRESOLVED, Value
@@ -28,6 +28,7 @@ __all__ = [
     "Materialised",
     "clashes",
     "dynamic_overrides",
+    "in_words",
     "materialise",
     "recorded_clashes",
     "removed",
@@ -59,7 +60,12 @@ class Clash:
     place: str
 
     def __str__(self) -> str:
-        return f"{self.rule} is fixed to {_shown(self.allowed)}, but {self.place} has {self.found}"
+        return f"{self.place}: {self.found}, but {self.rule} fixes {_shown(self.allowed)}"
+
+
+def in_words(found: Iterable[Clash]) -> str:
+    """All of them in one line."""
+    return "; ".join(map(str, found))
 
 
 @dataclass(frozen=True)

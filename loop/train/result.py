@@ -12,6 +12,7 @@ from ..project.notices import Notice
 from ..project.receipts import LoopFile, TrainReceipt
 from ..project.version import Version
 from ..rules.reading import Rules
+from ..script.fixed import in_words
 from ..script.settings import settings
 from ..store import journal
 from ..store.digest import sha256
@@ -95,8 +96,7 @@ def _of_artifacts(version: Version) -> Failure | None:
 
 def _of_rules(attempt: Attempt, rules: Rules) -> Failure | None:
     if used := used_values(attempt.version, rules):
-        said = "; ".join(f"{clash.place} says {clash.found}, {clash.rule} fixes {clash.allowed!r}" for clash in used)
-        return Failure("rule violation", said, "")
+        return Failure("rule violation", in_words(used), "")
     epochs = next((rule.value for rule in rules.fixed if rule.name.lower() in EPOCHS), None)
     trained = epochs_trained(attempt.project.workspace.tree, attempt.version.artifacts)
     if type(epochs) is int and trained is not None and trained != epochs:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from skills_ref import validate
 
-from progressive_training.loop.author.action import require_one_action
+from progressive_training.loop.author.action import Action, require_one_action
 from progressive_training.loop.author.patch import apply_patch, parse_diff
 from progressive_training.loop.project.failures import ADVICE
 from progressive_training.loop.project.receipts import INFRASTRUCTURE, FailureKind
@@ -150,7 +150,8 @@ def test_every_call_of_the_worked_example_has_its_required_arguments_and_no_othe
 def test_the_diff_of_the_worked_example_applies_and_is_its_one_action() -> None:
     action = next(arguments for tool, arguments in calls_of_the_example() if tool == "write_action")
     script = Script.parse(DIGITS, "02_train_v003.py")
-    require_one_action(script, action["goal"], action["change"], action["where"])
+    parts = {name: value for name, value in action.items() if name != "version"}
+    require_one_action(script, Action(**{**parts, "where": tuple(parts["where"])}))
     blocks = re.findall(r"^```(?:diff)?\n((?:--- |<<<<<<< SEARCH).*?)^```", EXAMPLE, re.MULTILINE | re.DOTALL)
     made = [apply_patch(DIGITS, parse_diff(block)[0], name=script.name).text for block in blocks]
     assert len(made) == 2 and made[0] == made[1] != DIGITS

@@ -245,7 +245,7 @@ def test_a_rule_that_no_place_speaks_of_is_missing() -> None:
 def test_a_clash_names_the_rule_both_values_and_the_place() -> None:
     (clash,) = clashes(script("def main():\n    L.Trainer(max_epochs=50)\n"), RULES)
     assert clash == Clash("training_config.epochs", 4, "50", "line 2, Trainer(max_epochs=…) in main")
-    assert str(clash) == "training_config.epochs is fixed to 4, but line 2, Trainer(max_epochs=…) in main has 50"
+    assert str(clash) == "line 2, Trainer(max_epochs=…) in main: 50, but training_config.epochs fixes 4"
 
 
 CLASHING = [
