@@ -5,6 +5,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from ..loop.text import clean, fence
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -21,8 +23,6 @@ def _environment() -> "Environment":
 def text_environment(*folders: Path) -> "Environment":
     """Templates of plain text and Markdown in these folders, with the filters that bound and mark foreign text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    from ..loop.text import clean, fence
 
     # No HTML is made here: escaping would garble code and Markdown.
     environment = Environment(

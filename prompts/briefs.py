@@ -13,7 +13,6 @@ from ..loop.project.state import LoopState, report_receipt
 from ..loop.project.version import Version
 from ..loop.report.external_models import names, unready
 from ..loop.rules.reading import Rules
-from ..loop.store.paths import version_id
 from . import evidence, render
 
 Context = dict[str, object]
@@ -24,20 +23,19 @@ def brief(project: Project, rules: Rules, state: LoopState) -> str:
     template = _TEMPLATE.get(state.phase, state.phase)
     context = _common(rules, state)
     if add := _EVIDENCE.get(template):
-        context |= add(project, rules, state)
+        context |= add(Version(project, state.cur), rules, state)
     return render(f"briefs/{template}.md.j2", **context)
 
 
-def review(project: Project, rules: Rules, cur: int) -> str:
+def review(version: Version, rules: Rules) -> str:
     """What is known of one version, for a person's question about it; it needs no score. Raises `LoopError`."""
-    comparison, receipt = compare(Version(project, cur), rules), Version(project, cur).receipt(EvalReceipt)
-    authored = Version(project, cur - 1).receipt(NextReceipt) if cur > 1 else None
-    analysis, curves = Version(project, cur).receipt(AnalysisReceipt), evidence.curves_of(project, cur)
-    failed = [failure for attempt in Version(project, cur).attempts("train") if (failure := failure_of(attempt))]
+    comparison, receipt = compare(version, rules), version.receipt(EvalReceipt)
+    authored = version.parent.receipt(NextReceipt) if version.parent else None
+    analysis, curves = version.receipt(AnalysisReceipt), evidence.curves_of(version)
     return render(
         "briefs/review.md.j2",
-        version=version_id(cur),
-        action=Version(project, cur - 1).receipt(ActionReceipt) if cur > 1 else None,
+        version=version.id,
+        action=_led_here(version),
         table=previous_table(comparison) if comparison else "",
         since_first=since_first(comparison) if comparison else "",
         flags=(*comparison.flags, *(receipt.warnings if receipt else ())) if comparison else (),
@@ -45,8 +43,13 @@ def review(project: Project, rules: Rules, cur: int) -> str:
         curves=evidence.curve_table(curves),
         curve_note=evidence.overfitting_note(curves),
         analysis=analysis.summary if analysis else "",
-        failures=failed,
+        failures=[failure for attempt in version.attempts("train") if (failure := failure_of(attempt))],
     )
+
+
+def _led_here(version: Version) -> ActionReceipt | None:
+    """The action that made this version of its parent."""
+    return version.parent.receipt(ActionReceipt) if version.parent else None
 
 
 def _common(rules: Rules, state: LoopState) -> Context:
@@ -66,24 +69,23 @@ def _common(rules: Rules, state: LoopState) -> Context:
     }
 
 
-def _start(project: Project, rules: Rules, state: LoopState) -> Context:
+def _start(version: Version, rules: Rules, state: LoopState) -> Context:
     return {"has_scripts": bool(state.cur)}
 
 
-def _evaluate(project: Project, rules: Rules, state: LoopState) -> Context:
+def _evaluate(version: Version, rules: Rules, state: LoopState) -> Context:
     task = state.loop.task_type if state.loop else None
-    return {"has_evaluator": has_evaluator(project), "task_type": task, "family": task_family(task)}
+    return {"has_evaluator": has_evaluator(version.project), "task_type": task, "family": task_family(task)}
 
 
-def _repair(project: Project, rules: Rules, state: LoopState) -> Context:
-    return {"script": Version(project, state.cur).script(authored=False)}
+def _repair(version: Version, rules: Rules, state: LoopState) -> Context:
+    return {"script": version.script(authored=False)}
 
 
-def _analysis(project: Project, rules: Rules, state: LoopState) -> Context:
-    comparison = compare(Version(project, state.cur), rules)
+def _analysis(version: Version, rules: Rules, state: LoopState) -> Context:
+    comparison = compare(version, rules)
     assert comparison is not None, "the phase says that it is scored"
-    curves = evidence.curves_of(project, state.cur)
-    receipt = Version(project, state.cur).receipt(EvalReceipt)
+    curves, receipt = evidence.curves_of(version), version.receipt(EvalReceipt)
     return {
         "comparison": comparison,
         "table": previous_table(comparison),
@@ -91,46 +93,44 @@ def _analysis(project: Project, rules: Rules, state: LoopState) -> Context:
         "since_first": since_first(comparison),
         "curves": evidence.curve_table(curves),
         "curve_note": evidence.overfitting_note(curves),
-        "worst": evidence.worst_table(evidence.worst_samples(project, state.cur)),
-        "samples": evidence.infer_digest(project, state.cur),
+        "worst": evidence.worst_table(evidence.worst_samples(version)),
+        "samples": evidence.infer_digest(version),
         "warnings": receipt.warnings if receipt else (),
-        "action": Version(project, state.cur - 1).receipt(ActionReceipt) if state.cur > 1 else None,
+        "action": _led_here(version),
     }
 
 
-def _action(project: Project, rules: Rules, state: LoopState) -> Context:
-    analysis = Version(project, state.cur).receipt(AnalysisReceipt)
-    best = best_version(project, rules)
-    first = state.loop.first_version if state.loop else 1
-    tried, left_out = evidence.tried_actions(project, rules, first, state.cur)
+def _action(version: Version, rules: Rules, state: LoopState) -> Context:
+    analysis, best = version.receipt(AnalysisReceipt), best_version(version.project, rules)
+    tried, left_out = evidence.tried_actions(version, rules, state.loop.first_version if state.loop else 1)
     return {
         "summary": analysis.summary if analysis else "",
         "tried": tried,
         "left_out": left_out,
-        "symbols": evidence.symbol_list(Version(project, state.cur).script(authored=False)),
+        "symbols": evidence.symbol_list(version.script(authored=False)),
         "best": best.id if best else None,
-        "script_name": project.workspace.script(state.cur),
+        "script_name": version.script_name,
     }
 
 
-def _author(project: Project, rules: Rules, state: LoopState) -> Context:
+def _author(version: Version, rules: Rules, state: LoopState) -> Context:
     return {
-        "action": Version(project, state.cur).receipt(ActionReceipt),
-        "script": Version(project, state.cur).script(authored=False),
-        "following": version_id(state.cur + 1),
+        "action": version.receipt(ActionReceipt),
+        "script": version.script(authored=False),
+        "following": version.child.id,
     }
 
 
-def _report(project: Project, rules: Rules, state: LoopState) -> Context:
-    return {"unready": unready(project), "externals": names(project)}
+def _report(version: Version, rules: Rules, state: LoopState) -> Context:
+    return {"unready": unready(version.project), "externals": names(version.project)}
 
 
-def _done(project: Project, rules: Rules, state: LoopState) -> Context:
-    return {"report": report_receipt(project)}
+def _done(version: Version, rules: Rules, state: LoopState) -> Context:
+    return {"report": report_receipt(version.project)}
 
 
 _TEMPLATE: Mapping[str, str] = {"training": "train", "evaluating": "evaluate", "reporting": "report", "stuck": "report"}
-_EVIDENCE: Mapping[str, Callable[[Project, Rules, LoopState], Context]] = {
+_EVIDENCE: Mapping[str, Callable[[Version, Rules, LoopState], Context]] = {
     "start": _start,
     "repair": _repair,
     "evaluate": _evaluate,

@@ -8,13 +8,11 @@ from itertools import pairwise
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..loop.judge.best import cost, primary_metric
-from ..loop.project.project import Project
 from ..loop.project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt
 from ..loop.project.version import Version
 from ..loop.rules.reading import Rules
 from ..loop.script.settings import settings
 from ..loop.script.source import Script
-from ..loop.store.paths import version_id
 from ..loop.text import cell, clean
 from ..loop.train.curves import Curves, read_curves
 
@@ -65,14 +63,15 @@ def overfitting_note(curves: Curves | None) -> str:
     )
 
 
-def curves_of(project: Project, cur: int) -> Curves | None:
-    return read_curves(project.workspace.tree, project.workspace.artifacts(cur))
+def curves_of(version: Version) -> Curves | None:
+    return read_curves(version.project.workspace.tree, version.artifacts)
 
 
-def worst_samples(project: Project, cur: int, most: int = 8) -> tuple[Mapping[str, object], ...]:
+def worst_samples(version: Version, most: int = 8) -> tuple[Mapping[str, object], ...]:
     """The samples with the highest loss, each as its line of samples.jsonl says; none where no loss is given."""
+    workspace = version.project.workspace
     try:
-        text = project.workspace.tree.read(project.workspace.sample_scores(cur), limit=1 << 28).decode(errors="replace")
+        text = workspace.tree.read(workspace.sample_scores(version.number), limit=1 << 28).decode(errors="replace")
     except FileNotFoundError:
         return ()
     rows: list[tuple[float, Mapping[str, object]]] = []
@@ -109,9 +108,9 @@ def worst_table(rows: Sequence[Mapping[str, object]]) -> str:
     return "\n".join(lines)
 
 
-def infer_digest(project: Project, cur: int, most: int = 5) -> str:
+def infer_digest(version: Version, most: int = 5) -> str:
     """The first infer samples: what the model put out beside the truth, each cut short."""
-    tree, folder = project.workspace.tree, f"{project.workspace.artifacts(cur)}/infer_samples"
+    tree, folder = version.project.workspace.tree, f"{version.artifacts}/infer_samples"
     lines: list[str] = []
     for name in tree.names(folder)[:most]:
         files = tree.names(f"{folder}/{name}")
@@ -135,27 +134,28 @@ def symbol_list(script: Script) -> str:
     return "\n".join(dict.fromkeys(lines))[:6_000]
 
 
-def tried_actions(project: Project, rules: Rules, first: int, cur: int) -> tuple[tuple[Tried, ...], int]:
-    """Actions from version `first` up to version `cur`, oldest first, and how many are left out.
+def tried_actions(version: Version, rules: Rules, first: int) -> tuple[tuple[Tried, ...], int]:
+    """The actions from version `first` on that led to this version, oldest first, and how many are left out.
 
     Shown are the newest ones, and of the older ones those that led to the best primary metric: a brief that grew with
     the loop would be read again for every version.
     """
-    numbers = [number for number in project.workspace.versions() if first <= number < cur]
-    newest, older = numbers[-MOST_NEWEST:], numbers[:-MOST_NEWEST]
-    scored = [(number, metric) for number in older if (metric := _primary(project, rules, number + 1)) is not None]
-    best = sorted(scored, key=lambda one: cost(one[1]))[:MOST_BEST]
-    shown = sorted([*newest, *(number for number, _ in best)])
-    return tuple(one for number in shown if (one := _tried(project, rules, number))), len(numbers) - len(shown)
+    project = version.project
+    earlier = [Version(project, each) for each in project.workspace.versions() if first <= each < version.number]
+    newest, older = earlier[-MOST_NEWEST:], earlier[:-MOST_NEWEST]
+    scored = [(one, metric) for one in older if (metric := _primary(one.child, rules)) is not None]
+    best = sorted(scored, key=lambda pair: cost(pair[1]))[:MOST_BEST]
+    shown = sorted([*newest, *(one for one, _ in best)], key=lambda one: one.number)
+    return tuple(tried for one in shown if (tried := _tried(one, rules))), len(earlier) - len(shown)
 
 
-def _tried(project: Project, rules: Rules, number: int) -> Tried | None:
-    authored, action = Version(project, number).receipt(NextReceipt), Version(project, number).receipt(ActionReceipt)
+def _tried(version: Version, rules: Rules) -> Tried | None:
+    authored, action = version.receipt(NextReceipt), version.receipt(ActionReceipt)
     if authored is None or action is None:
         return None
-    before, after = _primary(project, rules, number), _primary(project, rules, number + 1)
+    before, after = _primary(version, rules), _primary(version.child, rules)
     return Tried(
-        version_id=version_id(number + 1),
+        version_id=version.child.id,
         goal=action.goal,
         change=action.change,
         symbols=authored.symbols,
@@ -164,6 +164,6 @@ def _tried(project: Project, rules: Rules, number: int) -> Tried | None:
     )
 
 
-def _primary(project: Project, rules: Rules, cur: int) -> Metric | None:
-    receipt = Version(project, cur).receipt(EvalReceipt)
+def _primary(version: Version, rules: Rules) -> Metric | None:
+    receipt = version.receipt(EvalReceipt)
     return primary_metric(receipt, rules) if receipt else None

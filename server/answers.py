@@ -70,7 +70,7 @@ def _refused(code: RefusalCode, what: str, where: str | None, following: str) ->
 async def _way_on(project: Project, first: str = "") -> str:
     """The call that is always right, after what must be done `first`; "" where that can't be known."""
     try:
-        state, _ = await anyio.to_thread.run_sync(where_now, project)
+        state = await anyio.to_thread.run_sync(where_now, project)
     except LoopError as error:
         return f"{first}{error.hint}" if error.hint else ""
     except OSError:  # the project can't be read either, which is what is being told

@@ -3,18 +3,20 @@
 A Step takes the project and its arguments, acts at once, and returns a `StepResult`; a Step that `waits` may find its
 job still running and is simply called again. MCP tools, the command line and agents all call these functions.
 
-A Step imports the part of the loop that does it when it is called: listing the tools must not load the whole loop.
+Importing them doesn't load the loop: `work` does that at the first call of a Step.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from inspect import signature
+from typing import Concatenate, ParamSpec, TypeVar
 
+from ..loop.project.project import Project
+from ..loop.report.trackers.start_mirror import mirror_later
 from .author_next_version import author_next_version
 from .cancel_run import cancel_run
 from .final_report import final_report
-from .mirrored import mirrored
 from .next_step import next_step
 from .read_rules import read_rules
 from .repair_version import repair_version
@@ -25,6 +27,25 @@ from .start_loop import start_loop
 from .write_action import write_action
 from .write_analysis import write_analysis
 from .write_eval import write_eval
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R", bound=StepResult)
+
+
+def mirrored(
+    step: Callable[Concatenate[Project, _P], _R], *, grows: bool = False
+) -> Callable[Concatenate[Project, _P], _R]:
+    """The Step, with the project's mirrors started after it. `grows`: it may change something that is already done."""
+
+    @wraps(step)
+    def call(project: Project, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        result = step(project, *args, **kwargs)
+        if result.state != "running" and (grows or not result.already_done):
+            mirror_later(project)
+        return result
+
+    return call
+
 
 # After each Step that may change something, whoever calls it: the user's trackers, if the rules name any, hear of it.
 start_loop, run_train, repair_version = mirrored(start_loop), mirrored(run_train), mirrored(repair_version)

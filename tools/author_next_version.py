@@ -6,7 +6,7 @@ from pydantic import Field
 
 from ..loop.project.project import Project
 from ..loop.store.paths import version_id
-from .results import StepResult, where_now
+from .results import StepResult, where_now, work
 
 
 class AuthorResult(StepResult):
@@ -22,10 +22,8 @@ def author_next_version(
     diff: Annotated[str, Field(description="unified diff or SEARCH/REPLACE against this version's script")],
 ) -> AuthorResult:
     """Make the next version from this one and the selected action's diff, and only that."""
-    from ..loop.author import next_version
-
-    receipt, already_done = next_version.author_next_version(project, version, diff)
-    state, following = where_now(project)
+    receipt, already_done = work().author_next_version(project, version, diff)
+    state = where_now(project)
     return AuthorResult(
         message=f"{version_id(version + 1)} is authored: {', '.join(receipt.symbols) or 'imports'} changed.",
         phase=state.phase,
@@ -35,5 +33,5 @@ def author_next_version(
         symbols=receipt.symbols,
         notes=tuple(str(note) for note in receipt.notes),
         diff=receipt.diff[:4000],
-        next=following,
+        next=state.next,
     )

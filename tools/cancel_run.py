@@ -2,7 +2,7 @@
 
 from ..loop.project.project import Project
 from ..loop.project.version import Version
-from .results import StepResult, where_now
+from .results import StepResult, where_now, work
 
 _NAMED = 10  # of what may be a thousand
 
@@ -13,11 +13,9 @@ class CancelResult(StepResult):
 
 def cancel_run(project: Project, version: int) -> CancelResult:
     """Stop the version's running training or evaluation and its whole process tree; it may be run again."""
-    from ..loop.report.cancel import cancel
-
     named = Version(project, version)
-    cancelled = cancel(named)
-    state, following = where_now(project)
+    cancelled = work().cancel(named)
+    state = where_now(project)
     scorings = ", ".join(cancelled.scorings[:_NAMED]) + (" …" if len(cancelled.scorings) > _NAMED else "")
     ended = f"What was scored for the report ({scorings})" if scorings else f"The {cancelled.kind} run of {named.id}"
     message = {
@@ -31,5 +29,5 @@ def cancel_run(project: Project, version: int) -> CancelResult:
         version=version,
         already_done=cancelled.outcome != "cancelled",
         killed=cancelled.killed,
-        next=following,
+        next=state.next,
     )

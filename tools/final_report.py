@@ -7,7 +7,7 @@ from pydantic import Field
 
 from ..loop.errors import StillReading
 from ..loop.project.project import Project
-from .results import StepResult, Together, job_of, where_now
+from .results import StepResult, Together, job_of, where_now, work
 
 if TYPE_CHECKING:
     from ..loop.report.rescoring import Rescoring
@@ -29,24 +29,22 @@ def final_report(
     awaited: Collection[str] = (),
 ) -> ReportResult:
     """End the loop: score every version alike, rank, bundle the best. Call again until done, then with analysis."""
-    from ..pages.report import Finished, finish
-
     try:
-        reached = finish(project, analysis, stop_reason, awaited)
+        reached = work().finish(project, analysis, stop_reason, awaited)
     except StillReading as reading:
-        state, following = where_now(project)
+        state = where_now(project)
         return ReportResult(
             state="running",
             message=f"{reading.what}. Call again.",
             reading=reading.what,
             phase=state.phase,
             version=state.cur,
-            next=following,
+            next=state.next,
         )
-    if not isinstance(reached, Finished):
+    if not isinstance(reached, work().Finished):
         return _rescoring(project, reached)
     receipt = reached.receipt
-    state, following = where_now(project)
+    state = where_now(project)
     where = f"{receipt.folder}/leaderboard.csv"
     todo = "" if receipt.with_analysis else " Complete final-analysis.md: call final_report with analysis."
     return ReportResult(
@@ -57,12 +55,12 @@ def final_report(
         folder=receipt.folder,
         best=receipt.best,
         leaderboard=project.workspace.tree.read(where).decode()[:6000],
-        next=following,
+        next=state.next,
     )
 
 
 def _rescoring(project: Project, reached: "Rescoring") -> ReportResult:
-    state, _ = where_now(project)
+    state = where_now(project)
     first = reached.running[0]
     sentences, lines = _told(reached)
     return ReportResult(

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from ..loop.project.project import Project
-from .results import StepResult, where_now
+from ..loop.project.state import derive
+from ..loop.text import clean
+from .results import StepResult
 
 
 class RulesResult(StepResult):
@@ -19,10 +21,8 @@ class RulesResult(StepResult):
 
 def read_rules(project: Project) -> RulesResult:
     """The user's rules and instruction, which outrank everything, and the next step."""
-    from ..loop.text import clean
-
     rules = project.rules()
-    state, following = where_now(project, rules)
+    state = derive(project, rules)
     dataset = state.loop.dataset_id if state.loop else rules.file.dataset_config.dataset_id
     found = "user_defined_rules.json" if rules.rules_path else "no user_defined_rules.json: no user constraints"
     return RulesResult(
@@ -35,5 +35,5 @@ def read_rules(project: Project) -> RulesResult:
         unknown_keys=rules.unknown,
         instruction=None if rules.instruction is None else clean(rules.instruction, 8000),
         dataset_id=dataset,
-        next=following,
+        next=state.next,
     )

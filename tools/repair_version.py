@@ -6,7 +6,7 @@ from pydantic import Field
 
 from ..loop.project.project import Project
 from ..loop.store.paths import version_id
-from .results import StepResult, where_now
+from .results import StepResult, where_now, work
 
 
 class RepairResult(StepResult):
@@ -22,12 +22,10 @@ def repair_version(
     change_summary: str,
 ) -> RepairResult:
     """Repair the failed version's code, minimally and under the rules; then run_train it again."""
-    from ..loop.author import repair
-
-    repair, already_done = repair.repair_version(
+    repair, already_done = work().repair_version(
         project, version, diff, root_cause=root_cause, change_summary=change_summary
     )
-    state, following = where_now(project)
+    state = where_now(project)
     return RepairResult(
         message=f"{version_id(version)} is repaired in {', '.join(repair.files)}; train it again.",
         phase=state.phase,
@@ -35,5 +33,5 @@ def repair_version(
         already_done=already_done,
         files=tuple(repair.files),
         diff=repair.diff[:4000],
-        next=following,
+        next=state.next,
     )

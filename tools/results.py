@@ -8,8 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..loop.jobs.job import WaitingFor
 from ..loop.project.project import Project
 from ..loop.project.receipts import Metric, Verdict
-from ..loop.project.state import LoopState, NextStep, derive
-from ..loop.rules.reading import Rules
+from ..loop.project.state import LoopState, Next, derive
 
 if TYPE_CHECKING:
     from ..loop.project.attempts import Attempt
@@ -18,14 +17,6 @@ if TYPE_CHECKING:
 
 class Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
-
-class Next(Value):
-    """The one legal call."""
-
-    tool: str
-    arguments: Mapping[str, int]
-    why: str
 
 
 class JobView(Value):
@@ -111,16 +102,16 @@ class StepResult(Value):
         return self.message if self.reading is None else self.reading
 
 
-def next_of(step: NextStep | None) -> Next | None:
-    if step is None:
-        return None
-    return Next(tool=step.tool, arguments={} if step.version is None else {"version": step.version}, why=step.why)
+def work():  # its type is the module itself, which an annotation can't say
+    """`tools/work.py`, the one door through which the Steps reach the part of the loop that does what they say."""
+    from . import work
+
+    return work
 
 
-def where_now(project: Project, rules: Rules | None = None) -> tuple[LoopState, Next | None]:
-    """The state after a Step, and the next call."""
-    state = derive(project, rules or project.rules())
-    return state, next_of(state.next)
+def where_now(project: Project) -> LoopState:
+    """The state after a Step, with the next call. Raises `RulesError`, and what `derive` raises."""
+    return derive(project, project.rules())
 
 
 def failure_of(verdict: Verdict | None) -> FailureView | None:

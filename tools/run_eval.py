@@ -10,7 +10,7 @@ from ..loop.project.state import derive
 from ..loop.project.version import Version
 from ..loop.rules.reading import Rules
 from ..loop.store.paths import EVAL_SCRIPT
-from .results import JobView, StepResult, failure_of, job_of, metric_line, where_now
+from .results import JobView, StepResult, failure_of, job_of, metric_line, where_now, work
 
 if TYPE_CHECKING:
     from ..loop.evaluate.evaluation import EvalStatus
@@ -25,31 +25,26 @@ class EvalResult(StepResult):
 
 def run_eval(project: Project, version: int, *, attach: int | None = None) -> EvalResult:
     """Score the trained version's best.ckpt on the whole validation set; call again until done or failed."""
-    from ..loop.evaluate.evaluation import evaluate
-    from ..loop.evaluate.evaluator import has_evaluator
-    from ..loop.judge.best import best_version
-    from ..loop.judge.labels import record_judgements
-
     rules = project.rules()
     before = derive(project, rules)
-    if before.phase == "evaluate" and before.cur == version and before.loop and not has_evaluator(project):
+    if before.phase == "evaluate" and before.cur == version and before.loop and not work().has_evaluator(project):
         _render_evaluator(project, rules, before.loop)
     try:
-        status = evaluate(project, version, attach=attach)
+        status = work().evaluate(project, version, attach=attach)
     except StillReading as reading:
-        _, following = where_now(project, rules)
         return EvalResult(
             state="running",
             message=f"{reading.what}. Call again.",
             reading=reading.what,
             phase=before.phase,
             version=version,
-            next=following,
+            next=derive(project, rules).next,
         )
     if status.state == "done" and not status.already_done:
-        record_judgements(Version(project, version), rules, best_version(project, rules, before=version))
+        best = work().best_version(project, rules, before=version)
+        work().record_judgements(Version(project, version), rules, best)
     scored, receipt = Version(project, version), status.receipt
-    state, following = where_now(project)
+    state = where_now(project)
     job = job_of(scored.attempt("eval", status.attempt), status.progress) if status.progress else None
     return EvalResult(
         state=status.state,
@@ -63,7 +58,7 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
         num_samples=receipt.num_samples if receipt else None,
         latency_ms=receipt.latency_ms if receipt else None,
         warnings=tuple(str(one) for one in receipt.warnings) if receipt else (),
-        next=following,
+        next=state.next,
     )
 
 
@@ -79,14 +74,11 @@ def _message(name: str, status: "EvalStatus", job: JobView | None) -> str:
 
 def _render_evaluator(project: Project, rules: Rules, loop: LoopFile) -> None:
     """Writes 03_eval.py from our template. Raises `EvaluationError` for a task that no template serves."""
-    from ..loop.evaluate.evaluator import task_family, write_evaluator
-    from ..prompts.eval_script import eval_script
-
-    family = task_family(loop.task_type)
+    family = work().task_family(loop.task_type)
     if family is None:
         raise EvaluationError(
             f"is missing, and no template serves task_type {loop.task_type!r}",
             where=EVAL_SCRIPT,
             hint="write it with write_eval; next_step's brief says what it gets and must leave",
         )
-    write_evaluator(project, eval_script(rules, loop, family), author="template")
+    work().write_evaluator(project, work().eval_script(rules, loop, family), author="template")

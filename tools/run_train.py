@@ -6,7 +6,7 @@ from pydantic import Field
 
 from ..loop.project.project import Project
 from ..loop.project.version import Version
-from .results import JobView, StepResult, failure_of, job_of, where_now
+from .results import JobView, StepResult, failure_of, job_of, where_now, work
 
 if TYPE_CHECKING:
     from ..loop.train.training import TrainStatus
@@ -23,11 +23,9 @@ class TrainResult(StepResult):
 
 def run_train(project: Project, version: int, resume: Resume = False, *, attach: int | None = None) -> TrainResult:
     """Train the version, or attach to its running training; call again until state is done or failed."""
-    from ..loop.train.training import train
-
-    status = train(project, version, attach=attach, resumed=resume)
+    status = work().train(project, version, attach=attach, resumed=resume)
     trained, receipt = Version(project, version), status.receipt
-    state, following = where_now(project)
+    state = where_now(project)
     job = job_of(trained.attempt("train", status.attempt), status.progress) if status.progress else None
     return TrainResult(
         state=status.state,
@@ -41,7 +39,7 @@ def run_train(project: Project, version: int, resume: Resume = False, *, attach:
         epochs=receipt.epochs if receipt else None,
         wall_seconds=round(receipt.wall_seconds, 2) if receipt else None,
         warnings=tuple(str(one) for one in receipt.warnings) if receipt else (),
-        next=following,
+        next=state.next,
     )
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from ..loop.project.project import Project
 from ..loop.project.version import Version
 from ..loop.store.paths import version_id
-from .results import StepResult, where_now
+from .results import StepResult, where_now, work
 
 
 class StartResult(StepResult):
@@ -25,13 +25,10 @@ def start_loop(
     from_baseline: bool = False,
 ) -> StartResult:
     """Start (or adopt) the loop when the user asks for it: freezes the data set, audits the baseline, makes v001."""
-    from ..loop.author import start
-    from ..loop.train import training
-
-    started = start.start_loop(project, dataset_id, patch, from_baseline=from_baseline)
+    started = work().start_loop(project, dataset_id, patch, from_baseline=from_baseline)
     if not started.already_done:
-        training.expect_first(Version(project, started.cur), project.rules())
-    state, following = where_now(project)
+        work().expect_first(Version(project, started.cur), project.rules())
+    state = where_now(project)
     findings = [*started.findings]
     findings += [f"stats.json doesn't say: {name}" for name in started.stats.unknown]
     verb = "was started already" if started.already_done else "is started"
@@ -46,5 +43,5 @@ def start_loop(
         task_type=loop.task_type,
         val_samples=loop.val_samples,
         findings=tuple(findings),
-        next=following,
+        next=state.next,
     )

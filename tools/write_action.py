@@ -6,7 +6,8 @@ from pydantic import Field
 
 from ..loop.project.project import Project
 from ..loop.store.paths import version_id
-from .results import StepResult, where_now
+from ..loop.text import clean
+from .results import StepResult, where_now, work
 
 
 def write_action(
@@ -21,17 +22,13 @@ def write_action(
     deferred: list[str] | None = None,
 ) -> StepResult:
     """Write action-extract.md: exactly ONE low-risk action that keeps the user's rules."""
-    from ..loop.author.action import Action
-    from ..loop.author.action import write_action as write
-    from ..loop.text import clean
-
-    action = Action(goal, change, tuple(where), expected_impact, risk, verification, tuple(deferred or ()))
-    receipt, already_done = write(project, version, action)
-    state, following = where_now(project)
+    action = work().Action(goal, change, tuple(where), expected_impact, risk, verification, tuple(deferred or ()))
+    receipt, already_done = work().write_action(project, version, action)
+    state = where_now(project)
     return StepResult(
         message=f"{version_id(version)}'s one action is selected: {clean(receipt.goal, 300)}",
         phase=state.phase,
         version=version,
         already_done=already_done,
-        next=following,
+        next=state.next,
     )

@@ -2,23 +2,20 @@
 
 from ..loop.project.project import Project
 from ..loop.store.paths import version_id
-from .results import StepResult, where_now
+from .results import StepResult, where_now, work
 
 
 def write_analysis(
     project: Project, version: int, summary: str, evidence: str, hypotheses: list[str], next_focus_candidates: list[str]
 ) -> StepResult:
     """Write result-analysis.md: you judge, the server adds the metric deltas."""
-    from ..loop.judge.analysis import Analysis
-    from ..loop.judge.analysis import write_analysis as write
-
-    analysis = Analysis(summary, evidence, tuple(hypotheses), tuple(next_focus_candidates))
-    _, already_done = write(project, version, analysis)
-    state, following = where_now(project)
+    analysis = work().Analysis(summary, evidence, tuple(hypotheses), tuple(next_focus_candidates))
+    _, already_done = work().write_analysis(project, version, analysis)
+    state = where_now(project)
     return StepResult(
         message=f"{version_id(version)}'s result-analysis.md is written.",
         phase=state.phase,
         version=version,
         already_done=already_done,
-        next=following,
+        next=state.next,
     )

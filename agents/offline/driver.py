@@ -7,7 +7,7 @@ from pydantic import JsonValue
 
 from ...loop.author.patch import unified_diff
 from ...loop.errors import DocumentError, RuleViolation
-from ...loop.script import Script
+from ...loop.script.source import Script
 from ...loop.store.paths import version_id
 from ..base import AgentStopped, Event, NextCall, ToolClient
 from . import documents, optimisation

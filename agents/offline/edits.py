@@ -4,8 +4,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ...loop.script import Script
-from ...loop.script.source import FunctionNode, units
+from ...loop.script.source import FunctionNode, Script, units
 
 Edit = tuple[int, int, str]
 """Start and end byte offset, and what to put there."""

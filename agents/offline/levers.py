@@ -4,9 +4,9 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from ...loop.script import Script
 from ...loop.script.places import Setting, SettingKind
 from ...loop.script.settings import literal, settings
+from ...loop.script.source import Script
 from ...loop.script.synonyms import normalised, speaks_of, synonyms
 
 # Where a hyper-parameter is written twice, the place further left decides what a run uses.

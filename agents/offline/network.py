@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from ...loop.script import Script
+from ...loop.script.source import Script
 from .edits import Draft, Edit, callee, calls, dotted, function, keyword, newline_of, number, with_keyword
 from .levers import Lever, find_lever, find_name, rounded
 

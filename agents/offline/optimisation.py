@@ -3,8 +3,8 @@
 import ast
 from collections.abc import Iterator
 
-from ...loop.script import Script
 from ...loop.script.places import OPTIMIZERS
+from ...loop.script.source import Script
 from .edits import (
     Draft,
     Edit,

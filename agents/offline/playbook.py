@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from ...loop.errors import ScriptError
-from ...loop.script import Script, changed_symbols
+from ...loop.script.changes import changed_symbols
 from ...loop.script.fixed import Fixed, clashes, removed
 from ...loop.script.places import Setting
 from ...loop.script.settings import settings
-from ...loop.script.source import units
+from ...loop.script.source import Script, units
 from ...loop.store.paths import version_id
 from .diagnosis import Verdict
 from .edits import Draft, reverted

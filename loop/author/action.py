@@ -11,9 +11,10 @@ from ..project.project import Project
 from ..project.receipts import ActionReceipt
 from ..project.turn import turn
 from ..rules.reading import Rules
-from ..script import Changes, Script
-from ..script.fixed import synonyms
+from ..script.changes import Changes
 from ..script.settings import settings
+from ..script.source import Script
+from ..script.synonyms import synonyms
 from ..store import journal
 from ..text import Say, bullets, require_list, require_text, words
 

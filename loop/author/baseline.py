@@ -10,9 +10,12 @@ from ..errors import GuardError, ProjectError, ScriptError
 from ..project.project import Project
 from ..project.version import Version
 from ..rules.reading import Rules
-from ..script import Script, changed_symbols, code_files, decode_script
-from ..script.fixed import Fixed, materialise, synonyms
+from ..script.changes import changed_symbols
+from ..script.fixed import Fixed, materialise
+from ..script.imports import code_files
 from ..script.settings import replace_setting, settings
+from ..script.source import Script, decode_script
+from ..script.synonyms import synonyms
 from ..script.version import with_header, with_version
 from ..store.paths import ARTIFACTS, BASELINE, BASELINE_SCRIPT, PREPDATA
 from ..text import Say, Told, english

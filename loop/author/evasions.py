@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from ..script.fixed import Clash, Fixed
 from ..script.folding import UNRESOLVED, Scope
-from ..script.settings import Setting, settings
+from ..script.places import Setting
+from ..script.settings import settings
 from ..script.source import Script
 from ..script.synonyms import normalised, speaks_of, synonyms
 from ..script.syntax import last_name

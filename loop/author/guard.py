@@ -8,8 +8,9 @@ from pathlib import PurePosixPath
 
 from ..errors import GuardError, RuleViolation
 from ..rules.reading import Rules
-from ..script import Changes, Script, changed_statements, changed_symbols
+from ..script.changes import Changes, changed_statements, changed_symbols
 from ..script.fixed import Clash, Fixed, clashes, dynamic_overrides, in_words, removed
+from ..script.source import Script
 from .evasions import evasions
 from .hidden import hidden, swapped
 from .patch import FilePatch, parse_diff

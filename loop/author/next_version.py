@@ -12,7 +12,8 @@ from ..project.turn import Turn, turn
 from ..project.version import Version
 from ..rules.checks import check_script
 from ..rules.reading import Rules
-from ..script import Changes, Script, symbol_shapes
+from ..script.changes import Changes, symbol_shapes
+from ..script.source import Script
 from ..script.version import with_header, with_version
 from ..store import journal, transaction
 from .action import unrelated_settings

@@ -8,7 +8,7 @@ from ..project.project import Project
 from ..project.receipts import Repair
 from ..project.turn import Turn, turn
 from ..rules.checks import check_script
-from ..script import Script
+from ..script.source import Script
 from ..store import journal, transaction
 from .guard import check_change, check_dataset, check_rules, patches_by_file
 from .patch import apply_patch

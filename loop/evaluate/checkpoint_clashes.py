@@ -10,7 +10,8 @@ from ..project.attempts import Attempt
 from ..project.notices import Notice
 from ..project.receipts import TrainReceipt
 from ..rules.reading import Rules
-from ..script.fixed import Clash, recorded_clashes, synonyms
+from ..script.fixed import Clash, recorded_clashes
+from ..script.synonyms import synonyms
 from .evaluation_job import CHECKPOINTS
 
 

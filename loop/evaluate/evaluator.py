@@ -8,7 +8,7 @@ from ..project.project import Project
 from ..project.receipts import EvalReceipt
 from ..project.state import derive
 from ..project.version import Version
-from ..script import Script
+from ..script.source import Script
 from ..store import journal
 from ..store.paths import EVAL_SCRIPT, version_id
 

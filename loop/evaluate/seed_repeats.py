@@ -11,8 +11,8 @@ from ..errors import EvaluationError
 from ..project.attempts import Attempt
 from ..project.receipts import SeedNoise
 from ..rules.reading import Rules
-from ..script import Script, decode_script
 from ..script.fixed import Fixed, materialise
+from ..script.source import Script, decode_script
 from ..store.paths import STATE
 from ..store.records import load, save
 from ..store.tree import Tree

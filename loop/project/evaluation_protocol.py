@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import EvaluationError, UserDecision
 from ..rules.reading import Rules
-from ..script import code_files
+from ..script.imports import code_files
 from ..store.manifest import hashes
 from ..store.paths import EVAL_SCRIPT, STATE
 from ..store.records import load

@@ -6,7 +6,6 @@ import json
 from ..errors import OutOfOrder
 from ..rules.reading import Rules
 from ..store import journal, transaction
-from ..store.paths import version_id
 from .dataset import read_stats
 from .evaluation_protocol import RECEIPT as ACCEPTANCE
 from .evaluation_protocol import present_protocol, protocol_decision, require_protocol
@@ -28,15 +27,15 @@ def require_intact(project: Project, rules: Rules, loop: LoopFile) -> None:
 
 
 def restore_scores(project: Project, loop: LoopFile) -> tuple[str, ...]:
-    """Writes each eval_score.json that is not what its receipt says again; the versions that needed it."""
+    """Writes every eval_score.json again that differs from its receipt; returns the versions that needed it."""
     restored: list[str] = []
     tree = project.workspace.tree
-    for cur in project.workspace.versions():
-        receipt = Version(project, cur).receipt(EvalReceipt)
-        where = f"{project.workspace.artifacts(cur)}/eval_score.json"
+    for version in (Version(project, number) for number in project.workspace.versions()):
+        receipt = version.receipt(EvalReceipt)
+        where = f"{version.artifacts}/eval_score.json"
         if receipt is None:
-            if cur >= loop.first_version:
-                _discard_unearned(project, cur, where)
+            if version.number >= loop.first_version:
+                _discard_unearned(version, where)
             continue
         stamp = tree.known.stamp(where)
         if tree.known.recall(where, EvalReceipt, stamp) is receipt:
@@ -49,16 +48,17 @@ def restore_scores(project: Project, loop: LoopFile) -> tuple[str, ...]:
         if tree.kind(where) not in ("file", None):
             tree.remove(where)
         tree.write(where, expected)
-        journal.record(project.workspace, "score_restored", version_id(cur), found=hashlib.sha256(present).hexdigest())
-        restored.append(version_id(cur))
+        version.record("score_restored", found=hashlib.sha256(present).hexdigest())
+        restored.append(version.id)
     return tuple(restored)
 
 
-def _discard_unearned(project: Project, cur: int, where: str) -> None:
+def _discard_unearned(version: Version, where: str) -> None:
     """A score that no evaluation of this loop made goes to the trash."""
-    aside = f"{project.workspace.trash}/{version_id(cur)}-unearned-eval_score.json"
-    if project.workspace.tree.kind(where) is not None and project.workspace.tree.move(where, aside):
-        journal.record(project.workspace, "score_discarded", version_id(cur))
+    workspace = version.project.workspace
+    aside = f"{workspace.trash}/{version.id}-unearned-eval_score.json"
+    if workspace.tree.kind(where) is not None and workspace.tree.move(where, aside):
+        version.record("score_discarded")
 
 
 def score_bytes(receipt: EvalReceipt, dataset_id: str) -> bytes:

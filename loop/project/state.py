@@ -1,7 +1,10 @@
 """Receipts and files -> where the loop stands and which Step is legal next. Derived each time, stored never."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from ..errors import OutOfOrder, ProjectError
 from ..rules.reading import Rules
@@ -39,12 +42,13 @@ Phase = Literal[
 REPORT_RECEIPT = f"{STATE}/receipts/report.json"
 
 
-@dataclass(frozen=True)
-class NextStep:
+class Next(BaseModel):
     """The one legal call, ready to be made, and why."""
 
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
     tool: str
-    version: int | None
+    arguments: Mapping[str, int]
     why: str
 
 
@@ -54,7 +58,7 @@ class LoopState:
 
     phase: Phase
     cur: int
-    next: NextStep | None
+    next: Next | None
     loop: LoopFile | None = None
     running: Attempt | None = None
     failed: Verdict | None = None
@@ -81,7 +85,8 @@ def derive(project: Project, rules: Rules) -> LoopState:
                 where=str(project.workspace.root),
                 hint=f"put a working training script there as {BASELINE_SCRIPT} (see docs/contract.md)",
             )
-        return LoopState("start", cur, NextStep("start_loop", None, "no loop has been started in this project"))
+        following = Next(tool="start_loop", arguments={}, why="no loop has been started in this project")
+        return LoopState("start", cur, following)
     if not cur:
         raise ProjectError(
             "the loop was started, but every 02_train_vNNN.py is gone",
@@ -89,76 +94,86 @@ def derive(project: Project, rules: Rules) -> LoopState:
             hint="restore the scripts (authored texts are kept in .progressive-training/authored/)",
         )
     report = report_receipt(project)
-    if report is not None and report.last_version >= cur and not _goes_on(project, rules, report, cur):
+    if report is not None and report.last_version >= cur and not _goes_on(report, rules, cur):
         return LoopState("done", cur, None, loop)
-    return _version_state(project, rules, loop, cur)
+    return _version_state(Version(project, cur), rules, loop)
 
 
-def _goes_on(project: Project, rules: Rules, report: ReportReceipt, cur: int) -> bool:
+def _goes_on(report: ReportReceipt, rules: Rules, cur: int) -> bool:
     """A loop that ended at max_versions goes on when the user raised it and an action waits."""
     # Of an older receipt only the reason is known; an agent's own words are longer than this one.
     at_most = report.ended_by == "max_versions" if report.ended_by else report.reason == "max_versions"
     return at_most and cur < rules.file.loop_config.max_versions
 
 
-def _version_state(project: Project, rules: Rules, loop: LoopFile, cur: int) -> LoopState:
-    if Version(project, cur).receipt(TrainReceipt) is None:
-        return _training_state(project, rules, loop, cur)
-    if Version(project, cur).receipt(EvalReceipt) is None:
-        return _evaluation_state(project, rules, loop, cur)
-    if Version(project, cur).receipt(AnalysisReceipt) is None:
-        return LoopState("analysis", cur, NextStep("write_analysis", cur, "it is scored, and not yet analysed"), loop)
-    if Version(project, cur).receipt(ActionReceipt) is None:
-        return LoopState("action", cur, NextStep("write_action", cur, "choose exactly one action"), loop)
+def _version_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
+    cur = version.number
+    if version.receipt(TrainReceipt) is None:
+        return _training_state(version, rules, loop)
+    if version.receipt(EvalReceipt) is None:
+        return _evaluation_state(version, rules, loop)
+    if version.receipt(AnalysisReceipt) is None:
+        return LoopState("analysis", cur, _call("write_analysis", cur, "it is scored, and not yet analysed"), loop)
+    if version.receipt(ActionReceipt) is None:
+        return LoopState("action", cur, _call("write_action", cur, "choose exactly one action"), loop)
     most = rules.file.loop_config.max_versions
     if cur >= most:
-        why = f"{version_id(cur)} is the last of max_versions = {most}"
-        return LoopState("report", cur, NextStep("final_report", None, why), loop)
-    why = f"apply the one selected action to make {version_id(cur + 1)}"
-    return LoopState("author", cur, NextStep("author_next_version", cur, why), loop)
+        return LoopState("report", cur, _report(f"{version.id} is the last of max_versions = {most}"), loop)
+    why = f"apply the one selected action to make {version.child.id}"
+    return LoopState("author", cur, _call("author_next_version", cur, why), loop)
 
 
-def _training_state(project: Project, rules: Rules, loop: LoopFile, cur: int) -> LoopState:
-    tried = Version(project, cur).attempts("train")
-    last = tried[-1] if tried else None
-    verdict = last.verdict if last else None
+def _training_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
+    cur, tried, most = version.number, version.attempts("train"), rules.file.loop_config.max_attempts
+    if not tried:
+        return LoopState("train", cur, _call("run_train", cur, "it is not trained yet"), loop)
+    last, verdict = tried[-1], tried[-1].verdict
     # Whoever cancels a run has not seen it fail.
     count = sum(attempt.verdict is None or attempt.verdict.kind != "cancelled" for attempt in tried)
-    if last is None:
-        return LoopState("train", cur, NextStep("run_train", cur, "it is not trained yet"), loop)
+
+    def ended(phase: Phase, following: Next) -> LoopState:
+        return LoopState(phase, cur, following, loop, failed=verdict, train_attempts=count)
+
     if verdict is None or verdict.status == "PASS":  # PASS without a receipt: a crash in between; collected again
-        why = "its training runs or waits to be collected"
-        return LoopState("training", cur, NextStep("run_train", cur, why), loop, last, None, count)
-    if count >= rules.file.loop_config.max_attempts and verdict.kind != "cancelled":
-        why = f"{count} attempts failed, and loop_config.max_attempts is {rules.file.loop_config.max_attempts}"
-        return LoopState("stuck", cur, NextStep("final_report", None, why), loop, None, verdict, count)
+        following = _call("run_train", cur, "its training runs or waits to be collected")
+        return LoopState("training", cur, following, loop, running=last, train_attempts=count)
+    if count >= most and verdict.kind != "cancelled":
+        return ended("stuck", _report(f"{count} attempts failed, and loop_config.max_attempts is {most}"))
     if verdict.kind in INFRASTRUCTURE:
         why = f"the last attempt ended by: {verdict.kind}; no code change is asked for"
-        return LoopState("train", cur, NextStep("run_train", cur, why), loop, None, verdict, count)
+        return ended("train", _call("run_train", cur, why))
     if last.repair is None:
         why = f"attempt {last.number} failed ({verdict.kind}); repair the same version's script"
-        return LoopState("repair", cur, NextStep("repair_version", cur, why), loop, None, verdict, count)
-    return LoopState("train", cur, NextStep("run_train", cur, "it was repaired"), loop, None, verdict, count)
+        return ended("repair", _call("repair_version", cur, why))
+    return ended("train", _call("run_train", cur, "it was repaired"))
 
 
-def _evaluation_state(project: Project, rules: Rules, loop: LoopFile, cur: int) -> LoopState:
-    tried = Version(project, cur).attempts("eval")
-    last = tried[-1] if tried else None
-    verdict = last.verdict if last else None
-    if last is not None and verdict is None:
-        why = "its evaluation runs or waits to be collected"
-        return LoopState("evaluating", cur, NextStep("run_eval", cur, why), loop, last)
+def _evaluation_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
+    cur, tried, most = version.number, version.attempts("eval"), rules.file.loop_config.max_attempts
+    if not tried:
+        return LoopState("evaluate", cur, _call("run_eval", cur, "it is trained, and not yet scored"), loop)
+    verdict = tried[-1].verdict
+    if verdict is None:
+        following = _call("run_eval", cur, "its evaluation runs or waits to be collected")
+        return LoopState("evaluating", cur, following, loop, running=tried[-1])
     # Whoever cancels one has not seen it fail, and of a rule that its checkpoint broke the training is to blame.
     failed = [found for one in tried if (found := one.verdict) and found.status == "FAIL"]
     own = [one for one in failed if one.kind not in ("cancelled", "rule violation")]
-    count, most = len(own), rules.file.loop_config.max_attempts
-    if verdict in own and count >= most:
-        why = f"{count} evaluations failed, and loop_config.max_attempts is {most}"
-        return LoopState("stuck", cur, NextStep("final_report", None, why), loop, None, verdict)
-    if verdict is not None and verdict.status == "FAIL":
+    if verdict in own and len(own) >= most:
+        why = f"{len(own)} evaluations failed, and loop_config.max_attempts is {most}"
+        return LoopState("stuck", cur, _report(why), loop, failed=verdict)
+    if verdict.status == "FAIL":
         why = f"evaluation attempt {len(tried)} failed ({verdict.kind}): {verdict.summary}"
-        return LoopState("evaluate", cur, NextStep("run_eval", cur, why), loop, None, verdict)
-    return LoopState("evaluate", cur, NextStep("run_eval", cur, "it is trained, and not yet scored"), loop)
+        return LoopState("evaluate", cur, _call("run_eval", cur, why), loop, failed=verdict)
+    return LoopState("evaluate", cur, _call("run_eval", cur, "it is trained, and not yet scored"), loop)
+
+
+def _call(tool: str, version: int, why: str) -> Next:
+    return Next(tool=tool, arguments={"version": version}, why=why)
+
+
+def _report(why: str) -> Next:
+    return Next(tool="final_report", arguments={}, why=why)
 
 
 def require(state: LoopState, tool: str, version: int, *phases: Phase) -> LoopFile:
@@ -178,5 +193,5 @@ def next_call(state: LoopState) -> str:
     """The legal next call in words."""
     if state.next is None:
         return "nothing is left to do; final_report returns the finished report"
-    argument = "" if state.next.version is None else f"version={state.next.version}"
-    return f"call {state.next.tool}({argument}): {state.next.why}"
+    arguments = ", ".join(f"{name}={value}" for name, value in state.next.arguments.items())
+    return f"call {state.next.tool}({arguments}): {state.next.why}"

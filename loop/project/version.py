@@ -10,7 +10,8 @@ from typing import Literal
 from pydantic import JsonValue
 
 from ..errors import GuardError
-from ..script import Script, code_files, decode_script
+from ..script.imports import code_files
+from ..script.source import Script, decode_script
 from ..store import journal
 from ..store.paths import version_id
 from ..store.records import R, Record, load, load_part, save

@@ -1,6 +1,6 @@
 """The whole loop at a glance: what `status --json` prints and the resource loop://status holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -9,7 +9,7 @@ from ..judge.labels import recorded
 from ..project.attempts import Attempt
 from ..project.project import Project
 from ..project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt, TrainReceipt
-from ..project.state import derive, report_receipt
+from ..project.state import Next, derive, report_receipt
 from ..project.version import Version
 from .tracker_state import TrackerView, tracker_views
 
@@ -55,12 +55,6 @@ class FixedView(_View):
     value: JsonValue
 
 
-class NextView(_View):
-    tool: str
-    arguments: Mapping[str, int]
-    why: str
-
-
 class Status(_View):
     project: str
     phase: str
@@ -71,7 +65,7 @@ class Status(_View):
     fixed: tuple[FixedView, ...]
     rules_changed: str | None
     versions: tuple[VersionView, ...]
-    next: NextView | None
+    next: Next | None
     report: str | None
     trackers: tuple[TrackerView, ...] = ()
 
@@ -81,7 +75,6 @@ def status(project: Project) -> Status:
     rules = project.rules()
     state = derive(project, rules)
     report = report_receipt(project)
-    step = state.next
     return Status(
         project=str(project.workspace.root),
         phase=state.phase,
@@ -95,9 +88,7 @@ def status(project: Project) -> Status:
             version_view(Version(project, number), rules.file.eval_config.primary_metric)
             for number in project.workspace.versions()
         ),
-        next=NextView(tool=step.tool, arguments={} if step.version is None else {"version": step.version}, why=step.why)
-        if step
-        else None,
+        next=state.next,
         report=report.folder if report else None,
         trackers=tracker_views(project, rules),
     )

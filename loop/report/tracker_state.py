@@ -9,8 +9,8 @@ from ..errors import LoopError, NewerRecord, ProjectError
 from ..project.project import Project
 from ..project.receipts import LoopFile
 from ..rules.reading import Rules
+from ..store.paths import TRACKING
 from ..store.records import Record, load
-from .trackers.start_mirror import FOLDER
 
 TrackerName = Literal["mlflow", "tensorboard", "trackio", "wandb"]
 TRACKERS: tuple[TrackerName, ...] = get_args(TrackerName)
@@ -56,7 +56,7 @@ def configured(rules: Rules) -> tuple[TrackerName, ...]:
 
 
 def state_file(name: TrackerName) -> str:
-    return f"{FOLDER}/{name}.json"
+    return f"{TRACKING}/{name}.json"
 
 
 def tracker_state(project: Project, name: TrackerName) -> TrackerState | None:

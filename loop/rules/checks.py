@@ -1,8 +1,8 @@
 """Does a script keep what the user fixed? Asked before anything of it runs (T1, C2)."""
 
 from ..errors import RuleViolation
-from ..script import Script
 from ..script.fixed import clashes, dynamic_overrides, in_words
+from ..script.source import Script
 from .reading import Rules
 
 

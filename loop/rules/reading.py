@@ -5,19 +5,17 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from ..errors import RulesError
+from ..script.fixed import Fixed
 from ..store.paths import INSTRUCTION_FILE, RULES_FILE
 from ..store.tree import Tree
 from ..text import describe
 from .json_places import place_of_constant, place_of_repeated_key, place_of_value
 from .schema import RulesFile, TrainingConfig
-
-if TYPE_CHECKING:
-    from ..script.fixed import Fixed
 
 _FORMAT_HINT = f"correct {RULES_FILE} (the README shows an example); the loop never writes this file"
 
@@ -33,10 +31,8 @@ class Rules:
     instruction_sha256: str | None
 
     @property
-    def fixed(self) -> "tuple[Fixed, ...]":
+    def fixed(self) -> tuple[Fixed, ...]:
         """What training must use: every scalar of training_config, and the seed if the user gave one (T1)."""
-        from ..script.fixed import Fixed
-
         values = self.file.training_config.model_extra or {}
         rules = [
             Fixed(rule=f"training_config.{name}", name=name, value=value)

@@ -10,7 +10,6 @@ from .places import ENVIRON, Setting
 from .settings import calls, literal, settings
 from .source import Script
 from .synonyms import (
-    SYNONYMS,
     is_for_evaluation,
     is_optimizer,
     is_scheduler,
@@ -20,20 +19,6 @@ from .synonyms import (
     speaks_of,
     synonyms,
 )
-
-__all__ = [
-    "SYNONYMS",
-    "Clash",
-    "Fixed",
-    "Materialised",
-    "clashes",
-    "dynamic_overrides",
-    "in_words",
-    "materialise",
-    "recorded_clashes",
-    "removed",
-    "synonyms",
-]
 
 Scalar = bool | int | float | str | None
 _PASSED = ("keyword", "positional")

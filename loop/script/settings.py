@@ -5,22 +5,8 @@ from collections.abc import Iterable
 from typing import cast
 
 from ..errors import ScriptError
-from .folding import UNRESOLVED, Unresolved, Value
-from .places import Call, Setting, SettingKind, collect
+from .places import Call, Setting, collect
 from .source import Script
-
-__all__ = [
-    "UNRESOLVED",
-    "Call",
-    "Setting",
-    "SettingKind",
-    "Unresolved",
-    "Value",
-    "calls",
-    "literal",
-    "replace_setting",
-    "settings",
-]
 
 
 def settings(script: Script) -> tuple[Setting, ...]:

@@ -18,6 +18,7 @@ EXTERNAL = "Models/external"
 REPORTS = "Models/Report"
 PREPDATA = "dataset/prepdata"
 STATE = ".progressive-training"
+TRACKING = f"{STATE}/tracking"
 
 _SCRIPT_NAME = re.compile(r"02_train_(v[0-9]{3,})\.py")
 _VERSION_ID = re.compile(r"v([0-9]{3}|[1-9][0-9]{3,})")

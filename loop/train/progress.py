@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from ..jobs.job import JobStatus, WaitingFor
 from ..project.attempts import Attempt
-from ..script.fixed import synonyms
 from ..script.settings import settings
+from ..script.synonyms import synonyms
 from .curves import newest
 
 EPOCHS = synonyms("epochs")

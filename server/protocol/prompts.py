@@ -11,6 +11,7 @@ from pydantic import Field
 from ...loop.errors import LoopError
 from ...loop.project.project import Project
 from ...loop.project.state import LoopState, Phase, derive, next_call
+from ...loop.project.version import Version
 from ...loop.rules.reading import Rules
 from ...prompts import PHASES
 
@@ -71,7 +72,7 @@ def _written(project: Project, rules: Rules, about: LoopState | int) -> str:
     """The brief for where the loop stands, or the review of a version."""
     from ...prompts.briefs import brief, review  # they quote from most of the loop, which the start must not import
 
-    return review(project, rules, about) if isinstance(about, int) else brief(project, rules, about)
+    return review(Version(project, about), rules) if isinstance(about, int) else brief(project, rules, about)
 
 
 def _versions(project: Project, begun: str) -> Completion:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from progressive_training.agents.offline import AgentStopped, Event, Report, drive
-from progressive_training.loop.script import Script
 from progressive_training.loop.script.fixed import Fixed
+from progressive_training.loop.script.source import Script
 from support.offline_loop import FakeLoop, Trained
 
 DIGITS = (Path(__file__).parents[2] / "examples" / "digits" / "02_train_baseline.py").read_text(encoding="utf-8")

@@ -5,8 +5,9 @@ import pytest
 
 from progressive_training.agents.offline.diagnosis import Verdict
 from progressive_training.agents.offline.playbook import Move, Past, moves
-from progressive_training.loop.script import Script, changed_symbols
+from progressive_training.loop.script.changes import changed_symbols
 from progressive_training.loop.script.fixed import Fixed, clashes
+from progressive_training.loop.script.source import Script
 from support.offline_scripts import ARGPARSE, CONSTANTS, DATACLASS
 
 DIGITS = (Path(__file__).parents[2] / "examples" / "digits" / "02_train_baseline.py").read_text(encoding="utf-8")

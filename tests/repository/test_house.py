@@ -32,6 +32,19 @@ def test_the_rooms_are_layers_without_a_circle(house: dict[str, Any]) -> None:
     assert not house["arrows_back"]
 
 
+def test_a_circle_within_a_package_is_one_of_two_nouns_that_name_each_other(house: dict[str, Any]) -> None:
+    """An attempt says which version it is of, for type checkers; a version gives its attempts."""
+    assert house["arrows_back_inside"] == ["loop.project.version -> loop.project.attempts"]
+
+
+def test_a_version_travels_whole_instead_of_as_a_project_and_a_number(house: dict[str, Any]) -> None:
+    assert len(house["project_cur"]) <= house["limits"]["project_cur"], house["project_cur"]
+
+
+def test_modules_are_imported_at_the_top_but_at_a_few_named_doors(house: dict[str, Any]) -> None:
+    assert len(house["lazy"]) <= house["limits"]["lazy"], house["lazy"]
+
+
 def test_what_is_counted_is_what_the_files_hold(tmp_path: Path) -> None:
     """A checkout of three files: one function of both names, one import inside a function inside another."""
     root = tmp_path / "한글 checkout"

@@ -1,80 +1,22 @@
 """What a server imports before the first call that needs more: mcp, what that brings, and small modules of ours."""
 
+import ast
 import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from support.e2e import environment
 
-# The loop's own files: where it stands is told from these. All else is imported by the Step that does it.
-_LOOP = {
-    "errors",
-    "jobs",
-    "jobs.backends",
-    "jobs.executor",
-    "jobs.job",
-    "jobs.local",
-    "jobs.placement",
-    "jobs.records",
-    "jobs.runner",
-    "jobs.runner.attempt_files",
-    "jobs.runner.command",
-    "jobs.runner.gpu",
-    "jobs.runner.limits",
-    "jobs.runner.processes",
-    "jobs.runner.scratch",
-    "jobs.runner.status_files",
-    "jobs.sandbox",
-    "jobs.warm",
-    "jobs.warm.messages",
-    "jobs.warm.server_keeper",
-    "jobs.warm.spare_folders",
-    "project",
-    "project.attempts",
-    "project.disk",
-    "project.project",
-    "project.receipts",
-    "project.state",
-    "report",
-    "report.trackers",
-    "report.trackers.start_mirror",
-    "rules",
-    "rules.execution",
-    "rules.json_places",
-    "rules.reading",
-    "store",
-    "store.cache",
-    "store.journal",
-    "store.paths",
-    "store.transaction",
-    "store.tree",
-}
-_SERVER = {
-    "access",
-    "answers",
-    "app",
-    "cli",
-    "cli.invocation",
-    "cli.main",
-    "cli.options",
-    "cli.serve",
-    "importing",
-    "protocol",
-    "protocol.user_decisions",
-    "protocol.prompts",
-    "protocol.resources",
-    "protocol.skills_extension",
-    "protocol.job_tasks",
-    "protocol.task_records",
-    "protocol.tasks_extension",
-    "protocol.status_subscriptions",
-    "serving",
-}
-_OURS = re.compile(r"progressive_training\.(loop|pages|prompts|agents|server)\.([\w.]+)")
+ROOT = Path(__file__).resolve().parents[2]
+_OURS = ("agents", "loop", "pages", "prompts", "server", "tools")
+# What says where a loop is and what comes next; the trackers' mirror is started after each Step.
+_AT_START = {"errors", "jobs", "project", "report.trackers", "rules", "script", "store", "text"}
 _BARE = "from mcp.server.mcpserver import MCPServer; MCPServer(name='bare')"
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
 # Names that the installation itself imports at every start of Python.
 _INSTALLATION = re.compile(
     r"__editable__.*|_distutils_hack|distutils.*|_sysconfigdata.*|_?virtualenv|sitecustomize|usercustomize"
@@ -117,19 +59,31 @@ def names(importtime: str) -> set[str]:
     return {line.rpartition("|")[2].strip() for line in lines} - {"imported package"}
 
 
-def test_the_loop_is_not_imported_before_a_call_needs_it(imported: set[str]) -> None:
-    ours: dict[str, set[str]] = {"loop": set(), "pages": set(), "prompts": set(), "agents": set(), "server": set()}
-    for name in imported:
-        if match := _OURS.fullmatch(name):
-            ours[match[1]].add(match[2])
-    assert ours == {
-        "loop": ours["loop"] & _LOOP,
-        "pages": set(),
-        "prompts": set(),
-        "agents": set(),
-        "server": ours["server"] & _SERVER,
-    }
-    assert {"project.project", "project.state"} <= ours["loop"]  # that the names are read off rightly
+def behind_doors() -> set[str]:
+    """The modules of ours that an import inside a function names: whoever calls it first loads them."""
+    found: set[str] = set()
+    for file in (file for top in _OURS for file in (ROOT / top).rglob("*.py")):
+        package = ["progressive_training", *file.relative_to(ROOT).parent.parts]
+        functions = (node for node in ast.walk(ast.parse(file.read_bytes())) if isinstance(node, _Function))
+        for node in (node for function in functions for node in ast.walk(function)):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                module = ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])])
+                found |= {module} if node.module else {f"{module}.{each.name}" for each in node.names}
+    return found
+
+
+def test_what_lies_behind_a_door_is_not_imported_before_a_call_needs_it(imported: set[str]) -> None:
+    behind = behind_doors()
+    assert {f"progressive_training.{name}" for name in ("tools.work", "loop.report.status")} <= behind  # rightly read
+    assert not behind & imported
+
+
+def test_only_the_rooms_that_say_where_the_loop_is_are_imported_at_the_start(imported: set[str]) -> None:
+    ours = {name.removeprefix("progressive_training.") for name in imported if name.startswith("progressive_training.")}
+    assert not {name for name in ours if name.startswith(("agents", "pages", "prompts."))}
+    rooms = {name.removeprefix("loop.") for name in ours if name.startswith("loop.")} - {"report"}
+    assert {name for name in rooms if not f"{name}.".startswith(tuple(f"{room}." for room in _AT_START))} == set()
+    assert {"project.project", "project.state"} <= rooms  # that the names are read off rightly
 
 
 def test_no_other_package_is_imported_than_by_a_bare_mcp_server(imported: set[str]) -> None:

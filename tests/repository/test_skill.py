@@ -20,7 +20,8 @@ from progressive_training.loop.author.action import Action, require_one_action
 from progressive_training.loop.author.patch import apply_patch, parse_diff
 from progressive_training.loop.project.failures import ADVICE
 from progressive_training.loop.project.receipts import INFRASTRUCTURE, FailureKind
-from progressive_training.loop.script import Script, changed_symbols
+from progressive_training.loop.script.changes import changed_symbols
+from progressive_training.loop.script.source import Script
 from progressive_training.server.app import MAX_WAIT_SECONDS
 from progressive_training.server.cli.main import opened
 from progressive_training.server.cli.options import parser

@@ -15,8 +15,9 @@ from mcp.types import CallToolResult, ReadResourceResult, TextContent, TextResou
 from progressive_training.loop.author.guard import check_action
 from progressive_training.loop.author.patch import apply_patch, parse_diff
 from progressive_training.loop.errors import DocumentError, LoopError
-from progressive_training.loop.script import Script, changed_symbols
+from progressive_training.loop.script.changes import changed_symbols
 from progressive_training.loop.script.fixed import Fixed, clashes
+from progressive_training.loop.script.source import Script
 
 
 @dataclass(frozen=True)

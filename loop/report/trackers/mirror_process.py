@@ -16,6 +16,7 @@ from ...project.receipts import LoopFile
 from ...project.version import Version
 from ...rules.reading import Rules
 from ...store import journal
+from ...store.paths import TRACKING
 from ...store.records import save
 from ..tracker_state import (
     MirroredRun,
@@ -28,7 +29,7 @@ from ..tracker_state import (
     tracker_state,
 )
 from .mlflow import mlflow
-from .start_mirror import FOLDER, open_log
+from .start_mirror import open_log
 from .tensorboard import TensorboardFiles
 from .tracker import Tracker, Unreachable
 from .trackio import TrackioRuns
@@ -48,8 +49,8 @@ def mirror_all(project: Project, *, wait: bool) -> None:
     Not guaranteed: that a tracker's own package ends by itself; its process is killed after an hour.
     """
     tree = project.workspace.tree
-    tree.make_folder(FOLDER)
-    with tree.lock_file(f"{FOLDER}/waiting") as waiting, tree.lock_file(f"{FOLDER}/lock") as lock:
+    tree.make_folder(TRACKING)
+    with tree.lock_file(f"{TRACKING}/waiting") as waiting, tree.lock_file(f"{TRACKING}/lock") as lock:
         try:
             fcntl.flock(waiting, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -89,7 +90,7 @@ def _run_child(project: Project, name: TrackerName, lock: int) -> None:
         elif child.returncode != 0:
             said = os.pread(log, _KEPT_LOG_BYTES, max(started, os.fstat(log).st_size - _KEPT_LOG_BYTES))
             lines = said.decode(errors="replace").strip().splitlines() or [f"exit code {child.returncode}"]
-            _record_problem(project, name, f"{lines[-1][:300]} (the whole error is in {FOLDER}/log.txt)")
+            _record_problem(project, name, f"{lines[-1][:300]} (the whole error is in {TRACKING}/log.txt)")
         _shorten(log)
     finally:
         os.close(log)
@@ -143,7 +144,7 @@ def mirror(project: Project, name: TrackerName) -> int:
 
 def _salt(project: Project) -> bytes:
     """Drawn once for a project: two loops that started in the same second must not be taken for one."""
-    tree, where = project.workspace.tree, f"{FOLDER}/salt"
+    tree, where = project.workspace.tree, f"{TRACKING}/salt"
     if not tree.is_file(where):
         with project.mutation():
             tree.create(where, uuid.uuid4().hex.encode())

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 from ...project.version import Version
 from ...rules.reading import Rules
-from ...script import Script, decode_script
-from ...script.settings import UNRESOLVED, Setting, Value, settings
+from ...script.folding import UNRESOLVED, Value
+from ...script.places import Setting
+from ...script.settings import settings
+from ...script.source import Script, decode_script
 from ...text import clean
 
 Param = str | int | float | bool | None

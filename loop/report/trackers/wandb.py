@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, cast
 
 from ...rules.schema import WandbConfig
+from ...store.paths import TRACKING
 from ...store.tree import Tree
-from .start_mirror import FOLDER
 from .tracker import Remember, package
 from .version_as_run import RunView
 
-_HOME = f"{FOLDER}/wandb"
+_HOME = f"{TRACKING}/wandb"
 _MOST_FILE_BYTES = 64 * 1024 * 1024
 
 

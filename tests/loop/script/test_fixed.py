@@ -2,9 +2,7 @@
 
 import pytest
 
-from progressive_training.loop.script import Script
 from progressive_training.loop.script.fixed import (
-    SYNONYMS,
     Clash,
     Fixed,
     clashes,
@@ -12,8 +10,9 @@ from progressive_training.loop.script.fixed import (
     materialise,
     recorded_clashes,
     removed,
-    synonyms,
 )
+from progressive_training.loop.script.source import Script
+from progressive_training.loop.script.synonyms import SYNONYMS, synonyms
 
 CONSTANTS = '''"""숫자 분류 기준 모델."""\r
 import lightning as L\r

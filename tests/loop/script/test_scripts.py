@@ -4,8 +4,10 @@ from pathlib import Path
 import pytest
 
 from progressive_training.loop.errors import ProjectError, ScriptError
-from progressive_training.loop.script import Script, changed_statements, changed_symbols, local_imports, read_script
+from progressive_training.loop.script.changes import changed_statements, changed_symbols
+from progressive_training.loop.script.imports import local_imports
 from progressive_training.loop.script.settings import settings
+from progressive_training.loop.script.source import Script, read_script
 from progressive_training.loop.script.version import with_version
 
 BASE = '''"""손글씨 숫자 분류."""

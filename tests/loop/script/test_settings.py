@@ -1,8 +1,10 @@
 import pytest
 
 from progressive_training.loop.errors import ScriptError
-from progressive_training.loop.script import Script
-from progressive_training.loop.script.settings import UNRESOLVED, Setting, replace_setting, settings
+from progressive_training.loop.script.folding import UNRESOLVED
+from progressive_training.loop.script.places import Setting
+from progressive_training.loop.script.settings import replace_setting, settings
+from progressive_training.loop.script.source import Script
 
 ADD = "add_argument"
 

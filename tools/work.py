@@ -1,0 +1,41 @@
+"""What the Steps do. `results.work` imports it at the first call of one: listing the tools doesn't load the loop."""
+
+from ..loop.author.action import Action, write_action
+from ..loop.author.next_version import author_next_version
+from ..loop.author.repair import repair_version
+from ..loop.author.start import start_loop
+from ..loop.evaluate.evaluation import evaluate
+from ..loop.evaluate.evaluator import has_evaluator, task_family, write_evaluator
+from ..loop.judge.analysis import Analysis, write_analysis
+from ..loop.judge.best import best_version
+from ..loop.judge.labels import record_judgements
+from ..loop.report.cancel import cancel
+from ..loop.train.progress import progress_of
+from ..loop.train.training import expect_first, train
+from ..pages.report import Finished, finish
+from ..prompts.briefs import brief
+from ..prompts.eval_script import eval_script
+
+__all__ = [
+    "Action",
+    "Analysis",
+    "Finished",
+    "author_next_version",
+    "best_version",
+    "brief",
+    "cancel",
+    "eval_script",
+    "evaluate",
+    "expect_first",
+    "finish",
+    "has_evaluator",
+    "progress_of",
+    "record_judgements",
+    "repair_version",
+    "start_loop",
+    "task_family",
+    "train",
+    "write_action",
+    "write_analysis",
+    "write_evaluator",
+]
