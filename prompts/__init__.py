@@ -1,4 +1,4 @@
-"""Every text that a template makes: the briefs of the Steps, the scripts that the loop writes, the final analysis."""
+"""Renders what a model reads: the briefs of the Steps, and the scripts that the loop writes."""
 
 from collections.abc import Callable
 from functools import lru_cache

@@ -68,7 +68,7 @@ def curves_of(version: Version) -> Curves | None:
 
 
 def worst_samples(version: Version, most: int = 8) -> tuple[Mapping[str, object], ...]:
-    """The samples with the highest loss, each as its line of samples.jsonl says; none where no loss is given."""
+    """The samples with the highest loss, each as its line of samples.jsonl; empty where there are no losses."""
     workspace = version.project.workspace
     try:
         text = workspace.tree.read(workspace.sample_scores(version.number), limit=1 << 28).decode(errors="replace")
@@ -137,8 +137,8 @@ def symbol_list(script: Script) -> str:
 def tried_actions(version: Version, rules: Rules, first: int) -> tuple[tuple[Tried, ...], int]:
     """The actions from version `first` on that led to this version, oldest first, and how many are left out.
 
-    Shown are the newest ones, and of the older ones those that led to the best primary metric: a brief that grew with
-    the loop would be read again for every version.
+    It shows the newest ones, and of the older ones those that led to the best primary metric: an agent reads the brief
+    again for every version, so that it must not grow with the loop.
     """
     project = version.project
     earlier = [Version(project, each) for each in project.workspace.versions() if first <= each < version.number]

@@ -35,8 +35,7 @@ class Price:
     cache_read: float
 
 
-# Anthropic's list prices as published in October 2026. Other models need --price.
-PRICES_AS_OF = "2026-10-24"
+# Anthropic's list prices as published on 2026-10-24. Other models need --price.
 PRICES: dict[str, Price] = {
     "claude-fable-5-1": Price(10, 50, 12.5, 0.25),
     "claude-fable-5": Price(10, 50, 12.5, 1),

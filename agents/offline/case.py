@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
+from ...loop.judge.best import named
+from ...loop.report.status import Status
 from ...loop.script.fixed import Fixed
-from .diagnosis import Curves, Diagnosis, Scores, Verdict, diagnose
-from .loop_client import Loop, LossCurves, Status
+from .diagnosis import Diagnosis, Scores, Verdict, diagnose
+from .loop_client import Loop
 from .playbook import Move, Past, moves
 
 
@@ -36,21 +38,13 @@ async def case_of(loop: Loop, version: int) -> Case:
     scripts = [await loop.script(one.version) for one in versions]
     scores = scores_of(status, version)
     earlier = [one.action.change for one in versions if one.action is not None and one.version < version]
-    found = diagnose(curves_of(await loop.curves(version)), scores)
-    return Case(status, scores, found, Past(tuple(scripts), scores.best, tuple(earlier)), fixed_of(status))
+    found = diagnose(await loop.curves(version), scores)
+    return Case(status, scores, found, Past(tuple(scripts), scores.best, tuple(earlier)), status.fixed)
 
 
 def scores_of(status: Status, version: int) -> Scores:
     """The primary metric of each version up to this one."""
-    found = [one.metric(status.primary_metric) for one in status.versions if one.version <= version]
+    found = [named(one.metrics, status.primary_metric) for one in status.versions if one.version <= version]
     direction = next((one.higher_is_better for one in found if one is not None), True)
     first = status.versions[0].version if status.versions else 1
     return Scores(status.primary_metric, tuple(one.value if one else None for one in found), direction, first)
-
-
-def curves_of(curves: LossCurves) -> Curves:
-    return Curves(curves.epochs, curves.train_loss, curves.val_loss)
-
-
-def fixed_of(status: Status) -> tuple[Fixed, ...]:
-    return tuple(Fixed(rule=one.rule, name=one.name, value=one.value) for one in status.fixed)

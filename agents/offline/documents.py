@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...loop.judge.best import cost, named
+from ...loop.report.status import Status, VersionView
 from .diagnosis import Diagnosis, Scores, Verdict
-from .loop_client import Status, VersionStatus
 from .playbook import Move
 
 _VERDICTS: dict[Verdict, str] = {
@@ -50,7 +51,7 @@ def final_analysis(status: Status) -> str:
         return f"No version has a {status.primary_metric}, so nothing can be ranked."
     lines: list[str] = []
     for place, one in enumerate(ranked[:3], 1):
-        metric = one.metric(status.primary_metric)
+        metric = named(one.metrics, status.primary_metric)
         value = f"{metric.value:.4f}" if metric else "unknown"
         lines.append(f"{place}. {one.version_id}, {status.primary_metric} {value}. {_origin(status, one)}")
     lines += [
@@ -61,7 +62,7 @@ def final_analysis(status: Status) -> str:
     return "\n".join(lines)
 
 
-def _standing(own: VersionStatus | None, scores: Scores) -> str:
+def _standing(own: VersionView | None, scores: Scores) -> str:
     best = scores.best
     value = scores.values[-1] if scores.values else None
     if own is None or value is None or best is None:
@@ -76,13 +77,13 @@ def _standing(own: VersionStatus | None, scores: Scores) -> str:
     return f"{text}; the best is {scores.label(best)} with {top:.4f}." if top is not None else f"{text}."
 
 
-def _ranked(status: Status) -> list[VersionStatus]:
-    known = [(metric, one) for one in status.versions if (metric := one.metric(status.primary_metric))]
-    known.sort(key=lambda pair: (-pair[0].value if pair[0].higher_is_better else pair[0].value, pair[1].version))
+def _ranked(status: Status) -> list[VersionView]:
+    known = [(metric, one) for one in status.versions if (metric := named(one.metrics, status.primary_metric))]
+    known.sort(key=lambda pair: (cost(pair[0]), pair[1].version))
     return [one for _, one in known]
 
 
-def _origin(status: Status, one: VersionStatus) -> str:
+def _origin(status: Status, one: VersionView) -> str:
     parent = next((other for other in status.versions if other.version == one.version - 1), None)
     if parent is None or parent.action is None:
         return "It is the baseline." if one.version == 1 else "The action that led to it is not known."

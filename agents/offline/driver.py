@@ -11,7 +11,7 @@ from ...loop.script.source import Script
 from ...loop.store.paths import version_id
 from ..base import AgentStopped, Event, NextCall, ToolClient
 from . import documents, optimisation
-from .case import case_of, curves_of, fixed_of, scores_of
+from .case import case_of, scores_of
 from .diagnosis import diagnose
 from .loop_client import Loop, ToolRefused
 from .playbook import Move, Past, moves
@@ -128,13 +128,13 @@ class _Driver:
         text = await self._loop.script(version)
         status = await self._loop.status()
         script = Script.parse(text, _file(version))
-        found = diagnose(curves_of(await self._loop.curves(version)), scores_of(status, version))
+        found = diagnose(await self._loop.curves(version), scores_of(status, version))
         if self._failed_by != "diverged" and found.verdict != "diverged":
             return await self._give_up(f"{_label(version)} failed, and not by diverging: {call.why}")
         past = Past((text,))
         lower = [
             move
-            for move in moves(past, "diverged", fixed_of(status))
+            for move in moves(past, "diverged", status.fixed)
             if move.new_text in {draft.text for draft in optimisation.learning_rate(script, 0.1)}
         ]
         if not lower:

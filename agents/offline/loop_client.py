@@ -1,15 +1,14 @@
 """The loop as the driver sees it: typed calls over any connected MCP client, parsed at this edge and nowhere else."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal, TypeVar
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from ...loop.errors import LoopError
+from ...loop.report.status import Status
 from ..base import WAIT_SECONDS, AgentStopped, NextCall, Refusal, ToolClient, Wire, refusal_of, text_of
-
-if TYPE_CHECKING:
-    pass
+from .diagnosis import Curves
 
 
 class ToolRefused(LoopError):
@@ -41,52 +40,7 @@ class RunState(Wire):
     failure: Failure | None = None
 
 
-class FixedRule(Wire):
-    rule: str
-    name: str
-    value: bool | int | float | str | None
-
-
-class Metric(Wire):
-    name: str
-    value: float
-    higher_is_better: bool
-
-
-class Action(Wire):
-    goal: str
-    change: str
-    where: tuple[str, ...] = ()
-
-
-class VersionStatus(Wire):
-    version: int
-    version_id: str
-    metrics: tuple[Metric, ...] = ()
-    latency_ms: float | None = None
-    action: Action | None = None
-
-    def metric(self, name: str) -> Metric | None:
-        return next((metric for metric in self.metrics if metric.name == name), None)
-
-
-class Status(Wire):
-    phase: str
-    version: int
-    max_versions: int
-    primary_metric: str
-    fixed: tuple[FixedRule, ...] = ()
-    versions: tuple[VersionStatus, ...] = ()
-    next: NextCall | None = None
-
-
-class LossCurves(Wire):
-    epochs: tuple[int, ...] = ()
-    train_loss: tuple[float | None, ...] = ()
-    val_loss: tuple[float | None, ...] = ()
-
-
-_Model = TypeVar("_Model", bound=Wire)
+_T = TypeVar("_T")
 
 
 class Loop:
@@ -101,15 +55,15 @@ class Loop:
     async def status(self) -> Status:
         return _parse(Status, await self._text("loop://status"), "loop://status")
 
-    async def curves(self, version: int) -> LossCurves:
+    async def curves(self, version: int) -> Curves:
         """Empty where the version has none: a failed training's artifacts are wiped."""
         from mcp import MCPError
 
         uri = f"loop://versions/{version}/curves"
         try:
-            return _parse(LossCurves, await self._text(uri), uri)
+            return _parse(Curves, await self._text(uri), uri)
         except MCPError:
-            return LossCurves()
+            return Curves()
 
     async def script(self, version: int) -> str:
         return await self._text(f"loop://versions/{version}/script")
@@ -134,9 +88,10 @@ class Loop:
         return "".join(text for text in texts if text is not None)
 
 
-def _parse(model: type[_Model], content: JsonValue, where: str) -> _Model:
+def _parse(kind: type[_T], content: JsonValue, where: str) -> _T:
+    adapter = TypeAdapter(kind)
     try:
-        return model.model_validate_json(content) if isinstance(content, str) else model.model_validate(content)
+        return adapter.validate_json(content) if isinstance(content, str) else adapter.validate_python(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])

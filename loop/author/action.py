@@ -102,7 +102,7 @@ def require_symbols(script: Script, where: Sequence[str]) -> None:
 def require_rule_free(script: Script, rules: Rules, action: Action) -> None:
     """Raises `RuleViolation` if the action aims at a value that the rules fix (X2).
 
-    Decided where it can be: a `where` that is itself a fixed setting. What the code then does is checked on the diff.
+    Before there is a diff, only a `where` that is itself a fixed setting can be refused; the diff is checked later.
     """
     stated = {setting.symbol: setting.name for setting in settings(script) if setting.kind in ("constant", "field")}
     for fixed in rules.fixed:
@@ -134,7 +134,7 @@ def _action_text(action: Action, version: str, say: Say) -> str:
 
 
 def require_one_action(script: Script, action: Action) -> None:
-    """Raises `DocumentError` for an action whose words list several, or whose `where` covers whatever one likes."""
+    """Raises `DocumentError` for an action whose words list several, or whose `where` would allow any change."""
     hint = "choose one of them; the others go into deferred, and each gets a version of its own"
     for name, text in (("goal", action.goal), ("change", action.change)):
         if len(_ITEM.findall(text)) > 1:
@@ -156,7 +156,7 @@ def require_one_action(script: Script, action: Action) -> None:
 
 
 def unrelated_settings(old: Script, new: Script, changes: Changes) -> Iterator[Notice]:
-    """Says that a diff moves several plain settings at once: allowed, but their effects can't be told apart."""
+    """A note for a diff that moves several plain settings at once: allowed, but nobody can tell their effects apart."""
     before, after = ({one.symbol: one.value for one in settings(s) if one.editable} for s in (old, new))
     moved = [name for name in changes.symbols if name in before and name in after and before[name] != after[name]]
     plain = [name for name in moved if name in {symbol.name for symbol in new.symbols if _is_value(symbol.kind)}]

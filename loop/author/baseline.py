@@ -1,4 +1,4 @@
-"""Step 0: the baseline is read, at most one minimal patch makes it ready, and v001 is made from it (I1-I5)."""
+"""Step 0: audits the baseline, makes it ready by at most one minimal patch, and makes v001 from it (I1-I5)."""
 
 import ast
 import re
@@ -35,7 +35,7 @@ _CONSISTENCY_NAMES = re.compile(r"version|dataset|path|dir|root|folder|artifact|
 
 @dataclass(frozen=True)
 class Finding:
-    """`settled`: what the server did about it, in our words or as changes to the script; None where others may act."""
+    """`settled` says what the server did about it, in words or as changes to the script; None leaves it to others."""
 
     issue: Told
     settled: Told | str | None = None
@@ -211,7 +211,7 @@ def _first_version(baseline: Script, first: Version, rules: Rules) -> tuple[str,
 
 
 def _audit(texts: Mapping[str, str], dataset_id: str) -> list[Finding]:
-    """What the loop expects of a baseline and doesn't find; told, not repaired."""
+    """What the loop expects of a baseline and doesn't find. It is reported, not repaired."""
     code = "\n".join(texts.values())
     script = Script.parse(texts[BASELINE_SCRIPT], BASELINE_SCRIPT)
     findings: list[Finding] = []

@@ -1,4 +1,4 @@
-"""Ways round a fixed value that a change brings in, where no other value stands in plain sight (C2).
+"""Ways round a fixed value that a change adds without writing another value down (C2).
 
 A place that passes a fixed setting on under its own name is fine. One that newly computes something from it, repeats
 the fit, or takes the value from a command line of its own is a clash: only the run could tell what it does.
@@ -29,7 +29,7 @@ _MAX_HOPS = 6
 
 
 def evasions(old: Script, new: Script, fixed: Sequence[Fixed], extra: Extra) -> tuple[Clash, ...]:
-    """The ways round a rule that `new` has and `old` had not."""
+    """The ways round a rule that `new` has and `old` doesn't."""
     return tuple(clash for rule in fixed for clash in _evasions(old, new, rule, synonyms(rule.name, extra)))
 
 

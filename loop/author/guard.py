@@ -20,7 +20,7 @@ _EVALUATION = re.compile(r"eval_score|infer_samples|03_eval|result-analysis|acti
 
 
 def check_change(old: Script, new: Script, rules: Rules) -> Changes:
-    """What the change changes. Raises `GuardError` if that is nothing, or touches evaluation; `RuleViolation`."""
+    """What changed. Raises `GuardError` if nothing did, or the change touches evaluation, and `RuleViolation`."""
     changes = changed_symbols(old, new)
     if not changes.symbols and not changes.imports:
         raise GuardError(
@@ -125,7 +125,7 @@ def check_budget(old: Script, new: Script, most: int) -> None:
 
 
 def _mentions(script: Script) -> Counter[str]:
-    """How often names of evaluation files stand in the code's strings and identifiers; comments don't count."""
+    """How often the code's strings and identifiers name evaluation files; comments don't count."""
     found: Counter[str] = Counter()
     for node in ast.walk(script.tree):
         text = node.value if isinstance(node, ast.Constant) else node.id if isinstance(node, ast.Name) else None

@@ -15,7 +15,7 @@ def handed_over(workspace: Workspace, dataset_id: str | None, *, started: bool) 
     """The data set of the hand-over: the caller's, else the one in spec.json; None if neither names one.
 
     Before the loop is `started`, build-baseline's outputs must be there and its smoke test not have failed.
-    Raises `ProjectError` that names everything that lacks, or if caller and spec.json name two data sets.
+    Raises `ProjectError` that names everything that is missing, or if caller and spec.json name two data sets.
     """
     if started:
         return dataset_id or _trained_on(workspace)

@@ -16,7 +16,7 @@ _BIDI = re.compile(f"[{BIDI}]")
 
 
 def hidden(old: Script, new: Script) -> tuple[str, ...]:
-    """In words, what `new` has of it and `old` had not."""
+    """What of it `new` has and `old` doesn't, in words."""
     before, after = Counter(_found(old)), Counter(_found(new))
     found = [what for what, count in after.items() if count > before[what]]
     if set(_BIDI.findall(new.text)) - set(_BIDI.findall(old.text)):
@@ -60,7 +60,7 @@ def _dotted(function: ast.expr, origins: dict[str, str]) -> str:
 
 
 def _imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """The names that imports bind anywhere in the script, each with what it stands for: `L` is `lightning`."""
+    """The names that imports bind anywhere in the script, each with its full name: `L` is `lightning`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:

@@ -83,7 +83,7 @@ def _commit(version: Version, text: str, receipt: NextReceipt) -> None:
 
 
 def _repeated(t: Turn, new: Script, changes: Changes) -> Iterator[Notice]:
-    """Says which earlier version had changed the same symbols to the same code, and what came of it."""
+    """A note naming the earlier version that changed the same symbols to the same code, and what came of it."""
     project, code = t.version.project, _code_sha256(new, changes)
     for number in project.workspace.versions():
         earlier = Version(project, number)

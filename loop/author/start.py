@@ -1,4 +1,4 @@
-"""Starting the loop: the data set is frozen, the user's files are pinned, v001 is there (C6, I1-I5)."""
+"""Starts the loop: freezes the data set, pins the user's files, and makes v001 (C6, I1-I5)."""
 
 import hashlib
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ def _loop_file(t: Turn, choice: DatasetChoice, stats: DatasetStats) -> LoopFile:
 
 
 def _adopt(t: Turn, loop: LoopFile, patch: str | None) -> tuple[str, ...]:
-    """Goes on from the highest version that is there; it has no findings, since nothing is audited."""
+    """Goes on from the highest version that is there. Nothing is audited, so there are no findings."""
     workspace = t.version.project.workspace
     if patch:
         raise OutOfOrder(

@@ -46,7 +46,7 @@ def evaluate(project: Project, number: int, *, attach: int | None = None) -> Eva
     """Starts the version's first evaluation, or attaches to the one that runs, or publishes what it found.
 
     Returns at once; needs a 03_eval.py. `attach` is as in `train`. Later evaluations are the report's
-    (report/scoring.py). Raises `OutOfOrder`, `EvaluationError`, `GuardError` (weights changed after training),
+    (report/rescoring.py). Raises `OutOfOrder`, `EvaluationError`, `GuardError` (weights changed after training),
     `RunError`.
     """
     with turn(project, "run_eval", number) as t:

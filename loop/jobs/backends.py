@@ -1,7 +1,5 @@
 """Each job where its placement says: on this machine, or on the cluster that it names."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -59,7 +57,7 @@ class Backends:
 
 
 @cache  # one for all projects: a scheduler is asked for all jobs at once
-def batch(backend: str, address: str | None) -> BatchExecutor:
+def batch(backend: str, address: str | None) -> "BatchExecutor":
     """The executor of a cluster. Raises: RunError for a backend that there isn't."""
     from .cluster.executor import BatchExecutor
 

@@ -1,7 +1,5 @@
 """The seam behind which jobs run: this machine, Slurm, Ray."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol

@@ -1,7 +1,5 @@
 """What an attempt is to run (job.json), and how it ended (result.json): the server's definitions of both files."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,12 +19,36 @@ WaitingFor = Literal["scheduler", "resources", "priority", "nodes", "limit", "co
 "other_request": as it was asked for it never begins.
 """
 
-
 MIN_LOG_BYTES = 4096
 # In `env` for one attempt only, and nothing but the script reads it: a warm start sets it late.
 RESUME_VARIABLE = "PROGRESSIVE_TRAINING_RESUME"
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What we ask the scheduler for; None = what it gives by itself.
+
+    `gpus` and `cpus` are for each node, and so is `memory_gb`. `minutes` is the scheduler's own time limit. `tasks` is
+    how many processes `srun` starts on each node. `setup` are shell lines that run on the node before the job.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="forbid", defer_build=True)
+
+    backend: Backend
+    gpus: int = 0
+    cpus: int | None = None
+    memory_gb: float | None = None
+    minutes: float | None = None
+    nodes: int = 1
+    tasks: int = 1
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    extra: tuple[str, ...] = ()
+    address: str | None = None
+    setup: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +108,7 @@ class Job:
         return _JOB.dump_json(self, indent=2).decode() + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Job:
+    def from_json(cls, text: str) -> "Job":
         """Raises: RunError that names the field."""
         try:
             return _JOB.validate_json(text)
@@ -134,7 +156,7 @@ class Outcome:
         return _OUTCOME.dump_json(self, indent=2).decode() + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Outcome:
+    def from_json(cls, text: str) -> "Outcome":
         """Raises: RunError that names the field."""
         try:
             return _OUTCOME.validate_json(text)
@@ -162,17 +184,14 @@ LOST = Outcome(
 class JobStatus:
     """How far an attempt is; `outcome` is None while it runs.
 
-    `elapsed_seconds` never comes from the clock on the wall; None = not known. `heartbeat_age_seconds` is set while it
-    runs: a runner beats every 2 s, so that a large age means a stopped runner or a disk without room.
+    `elapsed_seconds` never comes from the clock on the wall; None = not known.
     `waiting` is set while it has not begun: why, and what is known of when; `waiting_for` is the reason as a code, None
     where the scheduler's own is not known to us. `detail` says in words why it is lost.
     """
 
     state: Literal["running", "finished", "lost"]
     outcome: Outcome | None
-    runner_pid: int | None
     elapsed_seconds: float | None
-    heartbeat_age_seconds: float | None = None
     detail: str | None = None
     waiting: str | None = None
     waiting_for: WaitingFor | None = None
@@ -195,28 +214,3 @@ def _is_text(text: str) -> bool:
 
 _JOB = TypeAdapter(Job)
 _OUTCOME = TypeAdapter(Outcome)
-
-
-@dataclass(frozen=True)
-class Placement:
-    """What we ask the scheduler for; None = what it gives by itself.
-
-    `gpus` and `cpus` are for each node, and so is `memory_gb`. `minutes` is the scheduler's own time limit. `tasks` is
-    how many processes `srun` starts on each node. `setup` are shell lines that run on the node before the job.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="forbid", defer_build=True)
-
-    backend: Backend
-    gpus: int = 0
-    cpus: int | None = None
-    memory_gb: float | None = None
-    minutes: float | None = None
-    nodes: int = 1
-    tasks: int = 1
-    partition: str | None = None
-    account: str | None = None
-    qos: str | None = None
-    extra: tuple[str, ...] = ()
-    address: str | None = None
-    setup: tuple[str, ...] = ()

@@ -1,7 +1,5 @@
 """Jobs on this machine: each under its own detached runner."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
@@ -45,7 +43,7 @@ class LocalExecutor:
     name = "local"
 
     def __init__(
-        self, python: str | None = None, *, margin_seconds: float = 5.0, keeper: Callable[[], Keeper] | None = None
+        self, python: str | None = None, *, margin_seconds: float = 5.0, keeper: "Callable[[], Keeper] | None" = None
     ) -> None:
         self._python = os.path.normpath(python or sys.executable)
         self._margin = margin_seconds
@@ -83,7 +81,7 @@ class LocalExecutor:
         if keeper is not None:
             keeper.expect(jobs(), state, self._python)
 
-    def _kept(self) -> Keeper | None:
+    def _kept(self) -> "Keeper | None":
         if self._keeper is None and self._make_keeper is not None:
             self._keeper = self._make_keeper()
         return self._keeper
@@ -110,7 +108,7 @@ class LocalExecutor:
             return _lost(attempt, identity, _why_without_result(attempt, identity))
         except (OSError, UnicodeDecodeError, RunError) as error:
             return _lost(attempt, identity, f"{files.RESULT} can't be used: {error}")
-        return JobStatus("finished", outcome, identity.pid if identity else None, outcome.wall_seconds)
+        return JobStatus("finished", outcome, outcome.wall_seconds)
 
     def cancel(self, attempt: Path) -> JobStatus:
         """TERM to the runner, which ends its tree; a runner that doesn't answer is KILLed and its tree swept here."""
@@ -201,18 +199,16 @@ class LocalExecutor:
 
 def _running(attempt: Path, identity: RunnerIdentity | None) -> JobStatus:
     if identity is None or identity.boot_id != processes.boot_id():
-        return JobStatus("running", None, identity.pid if identity else None, None)
+        return JobStatus("running", None, None)
     now = time.clock_gettime(time.CLOCK_MONOTONIC)
-    beat = read_heartbeat(attempt)
-    age = now - beat.monotonic if beat else None
-    return JobStatus("running", None, identity.pid, now - identity.started_monotonic, age)
+    return JobStatus("running", None, now - identity.started_monotonic)
 
 
 def _lost(attempt: Path, identity: RunnerIdentity | None, detail: str) -> JobStatus:
     beat = read_heartbeat(attempt)
     elapsed = beat.elapsed_seconds if beat else None
     outcome = replace(LOST, wall_seconds=elapsed, started_at=identity.started_at if identity else None)
-    return JobStatus("lost", outcome, identity.pid if identity else None, elapsed, detail=detail)
+    return JobStatus("lost", outcome, elapsed, detail=detail)
 
 
 def _why_without_result(attempt: Path, identity: RunnerIdentity | None) -> str:

@@ -3,8 +3,6 @@
 A log is untrusted text. Cleaning takes away what could act on a terminal or hide words; it doesn't make them true.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """In the server: reads an attempt's records, wherever its job runs, and makes the first of them, job.json."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""result-analysis.md and action-extract.md: the server fills the facts, the agent the judgement (A1, X1, X2)."""
+"""result-analysis.md: the server fills in the facts, the agent the judgement (A1)."""
 
 import hashlib
 from dataclasses import dataclass

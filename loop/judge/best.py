@@ -54,7 +54,7 @@ def better(metric: Metric, than: Metric) -> bool:
 
 
 def leaders(metrics: Mapping[int, Metric]) -> Mapping[int, int]:
-    """Which version was the best once each of these was scored; the earlier one of equals."""
+    """For each version, which one was the best once it was scored; the earlier one of equals."""
     found: dict[int, int] = {}
     best: int | None = None
     for number, metric in metrics.items():

@@ -56,7 +56,7 @@ def compare(version: Version, rules: Rules) -> Comparison | None:
 
 
 def comparisons(project: Project, rules: Rules) -> Mapping[int, Comparison]:
-    """The comparison of every scored version. Each is looked at once, so that a thousand take a thousand looks."""
+    """The comparison of every scored version. Reads each version once, however many there are."""
     found: dict[int, Comparison] = {}
     every = scored_versions(project)
     by_number = {one.version.number: one for one in every}

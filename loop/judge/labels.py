@@ -39,13 +39,13 @@ def judgements(version: Version, rules: Rules, best_before: Version | None) -> t
 
 
 def recorded(version: Version) -> tuple[NoiseVerdict, ...]:
-    """What `record_judgements` kept; nothing is computed."""
+    """The judgements that `record_judgements` saved; empty where there are none. Computes nothing."""
     known = load(version.project.workspace.tree, _where(version), Judgements)
     return known.verdicts if known else ()
 
 
 def record_judgements(version: Version, rules: Rules, best_before: Version | None) -> None:
-    """Computes the version's judgements once and keeps them; outside the lock, since they take a moment."""
+    """Computes the version's judgements once and saves them. Don't hold the project's lock: it takes a moment."""
     verdicts = judgements(version, rules, best_before)
     question = _question(version, rules, best_before)
     if verdicts and question is not None:

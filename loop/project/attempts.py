@@ -22,7 +22,7 @@ _FOLDER = re.compile(r"(train|eval)-(\d{3,})")
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt's folder. `settled` once it has a verdict."""
+    """One attempt of a version, whose folder exists from the submission on. It is settled once it has a verdict."""
 
     version: "Version"
     kind: JobKind
@@ -51,13 +51,13 @@ class Attempt:
     def status(self) -> JobStatus:
         """Where its job stands; `lost` as well if the server ended before it could be submitted."""
         if not self.submitted:
-            return JobStatus("lost", None, None, None, detail="it was never submitted")
+            return JobStatus("lost", None, None, detail="it was never submitted")
         return self.project.executor.poll(self.path)
 
     def swept(self, status: JobStatus) -> JobStatus:
-        """The status; what a lost job's dead runner has left is ended first, and named in the outcome.
+        """The status, after ending whatever processes a lost job's dead runner left; the outcome names them.
 
-        It must not write into the folder that the next attempt gets.
+        Left alone, they would write into the artifacts folder that the next attempt gets.
         """
         if status.state != "lost" or not self.submitted:
             return status
@@ -67,7 +67,7 @@ class Attempt:
         return replace(status, outcome=replace(status.outcome, killed=ended.killed))
 
     def submit(self, job: Job) -> None:
-        """Raises `RunError`."""
+        """Starts the job in this folder. Raises `RunError`."""
         self.project.executor.submit(self.path, job)
 
     @property
@@ -88,7 +88,7 @@ class Attempt:
 
     @property
     def cancel_requested(self) -> bool:
-        """Whether cancel_run was called for it; otherwise whoever ended it came from outside."""
+        """Whether cancel_run was called for it. A job that was ended without it was ended from outside."""
         return self.project.workspace.tree.is_file(f"{self.relative}/cancel.json")
 
     def request_cancel(self) -> None:
@@ -96,12 +96,12 @@ class Attempt:
 
     @property
     def side_by_side(self) -> int:
-        """How many evaluations ran on this machine meanwhile, this one included; what latency was measured among."""
+        """How many evaluations ran on this machine at the same time, this one included: they slow its latency down."""
         company = load(self.project.workspace.tree, f"{self.relative}/company.json", Company)
         return company.evaluations if company else 1
 
     def save_company(self, evaluations: int) -> None:
-        """Says that so many run side by side now; fewer than were told before change nothing."""
+        """Records that `evaluations` run side by side now, if that is more than recorded before."""
         if evaluations > self.side_by_side:
             company = Company(evaluations=evaluations)
             save(self.project.workspace.tree, f"{self.relative}/company.json", company)
@@ -126,7 +126,7 @@ def failure_of(attempt: Attempt) -> Verdict | None:
 
 @contextmanager
 def submitted_whole(attempt: Attempt) -> Generator[None]:
-    """Makes the attempt's folder, to be submitted within; nothing of it is left if that raises."""
+    """Makes the attempt's folder. Submit the job inside the block: if that raises, the folder is removed."""
     tree = attempt.project.workspace.tree
     with reserved(attempt.project.workspace):
         tree.make_folder(attempt.relative)

@@ -80,7 +80,7 @@ def require_local(folder: Path, config: ExecutionConfig, *, mountinfo: str | Non
 
 
 def require_room(workspace: Workspace, config: ExecutionConfig) -> None:
-    """Raises `RunError` if the project's disk has less room than `min_free_gb`. Nothing has been touched then."""
+    """Raises `RunError` if the project's disk has less room than `min_free_gb`. Nothing was changed by then."""
     free = shutil.disk_usage(workspace.root).free
     if free < config.min_free_gb * _GIB:
         raise RunError(
@@ -93,10 +93,9 @@ def require_room(workspace: Workspace, config: ExecutionConfig) -> None:
 
 @contextmanager
 def reserved(workspace: Workspace) -> Generator[None]:
-    """Sets some room aside, once, if there is room, for a job that is started within.
+    """Sets some disk room aside, once, before a job starts that may fill the disk. Start the job inside the block.
 
-    Before the job, which may fill the disk at once; nothing new is left if starting it raises. Call it with the
-    lock held.
+    If that raises, room that was newly set aside is freed again. Hold the project's lock.
     """
     there = workspace.tree.is_file(_RESERVE)
     if not there:
@@ -113,7 +112,7 @@ def reserved(workspace: Workspace) -> Generator[None]:
 
 
 def give_up_reserve(workspace: Workspace) -> bool:
-    """Gives the reserve up if the disk is full, so that what happened can still be recorded; says whether it did."""
+    """Frees the reserve if the disk is full, so that what happened can still be recorded; True if it did."""
     found = os.statvfs(workspace.root)
     if found.f_bavail * found.f_frsize >= _FULL_BYTES or not workspace.tree.is_file(_RESERVE):
         return False
@@ -122,7 +121,7 @@ def give_up_reserve(workspace: Workspace) -> bool:
 
 
 def prune_trash(workspace: Workspace, config: ExecutionConfig) -> tuple[str, ...]:
-    """Deletes what was wiped first until the rest fits `trash_gb`; returns the names. Call it with the lock held."""
+    """Deletes the oldest trash until the rest fits `trash_gb`; returns the names. Hold the project's lock."""
     names = sorted(workspace.tree.names(workspace.trash), key=_age)
     sizes = [_size(workspace, name) for name in names]
     excess = sum(sizes) - config.trash_gb * _GIB

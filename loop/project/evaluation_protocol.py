@@ -78,10 +78,10 @@ def present_protocol(project: Project, loop: LoopFile) -> Agreed:
 
 
 def protocol_decision(project: Project, loop: LoopFile, present: Agreed | None = None) -> UserDecision | None:
-    """What the user has to decide if the evaluator or the data set is no longer what was accepted.
+    """What the user has to decide if the evaluator or the data set differs from what was accepted.
 
-    None if both are, or nothing was accepted yet. Between the user's yes and the next evaluation what they said yes to
-    counts as accepted. `present` is what there is now, if the caller has looked.
+    None if neither does, or nothing was accepted yet. From the user's yes until the next evaluation, what they agreed
+    to counts as accepted. Pass `present` if you have read the present state already.
     """
     tried = acceptance(project)
     accepted = tried or loop.agreed

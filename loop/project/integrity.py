@@ -1,4 +1,4 @@
-"""Is everything still as the loop left it? Asked by every Step that changes something."""
+"""Is everything still as the loop left it? Every Step that changes something asks first."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ _START = "run: progressive-training start"
 
 
 def require_intact(project: Project, rules: Rules, loop: LoopFile) -> None:
-    """Puts published scores that were edited by hand back; call it with the lock held.
+    """Restores published scores that were edited by hand. Hold the project's lock.
 
     Raises `UserDecision` if the user's files, the evaluator or the data set changed.
     """
@@ -54,7 +54,7 @@ def restore_scores(project: Project, loop: LoopFile) -> tuple[str, ...]:
 
 
 def _discard_unearned(version: Version, where: str) -> None:
-    """A score that no evaluation of this loop made goes to the trash."""
+    """Moves a score that no evaluation of this loop made to the trash."""
     workspace = version.project.workspace
     aside = f"{workspace.trash}/{version.id}-unearned-eval_score.json"
     if workspace.tree.kind(where) is not None and workspace.tree.move(where, aside):
@@ -74,11 +74,12 @@ def score_bytes(receipt: EvalReceipt, dataset_id: str) -> bytes:
 
 
 def accept_protocol(project: Project, *, asked: str | None = None) -> str | None:
-    """Lets a changed evaluator or data set stand; only a person may call it. What changed, or None if nothing did.
+    """Accepts a changed evaluator or data set for the user. Returns what changed, or None if nothing did.
 
-    The evaluator is tried anew at the next evaluation, and the report scores every version again. `asked`: the digest
-    of the one change that the user said yes to; without it, whatever is there now is accepted.
-    Raises `OutOfOrder` before the start, `UserDecision` where it is another change by now: nothing is accepted then.
+    The next evaluation tries the evaluator again, and the report scores every version again. `asked` is the digest of
+    the change that the user agreed to; without it, the present one is accepted. Never call it for an agent.
+    Raises `OutOfOrder` before the start, and `UserDecision` if the files have changed once more since the user
+    agreed: then nothing is accepted.
     """
     with project.mutation():
         loop = project.loop()
@@ -106,10 +107,11 @@ def accept_protocol(project: Project, *, asked: str | None = None) -> str | None
 
 
 def accept_rules(project: Project, *, asked: str | None = None) -> str | None:
-    """Pins the user's changed files anew; only a person may call it. What changed, or None if nothing did.
+    """Accepts the user's changed rules or instruction. Returns what changed, or None if nothing did.
 
-    `asked`: the digest of the one change that the user said yes to; without it, whatever is there now is accepted.
-    Raises `OutOfOrder` before the start, `UserDecision` where it is another change by now: nothing is pinned then.
+    `asked` is the digest of the change that the user agreed to; without it, the present one is accepted. Never call
+    it for an agent. Raises `OutOfOrder` before the start, and `UserDecision` if the files have changed once more since
+    the user agreed: then nothing is accepted.
     """
     with project.mutation():
         rules = project.rules()

@@ -58,7 +58,7 @@ TEXTS: Mapping[NoticeKey, str] = {
 
 
 class Notice(BaseModel):
-    """One of them. A plain string, as records before schema 2 kept it, is read as an "older" one and shown as it is."""
+    """One such remark. A plain string, from records before schema 2, becomes an "older" one and is shown unchanged."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
@@ -75,12 +75,12 @@ class Notice(BaseModel):
         return {"key": "older", "values": {"text": content}} if isinstance(content, str) else content
 
     def told(self, say: Say) -> str:
-        """In the language of `say`."""
+        """The notice in the language of `say`."""
         said = self.words()
         return said if isinstance(said, str) else said.told(say)
 
     def words(self, longest: int | None = None) -> Told | str:
-        """What to say, yet in no language; each text among the values as one line of so many characters at most."""
+        """The words before translation; each text among the values is cut to one line of at most `most` characters."""
         values = {
             name: cell(value, longest) if longest and isinstance(value, str) else value
             for name, value in self.values.items()

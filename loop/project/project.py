@@ -44,9 +44,9 @@ class Project:
     executor: Executor = field(default_factory=Backends)
 
     def kept_warm(self) -> "Project":
-        """The same project for a process that stays: it keeps interpreters ready from the start of a loop on.
+        """The same project for a server: its jobs start in interpreters that have imported torch and the like already.
 
-        Another executor than the usual one is left as it is.
+        A project with an executor of its own is returned unchanged.
         """
 
         def keeper() -> "Keeper":
@@ -62,7 +62,7 @@ class Project:
         return Workspace(self.root)
 
     def rules(self) -> Rules:
-        """The rules as they stand on disk now. Raises `RulesError`."""
+        """The rules as they are on disk now. Raises `RulesError`."""
         return read_rules(self.workspace.root, self.skill_folders)
 
     def loop(self) -> LoopFile | None:
@@ -97,7 +97,7 @@ class Project:
 
     @contextmanager
     def mutation(self) -> Generator[None]:
-        """Holds the project's lock; what a crash left half done is finished first.
+        """Holds the project's lock, after finishing what a crash left half done.
 
         Raises `ProjectError` on a network file system that the rules don't allow.
         """
@@ -109,7 +109,7 @@ class Project:
 
     @cached_property
     def _on_a_fit_disk(self) -> bool:
-        """Looked at once."""
+        """True; raises `ProjectError` otherwise. Checked once, since a project doesn't move."""
         require_local(self.workspace.root, self.rules().file.execution_config)
         return True
 

@@ -30,7 +30,7 @@ RESUMABLE: frozenset[FailureKind] = frozenset({*INFRASTRUCTURE, "timeout"})
 
 
 class Agreed(Record):
-    """The evaluator and the data set that the user let stand, until the evaluator is accepted anew."""
+    """The changed evaluator and data set that the user agreed to, until the evaluator is tried again."""
 
     files: Mapping[str, str]
     dataset_sha256: str
@@ -51,7 +51,7 @@ class LoopFile(Record):
 
 
 class StartReceipt(Record):
-    """v001 was made from the baseline; absent for versions that were there before the loop."""
+    """v001 was made from the baseline. There is none for versions that were there before the loop."""
 
     script_sha256: str
     applied: tuple[str, ...]
@@ -80,7 +80,7 @@ class Plan(Record):
 
 
 class KeptCheckpoint(Record):
-    """What an interrupted training left to go on from, and which script made it."""
+    """The checkpoint that an interrupted training left to go on from, and the script that made it."""
 
     attempt: int
     snapshot: dict[str, str]
@@ -91,7 +91,7 @@ class KeptCheckpoint(Record):
 
 
 class Company(Record):
-    """How many evaluations ran on the machine at the same time as this one, itself included; absent: it was alone."""
+    """How many evaluations ran on the machine at the same time, this one included. There is none if it ran alone."""
 
     evaluations: int
 

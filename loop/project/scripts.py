@@ -1,4 +1,4 @@
-"""A version's local modules: are they those that its parent was trained with, and its snapshot of all its code."""
+"""A version's local modules: the check that its parent was trained with the same ones, and a snapshot of all code."""
 
 import hashlib
 
@@ -11,7 +11,7 @@ from .version import Version
 def require_modules(version: Version) -> None:
     """Raises `GuardError` if a local module is not the one that the parent was trained with: no diff shows that change.
 
-    The first version's modules are what they are; a repair's change of one is known.
+    The first version has no parent to compare with; what a repair changed is allowed.
     """
     workspace, parent = version.project.workspace, version.parent
     trained = parent.receipt(TrainReceipt) if parent else None

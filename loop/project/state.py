@@ -74,7 +74,7 @@ def report_receipt(project: Project) -> ReportReceipt | None:
 
 
 def derive(project: Project, rules: Rules) -> LoopState:
-    """Reads the present state. Raises `ProjectError` for a damaged receipt, or if there is nothing to start from."""
+    """Where the loop is now. Raises `ProjectError` for a damaged receipt, or if there is nothing to start from."""
     loop = project.loop()
     versions = project.workspace.versions()
     cur = versions[-1] if versions else 0

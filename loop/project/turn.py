@@ -26,7 +26,7 @@ class Turn:
     state: LoopState
 
     def done(self, kind: type[R]) -> R | None:
-        """What the Step left when it was called before. None also for a number that is no version of the loop."""
+        """The receipt of an earlier call of this Step; None without one, and for a number that is no version."""
         return self.version.receipt(kind) if 1 <= self.version.number <= self.state.cur else None
 
     def legal(self, *phases: Phase) -> LoopFile:
@@ -47,8 +47,8 @@ class Turn:
 def turn(project: Project, call: str, number: int | None = None) -> Generator[Turn]:
     """Holds the project for one call that changes version `number`.
 
-    Without a number it is the loop's current version, and before there is one, the first. Raises `RulesError`, what
-    `derive` raises, and as `Project.mutation`.
+    Without a number, that is the loop's current version, or the first before there is one. Raises `RulesError`, and
+    what `derive` and `Project.mutation` raise.
     """
     rules = project.rules()
     with project.mutation():

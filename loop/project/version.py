@@ -58,12 +58,12 @@ class Version:
 
     @property
     def parent(self) -> "Version | None":
-        """The version that this one is one action away from; None for the first."""
+        """The version that this one was made from by one action; None for the first."""
         return Version(self.project, self.number - 1) if self.number > 1 else None
 
     @property
     def child(self) -> "Version":
-        """The version that the next action makes of this one, whether it exists or not."""
+        """The version that one action makes from this one, whether it exists or not."""
         return Version(self.project, self.number + 1)
 
     @property
@@ -82,8 +82,7 @@ class Version:
         """The version's script, decoded and parsed.
 
         Raises `ScriptError` with the line and column of what can't be read, and `GuardError` for a script that was
-        edited outside the loop. With `authored` false that one is given as well: for pages and briefs, which show what
-        is there.
+        edited outside the loop. Pages and briefs, which show what is there, get that one too, by `authored=False`.
         """
         data = self.project.workspace.tree.read(self.script_name)
         if authored:
@@ -124,11 +123,11 @@ class Version:
         return start.script_sha256 if start else None
 
     def receipt(self, kind: type[R]) -> R | None:
-        """What the Step of this kind left, or None. Raises `ProjectError` for a damaged receipt."""
+        """What the Step of this kind left, or None before it is done. Raises `ProjectError` for a damaged receipt."""
         return load(self.project.workspace.tree, self.receipt_file(kind), kind)
 
     def save(self, receipt: Record) -> None:
-        """Writes the receipt of its kind, which says that this Step is done: whatever belongs to it is there before."""
+        """Writes the receipt, which says that its Step is done. Write everything else of that Step before."""
         save(self.project.workspace.tree, self.receipt_file(type(receipt)), receipt)
 
     def record(self, event: journal.EventName, **details: JsonValue) -> None:
@@ -158,7 +157,10 @@ class Version:
 
     @contextmanager
     def new_attempt(self, kind: JobKind) -> Generator[Attempt]:
-        """The next attempt, to be submitted within; nothing of it is left if that raises. Needs the project's lock."""
+        """Opens the next attempt. Submit its job inside the block; if that raises, the attempt is removed again.
+
+        Hold the project's lock.
+        """
         before = self.attempts(kind)
         attempt = self.attempt(kind, before[-1].number + 1 if before else 1)
         with submitted_whole(attempt):

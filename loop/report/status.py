@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict
 
 from ..judge.labels import recorded
 from ..project.attempts import Attempt
@@ -11,6 +11,7 @@ from ..project.project import Project
 from ..project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt, TrainReceipt
 from ..project.state import Next, derive, report_receipt
 from ..project.version import Version
+from ..script.fixed import Fixed
 from .tracker_state import TrackerView, tracker_views
 
 VersionState = Literal["authored", "training", "failed", "trained", "scored", "analysed"]
@@ -49,12 +50,6 @@ class VersionView(_View):
     action: ActionView | None
 
 
-class FixedView(_View):
-    rule: str
-    name: str
-    value: JsonValue
-
-
 class Status(_View):
     project: str
     phase: str
@@ -62,7 +57,7 @@ class Status(_View):
     max_versions: int
     dataset_id: str | None
     primary_metric: str
-    fixed: tuple[FixedView, ...]
+    fixed: tuple[Fixed, ...]
     rules_changed: str | None
     versions: tuple[VersionView, ...]
     next: Next | None
@@ -82,7 +77,7 @@ def status(project: Project) -> Status:
         max_versions=rules.file.loop_config.max_versions,
         dataset_id=state.loop.dataset_id if state.loop else None,
         primary_metric=rules.file.eval_config.primary_metric,
-        fixed=tuple(FixedView(rule=one.rule, name=one.name, value=one.value) for one in rules.fixed),
+        fixed=rules.fixed,
         rules_changed=project.rules_change(rules, state.loop) if state.loop else None,
         versions=tuple(
             version_view(Version(project, number), rules.file.eval_config.primary_metric)

@@ -1,4 +1,4 @@
-"""Does a script keep what the user fixed? Asked before anything of it runs (T1, C2)."""
+"""Does a script keep what the user fixed? Checked before any of it runs (T1, C2)."""
 
 from ..errors import RuleViolation
 from ..script.fixed import clashes, dynamic_overrides, in_words

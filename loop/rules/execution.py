@@ -10,13 +10,13 @@ _OURS = ("--job-name", "--output", "--error", "--export", "--chdir", "--requeue"
 
 
 class Section(BaseModel):
-    """Strict about what it knows; keys that it doesn't know are kept and shown."""
+    """Strict about the keys that it knows; unknown keys are kept, so that read_rules can show them."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow", defer_build=True)
 
 
 class _Exact(Section):
-    """A misspelt key here would let a job run elsewhere, or with less, than the user meant: it is refused."""
+    """Refuses unknown keys: a misspelt one would let a job run elsewhere, or with less, than the user meant."""
 
     model_config = ConfigDict(extra="forbid")
 

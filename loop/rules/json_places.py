@@ -1,4 +1,4 @@
-"""Where each key and value of a JSON text stands, which the standard parser does not say."""
+"""The line and column of a JSON text's keys and values, which the standard parser doesn't give."""
 
 import json
 import re

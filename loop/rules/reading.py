@@ -1,4 +1,4 @@
-"""user_defined_rules.json and user_instruction.md: what the user fixed, read first and never written (C1, C2)."""
+"""Reads user_defined_rules.json and user_instruction.md, what the user fixed; never writes them (C1, C2)."""
 
 import hashlib
 import json

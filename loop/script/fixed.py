@@ -55,7 +55,7 @@ def in_words(found: Iterable[Clash]) -> str:
 
 @dataclass(frozen=True)
 class Materialised:
-    """A script with the fixed values in place; `missing` are those that no place in it speaks of."""
+    """A script with the fixed values in place; `missing` are those that no place in it sets."""
 
     text: str
     applied: tuple[str, ...]
@@ -63,9 +63,9 @@ class Materialised:
 
 
 def materialise(script: Script, fixed: Sequence[Fixed], extra: Extra | None = None) -> Materialised:
-    """Write each fixed value wherever the script states another; every other byte stays.
+    """Writes each fixed value wherever the script states another; every other byte stays.
 
-    A literal is replaced where it stands, first; what still computes another value (`max_epochs=2 * EPOCHS`) is then
+    First a literal is replaced in place; what still computes another value (`max_epochs=2 * EPOCHS`) is then
     replaced as a whole. Not changed: places that only a run can tell, and an optimiser's class.
     """
     applied: list[str] = []

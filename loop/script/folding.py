@@ -14,7 +14,7 @@ _MAX_HOPS = 20  # A = B, B = A must end.
 
 
 class Unresolved(Enum):
-    """What stands for a value that only a run can tell."""
+    """The type of `UNRESOLVED`: a value that only a run can tell."""
 
     UNRESOLVED = "unresolved"
 
@@ -50,7 +50,7 @@ class Scope:
         return _scope(tree, frozenset(name for node in nodes for name in node.names), None)
 
     def inner(self, node: ScopeNode) -> "Scope":
-        """The scope of a class or function that stands in this one."""
+        """The scope of a class or function defined in this one."""
         return _scope(node, self.shared, self)
 
     def without(self, names: Iterator[str]) -> "Scope":
@@ -94,7 +94,7 @@ class Scope:
 
 
 def is_literal(node: ast.expr) -> bool:
-    """Whether the value stands there in full: a constant, a signed number, or a tuple or list of such."""
+    """Whether the expression spells its value out: a constant, a signed number, or a tuple or list of such."""
     match node:
         case ast.Constant():
             return True
@@ -124,7 +124,7 @@ def _scope(node: ScopeNode, shared: frozenset[str], parent: Scope | None) -> Sco
 
 
 def _own(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of one scope; what stands within a nested one binds no name here."""
+    """The nodes of one scope; what a nested one holds binds no name here."""
     nested = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.comprehension)
     for child in ast.iter_child_nodes(node):
         yield child

@@ -1,4 +1,4 @@
-"""The walk over a script that finds every place where a hyper-parameter may stand."""
+"""The walk over a script that finds every place that may give a hyper-parameter a value."""
 
 import ast
 from collections.abc import Mapping

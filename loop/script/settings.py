@@ -1,4 +1,4 @@
-"""Every place of a script where a hyper-parameter stands, with the value that it certainly has there."""
+"""Every place of a script that gives a hyper-parameter a value, with that value as far as it is certain."""
 
 import re
 from collections.abc import Iterable

@@ -51,7 +51,7 @@ class Script:
 
     @classmethod
     def parse(cls, text: str, name: str) -> "Script":
-        """Parse `text`; `name` is what errors call it.
+        """Parses `text`; errors call it `name`.
 
         Raises: ScriptError naming file:line:col for what this server's Python can't parse.
         """
@@ -114,7 +114,7 @@ class Script:
 
     @cached_property
     def findings(self) -> dict[object, object]:
-        """What `kept_with_script` keeps of it."""
+        """The results that `kept_with_script` keeps."""
         return {}
 
     @cached_property
@@ -146,9 +146,9 @@ class Script:
 
 
 def kept_with_script(look: Callable[Concatenate[Script, P], T]) -> Callable[Concatenate[Script, P], T]:
-    """The function, asked once for each script: what it finds is kept as long as the script is, and no longer.
+    """Makes the function compute once for each script. Its result lives as long as the `Script` itself.
 
-    A cache of its own would keep every script that it was asked for, with its tree.
+    An `lru_cache` would keep every script alive, with its tree.
     """
 
     @wraps(look)
@@ -162,7 +162,7 @@ def kept_with_script(look: Callable[Concatenate[Script, P], T]) -> Callable[Conc
 
 
 def read_script(path: Path, name: str | None = None) -> Script:
-    """Read and parse a script, called `name` in errors (its file's name by default); a byte-order mark is dropped.
+    """Reads and parses a script, called `name` in errors (its file's name by default); a byte-order mark is dropped.
 
     Raises: ProjectError when the file can't be read; ScriptError when it isn't UTF-8 Python.
     """

@@ -1,4 +1,4 @@
-"""Which names stand for the same hyper-parameter, and where a name doesn't mean what it says."""
+"""Which names mean the same hyper-parameter, and where a name doesn't mean what it says."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ def normalised(name: str) -> str:
 
 
 def names_rule(setting: Setting, names: frozenset[str]) -> bool:
-    """Whether the place's name is one of `names`, wherever it stands."""
+    """Whether the place's name is one of `names`, whatever the place is."""
     name = normalised(setting.name)
     if name == "p":
         return "dropout" in names and "dropout" in (setting.callee or "").lower()
@@ -71,7 +71,7 @@ def names_rule(setting: Setting, names: frozenset[str]) -> bool:
 
 
 def speaks_of(setting: Setting, names: frozenset[str]) -> bool:
-    """Whether the place gives the hyper-parameter that `names` (of `synonyms`) stands for its value."""
+    """Whether the place sets the hyper-parameter with these `names` (of `synonyms`)."""
     if not names_rule(setting, names):
         return False
     absent = setting.value is None and setting.kind in ("default", "argparse")

@@ -133,9 +133,9 @@ def _old_parts(tree: ast.Module, old: str) -> Iterator[ast.Constant]:
 def _path_parts(
     node: ast.AST, known: Mapping[str, ast.expr], hops: int
 ) -> Iterator[tuple[str | None, ast.Constant | None]]:
-    """The components of a path expression, each with the literal that it stands in; (None, None) where unknown.
+    """The components of a path expression, each with the literal that holds it; (None, None) where unknown.
 
-    A literal that is reached through a name has no node here: it is looked at where it stands.
+    A literal that is reached through a name has no node here: it is found where it is assigned.
     """
     match node:
         case ast.Constant(value=str(text)):

@@ -1,4 +1,4 @@
-"""What was read from files before, good for as long as each file's status says that it is the same one."""
+"""Values that were read from files, kept until a file's status says that it changed."""
 
 import os
 import struct
@@ -21,7 +21,7 @@ V = TypeVar("V")
 class Known:
     """Values by file and type. A stamp is device, inode, size, and both times; the change time can't be set back.
 
-    Nothing is opened here, so that a look costs microseconds; whoever misses reads the file through its `Tree`.
+    Nothing is opened here, so that a look costs microseconds. On a miss, read the file through its `Tree`.
     """
 
     def __init__(self, root: Path) -> None:
@@ -31,7 +31,7 @@ class Known:
         self._growing: dict[str, object] = {}
 
     def stamp(self, relative: str) -> Stamp | None:
-        """The file's status now; None where there is nothing. Take it before you read what you mean to keep."""
+        """The file's status now; None where there is nothing. Take it before you read what you want to keep."""
         try:
             status = os.lstat(self._root + relative)
         except OSError:
@@ -39,7 +39,7 @@ class Known:
         return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
     def recall(self, relative: str, kind: type[T], stamp: Stamp | None) -> T | None:
-        """What was kept of the file, if it had this stamp then."""
+        """What was kept of the file under this stamp, or None."""
         kept = self._kept.get(kind, {}).get(relative) or self._briefly.get((relative, kind))
         if kept is None or stamp is None or kept[0] != _PACKED.pack(*stamp):
             return None
@@ -48,7 +48,7 @@ class Known:
     def keep(self, relative: str, value: object, stamp: Stamp | None, *, briefly: bool = False) -> None:
         """Keeps the value under its type, unless the file is so young that it could change unseen.
 
-        `briefly`: until a few others were kept so after it. For what no call wants of a thousand versions at once.
+        With `briefly`, only the last few values are kept: for what no call needs of a thousand versions at once.
         """
         if stamp is None or time.time_ns() - stamp[4] < _SETTLED_NS:
             return
@@ -61,12 +61,12 @@ class Known:
         of_kind[relative] = (_PACKED.pack(*stamp), value)
 
     def recall_growing(self, relative: str, kind: type[T]) -> T | None:
-        """What was kept of a file that is added to; the caller sees for itself that it still agrees with the file."""
+        """What was kept of a file that only grows. Check yourself that it still agrees with the file."""
         kept = self._growing.get(relative)
         return kept if isinstance(kept, kind) else None
 
     def keep_growing(self, relative: str, value: object) -> None:
-        """Keeps it for the few files that were read last."""
+        """Keeps the value, for the few files that were read last."""
         _keep_last(self._growing, relative, value, _MOST_GROWING)
 
 

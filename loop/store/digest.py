@@ -1,4 +1,4 @@
-"""SHA-256 of files, read once and known from then on by their status."""
+"""SHA-256 of files, computed once for each state of a file."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ class _Digest(str):
 
 
 def sha256(tree: Tree, relative: str) -> str:
-    """The file's hash; it is read, in pieces, unless its status says that nothing changed since.
+    """The file's hash. Reads the file, in pieces, unless its status hasn't changed since the last time.
 
     Raises `FileNotFoundError`, `UnsafePath`.
     """

@@ -13,7 +13,7 @@ _SYNCED_AT_ONCE = 8
 
 
 def make_durable(tree: Tree, folder: str) -> None:
-    """What a script has written there survives a power cut from now on; links and the like are left as they are."""
+    """Syncs the files that a script wrote there, so that they survive a power cut. Skips links and the like."""
     found = [(name, kind) for name, status in tree.walk(folder) if (kind := kind_of(status)) in ("file", "folder")]
     if len(found) > _MOST_SYNCED:
         os.sync()

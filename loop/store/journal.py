@@ -1,4 +1,4 @@
-"""The one lock, and the append-only journal of what happened."""
+"""The append-only journal of what happened."""
 
 import json
 import os

@@ -19,8 +19,8 @@ _IGNORED = f"{STATE}/.gitignore"
 def locked(workspace: Workspace) -> Generator[None]:
     """Holds the project's one lock for a mutation; never while a job runs.
 
-    The owner record lies beside it meanwhile, for people; one that is found there says that its writer was killed, and
-    what that one's writes left is dropped.
+    Meanwhile a file beside it names the owner, for people. Finding one there means that its writer was killed; the
+    half-written files of that process are deleted first.
     Raises `Busy` if another process keeps it for 30 s, `ProjectError` if the project can't be written.
     """
     try:

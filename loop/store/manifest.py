@@ -1,4 +1,4 @@
-"""Hashes of files that may be many and large: read once, by turns, and known from then on by their status."""
+"""Hashes of files that may be many and large: read in parts, over several calls if need be, and once for each state."""
 
 import hashlib
 import json
@@ -55,7 +55,7 @@ def hashes(
     """Name -> hash of every file. `cache` is a path in `tree`; only files whose status changed are read again.
 
     Reads for `seconds` at most, and at least one block. Raises `StillReading`, which says how far it is, when the time
-    is over before everything is read: the next call, of any process, goes on there. Raises `OSError`.
+    is over before everything is read: the next call, from any process, goes on there. Raises `OSError`.
     """
     paths = dict(files)
     known = _load(tree, cache)

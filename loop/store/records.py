@@ -1,4 +1,4 @@
-"""Records: JSON files with a model, a schema version and a seal, so that one that was edited by hand is found out.
+"""Records: JSON files with a model, a schema version and a seal, which shows whether one was edited by hand.
 
     {"schema": 2, "release": "0.1.0", "record": {...}, "seal": "..."}
 
@@ -99,7 +99,7 @@ def _refuse_newer(data: bytes, relative: str) -> None:
 
 
 def load_part(tree: Tree, relative: str, model: type[R], kind: type[Part], part: Callable[[R], str]) -> Part | None:
-    """The one text of the record that a call wants of every version: kept for all, when the record is not.
+    """One text of the record. It is kept for every version, where keeping the whole records would take too much room.
 
     `kind` names the part among those of the same file. Raises like `load`.
     """
@@ -119,7 +119,7 @@ def save(tree: Tree, relative: str, record: Record) -> None:
 
 
 def dump(record: Record) -> str:
-    """The record as it stands on disk, with its seal.
+    """The record as bytes for the disk, with its seal.
 
     The seal shows edits and damage. It is no secret: a process that means to forge a record can.
     """

@@ -1,4 +1,4 @@
-"""Several files that must appear together: said first, then done, and done again after a crash.
+"""Several files that must appear together: the intent is written first, then carried out, also after a crash.
 
 An intent is one durable file that holds every byte to be written. Once it is there the change happens, now or at the
 next lock; before that nothing of it does.
@@ -35,7 +35,7 @@ def commit(
     records: Mapping[str, Record],
     moved: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Writes all of it or, if it can't begin, nothing; call it with the lock held.
+    """Writes all of it or, if it can't begin, nothing. Hold the project's lock.
 
     Raises `ProjectError` if a `new` file exists with other text.
     """
@@ -55,7 +55,7 @@ def commit(
 
 
 def finish(workspace: Workspace) -> None:
-    """Does what a crash left undone. Raises `ProjectError` for an intent that can't be read."""
+    """Finishes what a crash interrupted. Raises `ProjectError` for an intent that can't be read."""
     for name in workspace.tree.names(workspace.staging):
         relative = f"{workspace.staging}/{name}"
         _apply(workspace, _intent(workspace.tree.read(relative), relative))

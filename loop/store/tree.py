@@ -80,7 +80,7 @@ class Tree:
             return None
 
     def walk(self, relative: str) -> Generator[tuple[str, os.stat_result]]:
-        """A file's status, or a folder's and that of all that lies in it; links unfollowed; nothing for nothing."""
+        """The status of a file, or of a folder and everything in it; follows no links; empty where nothing is."""
         *folder, name = split(relative)
         try:
             with self.folder(tuple(folder)) as handle:
@@ -211,9 +211,9 @@ class Tree:
             yield lock
 
     def drop_staging(self, *, own: str, without: str) -> None:
-        """Deletes what writes that were cut off left beside their targets; call it when nobody writes.
+        """Deletes the temporary files of writes that were cut off. Call it only while nobody writes.
 
-        Not looked into: the top-level folder `without`, and hidden folders but `own`.
+        It skips the top-level folder `without`, and hidden folders other than `own`.
         """
         for folder, inner, names, handle in os.fwalk(self.root, follow_symlinks=False):
             left_out = without if Path(folder) == self.root else None
@@ -243,7 +243,7 @@ class Tree:
         return True
 
     def copy(self, source: str, target: str) -> None:
-        """Gives a file, or a folder with all that lies in it, a second place; anything but files in it is refused.
+        """Links a file, or every file of a folder, to a second place; refuses a folder that holds anything but files.
 
         Both places share the files' content. Not synced, unlike the rest here: dozens of small files would cost more
         than what they show, and a power cut may take the copy along.

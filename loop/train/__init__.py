@@ -1,4 +1,5 @@
 """Trains a version and judges what the run left.
 
-training → next_jobs (warm starts) → progress → metrics_csv → curves → artifacts → resume and retry_report.
+training starts the run and collects it: progress while it runs, then artifacts and result. curves reads what
+metrics_csv finds; resume keeps what an interrupted run left, retry_report tells of the failed ones.
 """

@@ -1,4 +1,4 @@
-"""The command line: main → options → handlers → steps, run, track or one of demo, setup, doctor and probe.
+"""The command line: main → options → steps, run, serve, dashboard, track, demo, setup or doctor (with probe_job).
 
-terminal shows a job that runs; program is this program's name as it can be pasted.
+progress_display shows a running job; invocation is this program's name as it can be pasted.
 """

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from ...loop.errors import LoopError
 from ...loop.report.tracker_state import TrackerView, configured, tracker_views
-from ...loop.report.trackers.start_mirror import FOLDER, start
-from ...loop.store.paths import RULES_FILE
+from ...loop.report.trackers.start_mirror import start
+from ...loop.store.paths import RULES_FILE, TRACKING
 from .options import project_of
 from .progress_display import console
 
@@ -28,7 +28,7 @@ def on_track(arguments: argparse.Namespace) -> int:
         raise LoopError("no loop has been started, so there is nothing to send", hint="progressive-training start")
     code = start(project, wait=True).wait()
     if code != 0:
-        raise LoopError(f"the mirror ended with code {code}", where=f"{FOLDER}/log.txt", hint="see there")
+        raise LoopError(f"the mirror ended with code {code}", where=f"{TRACKING}/log.txt", hint="see there")
     views = tracker_views(project, rules)
     if arguments.json:
         sys.stdout.write(json.dumps([view.model_dump(mode="json") for view in views], indent=1, ensure_ascii=False))

@@ -1,1 +1,3 @@
-"""What MCP has beside tools: prompts, resources and skills; asking the user; tasks with their task_store; watching."""
+"""What MCP has beside tools: prompts, resources, skills_extension; user_decisions asks the user; tasks_extension with
+job_tasks and task_records; status_subscriptions says when something changed.
+"""

@@ -26,7 +26,7 @@ class Instant:
 
     def poll(self, attempt: Path) -> JobStatus:
         outcome = Outcome(0, None, None, "exited", 0.1, 0.1, 1, (), None, None, log_truncated=False)
-        return JobStatus("finished", outcome, None, 0.1)
+        return JobStatus("finished", outcome, 0.1)
 
     def cancel(self, attempt: Path) -> JobStatus:
         return self.poll(attempt)

@@ -97,9 +97,9 @@ class Stub(Instant):
             return super().poll(attempt)
         if self.running:
             self.running -= 1
-            return JobStatus("running", None, 1, 3.0)
+            return JobStatus("running", None, 3.0)
         outcome = Outcome.from_json((attempt / "outcome.json").read_text())
-        return JobStatus("lost" if outcome.reason == "lost" else "finished", outcome, None, 0.1)
+        return JobStatus("lost" if outcome.reason == "lost" else "finished", outcome, 0.1)
 
 
 def add(folder: Folder, *names: str) -> None:

@@ -57,14 +57,14 @@ class Gated(Instant):
     def poll(self, attempt: Path) -> JobStatus:
         name = attempt.parent.name
         if (attempt / "stopped").exists():
-            return JobStatus("finished", Outcome(**{**vars(ENDED), "rc": None, "reason": "cancelled"}), None, 0.1)
+            return JobStatus("finished", Outcome(**{**vars(ENDED), "rc": None, "reason": "cancelled"}), 0.1)
         if name in self.looks:
             self.looks[name] -= 1
             self.ended |= {name} if self.looks[name] <= 0 else set()
         if name in self.begun and name not in self.ended:
-            return JobStatus("running", None, 1, 3.0)
+            return JobStatus("running", None, 3.0)
         if name in self.failing:
-            return JobStatus("finished", Outcome(**{**vars(ENDED), "rc": 1}), None, 0.1)
+            return JobStatus("finished", Outcome(**{**vars(ENDED), "rc": 1}), 0.1)
         return super().poll(attempt)
 
     def cancel(self, attempt: Path) -> JobStatus:

@@ -1,7 +1,7 @@
 """Turns a model's imperfect diff into the new text of one file, or refuses with what to do about it.
 
-`parse_diff` reads it (patch_format), each hunk is found (patch_locator), and the text is built only when all of them
-have one place each. What a model gets wrong without changing its meaning is tolerated and noted; a guess is never made.
+format reads the diff, locator finds each hunk, and the text is built only when every hunk has exactly one place. Slips
+of a model that don't change the meaning are tolerated and listed in the result; nothing is guessed.
 """
 
 import difflib
@@ -48,7 +48,7 @@ def unified_diff(old: str, new: str, *, name: str, context: int = 3) -> str:
 
 
 def apply_patch(text: str, patch: FilePatch, *, name: str) -> Applied:
-    """Apply every hunk to `text`, or none. `patch.path` is not compared with `name`, which only labels the result.
+    """Applies every hunk to `text`, or none. `patch.path` is not compared with `name`, which only labels the result.
 
     Added lines get the file's most common line ending; kept lines keep theirs.
     Raises DiffError: a hunk fits nowhere, or in several places, hunks overlap, or nothing changes.
@@ -162,7 +162,7 @@ def _edits(place: Place, index: int) -> list[_Edit]:
 
 
 def _refuse_if_applied(patch: FilePatch, choices: Sequence[Sequence[Place]], file: FileLines, name: str) -> None:
-    """Name the hunks whose result already stands in the file while what they start from does not."""
+    """Names the hunks whose result the file already holds, while it doesn't hold what they start from."""
     done = [
         at + 1
         for at, (hunk, found) in enumerate(zip(patch.hunks, choices, strict=True))

@@ -86,7 +86,7 @@ class FilePatch:
 
 
 def parse_diff(diff: str) -> tuple[FilePatch, ...]:
-    """Read a unified diff or SEARCH/REPLACE blocks, with or without prose and fences around.
+    """Reads a unified diff or SEARCH/REPLACE blocks, with or without prose and fences around.
 
     Hunks of the same path are gathered in one FilePatch. Whether they apply is not known here.
     Raises DiffError: too large, too many hunks or none, NUL bytes; a rename, copy, creation, deletion or binary diff.

@@ -32,7 +32,7 @@ def reindented(hunk: Hunk, pairs: Sequence[tuple[int, str]], unit: str | None) -
 
 
 def _options(line: HunkLine) -> tuple[str, ...]:
-    """The indentations that a quoted line may stand for: a context line may have lost its marker."""
+    """The indentations that a quoted line may have had: a context line may have lost its marker."""
     indent = line.text[: len(line.text) - len(line.text.lstrip(" \t"))]
     return (indent, " " + indent) if line.kind == "context" and not line.bare else (indent,)
 

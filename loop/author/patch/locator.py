@@ -60,7 +60,7 @@ class _Old:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a hunk's first old line stands (0-based; it may lie before the file's start if context was shed).
+    """Where a hunk's first old line is (0-based; before the file's start if leading context was dropped).
 
     `hunk` is the hunk as it fits there: its added lines carry the file's indentation. `misses` counts the context lines
     that the file does not hold there.
@@ -87,7 +87,7 @@ def places(hunk: Hunk, file: FileLines) -> tuple[Place, ...]:
 
 
 def nearest(hunk: Hunk, file: FileLines) -> int | None:
-    """The 0-based line where a hunk that fits nowhere comes closest to standing; None if nothing resembles it."""
+    """The 0-based line where a hunk that fits nowhere fits best; None if nothing resembles it."""
     votes: defaultdict[int, int] = defaultdict(int)
     for at, line in enumerate(hunk.old):
         text = line.text.strip()
@@ -121,7 +121,7 @@ def _without_padding(hunk: Hunk) -> Hunk | None:
 
 
 def _fitting(hunk: Hunk, file: FileLines) -> list[Place]:
-    """The places where the hunk's needed lines stand and enough of the others do."""
+    """The places that hold the hunk's needed lines and enough of the others."""
     needed = _needed(hunk, file)
     old = [_as_old(line, at in needed) for at, line in enumerate(hunk.old)]
     anchors = [at for at in needed if old[at].text] or list(needed)

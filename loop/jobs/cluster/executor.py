@@ -1,7 +1,5 @@
 """Jobs on a cluster: the scheduler says whether one lives, and the attempt's folder says everything else."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -125,15 +123,15 @@ class BatchExecutor:
         withdrawn = _is_withdrawn(attempt) and elapsed is None
         if seen is not None and seen.state == "queued" and not withdrawn:
             words = _waiting(self._scheduler.name, seen)
-            return JobStatus("running", None, None, None, waiting=words, waiting_for=seen.waiting_for)
+            return JobStatus("running", None, None, waiting=words, waiting_for=seen.waiting_for)
         if seen is not None and seen.state == "running":
-            return JobStatus("running", None, None, elapsed)
+            return JobStatus("running", None, elapsed)
         try:
             outcome = Outcome.from_json(files.read_text(attempt / files.RESULT))
         except FileNotFoundError:
             if withdrawn:
                 outcome = replace(LOST, reason="cancelled", detail="it had not begun")
-                return JobStatus("finished", outcome, None, None)
+                return JobStatus("finished", outcome, None)
             return self._without_result(attempt, seen, elapsed)
         except (OSError, UnicodeDecodeError, RunError) as error:
             return _lost(f"{files.RESULT} can't be used: {error}", elapsed)
@@ -142,7 +140,7 @@ class BatchExecutor:
         job = read_job(attempt)
         if outcome.reason == "timeout" and outcome.detail is None and job is not None and job.timeout_seconds:
             outcome = replace(outcome, detail=f"still running after {job.timeout_seconds / 60:g} minutes")
-        return JobStatus("finished", outcome, None, outcome.wall_seconds)
+        return JobStatus("finished", outcome, outcome.wall_seconds)
 
     def _without_result(self, attempt: Path, seen: Seen | None, elapsed: float | None) -> JobStatus:
         name = self._scheduler.name
@@ -155,7 +153,7 @@ class BatchExecutor:
             )
             if seen.ending == "out of memory":
                 outcome = replace(outcome, signal=9, signal_name="SIGKILL", oom_kills=1)
-            return JobStatus("finished", outcome, None, elapsed)
+            return JobStatus("finished", outcome, elapsed)
         if seen.ending != "by itself":
             return _lost(f"{name}: {seen.ending} ({seen.word})", elapsed)
         said = tail(attempt / submission.OUTPUT, _OUTPUT_BYTES).strip()
@@ -166,7 +164,7 @@ class BatchExecutor:
             hint = "install the server where the nodes see it, such as in a shared home folder"
             return _lost(f"{said or 'the node does not see the server'}: {hint}", elapsed)
         if seen.ended_at is not None and time.time() - seen.ended_at < _LATE_SECONDS:
-            return JobStatus("running", None, None, elapsed, detail="its result is not visible here yet")
+            return JobStatus("running", None, elapsed, detail="its result is not visible here yet")
         code = "" if seen.exit_code is None else f" with code {seen.exit_code}"
         return _lost(f"{name}'s job ended{code} and left no result" + (f": {said}" if said else ""), elapsed)
 
@@ -189,7 +187,7 @@ def _as_ended(outcome: Outcome, seen: Seen, name: str) -> Outcome:
 
 
 def _lost(detail: str, elapsed: float | None) -> JobStatus:
-    return JobStatus("lost", replace(LOST, wall_seconds=elapsed), None, elapsed, detail=detail)
+    return JobStatus("lost", replace(LOST, wall_seconds=elapsed), elapsed, detail=detail)
 
 
 def _waiting(name: str, seen: Seen) -> str:

@@ -4,8 +4,6 @@ A job's name is its id there, so that it is found again by whoever knows the nam
 queue nor an estimate, and no time limit: the runner's own ends a job.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import shlex

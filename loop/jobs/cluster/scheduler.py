@@ -1,7 +1,5 @@
 """What the loop asks of a scheduler. Slurm and Ray answer it; everything else is in the attempt's folder."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol

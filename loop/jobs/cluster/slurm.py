@@ -1,7 +1,5 @@
 """Slurm through its own commands: sbatch, squeue, scontrol, scancel, and sacct where there is one."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import os

@@ -1,7 +1,5 @@
 """What Slurm says, in the loop's and the user's words: states, reasons for waiting, refusals."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from datetime import datetime

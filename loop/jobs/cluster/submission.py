@@ -1,7 +1,5 @@
 """What a scheduler is given: a readable script, and a token that proves the attempt's folder to be a shared one."""
 
-from __future__ import annotations
-
 import json
 import secrets
 import shlex
@@ -56,12 +54,12 @@ class Submission:
     name: str
 
     @classmethod
-    def new(cls, placement: Placement, job: Job) -> Submission:
+    def new(cls, placement: Placement, job: Job) -> "Submission":
         name = f"{job.version_id}-{job.kind}-{job.attempt:03d}-{secrets.token_hex(6)}"
         return cls(placement.backend, placement.address, name)
 
     @classmethod
-    def read(cls, attempt: Path) -> Submission | None:
+    def read(cls, attempt: Path) -> "Submission | None":
         """None if nothing was handed to a scheduler in this folder. Raises: OSError, ValueError, KeyError."""
         try:
             text = files.read_text(attempt / files.BATCH)

@@ -5,8 +5,6 @@ with it. Its runner does for a job all that any runner does. What it was made wi
 imports) must be what the job asks for, or the job starts cold: a warm start must never change what a run computes.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -47,7 +45,7 @@ class _Making:
     max_file_bytes: int | None
 
     @classmethod
-    def of(cls, job: Job) -> _Making | None:
+    def of(cls, job: Job) -> "_Making | None":
         """None for a job that isn't a Python script."""
         options = 1
         while options < len(job.argv) and job.argv[options] in _OPTIONS:
@@ -58,7 +56,7 @@ class _Making:
         env = {name: value for name, value in job.env.items() if name != RESUME_VARIABLE}
         return cls(job.argv[:options], env, Shell.of(job.wrapper)[0], bool(job.wrapper), job.max_file_bytes)
 
-    def difference(self, job: _Making) -> str | None:
+    def difference(self, job: "_Making") -> str | None:
         """In what the job differs, in words."""
         if self.interpreter != job.interpreter:
             return "another interpreter"

@@ -37,7 +37,7 @@ def threshold(se: float, *, looks: int, units: int, seed_sd: float | None = None
 
 
 def counted_looks(looks: int, *, delta: float, selected: bool) -> int:
-    """The looks to correct for: all pairs of versions where a worse one stands beside the luckiest of those before it.
+    """The looks to correct for: all pairs of versions that compare a worse one with the luckiest before it.
 
     The best so far was picked for its score on this very validation set, so the next version looks worse than it is. A
     better one beats the luck too, and needs no more than the plain correction.

@@ -84,7 +84,7 @@ def judge(
 
     `looks` is the number of versions that the validation set may judge in all. `seed_sd` is the metric's sd over
     `repeats` trainings of one version. `selected` says that `old` was picked as the best of several by this metric on
-    these samples (decisions.counted_looks). `published` are both versions' scores: of the ways to recompute the metric
+    these samples (thresholds.counted_looks). `published` are both versions' scores: of the ways to recompute the metric
     from the samples the one that gives these is taken, and without one there is no label. Raises `ValueError` for
     looks < 1, and for a `seed_sd` that doesn't come from at least two repeats.
     """

@@ -151,8 +151,6 @@ def test_the_elapsed_time_comes_from_no_date(attempt: Path, work: Path) -> None:
     assert status.state == "running"
     assert status.elapsed_seconds is not None
     assert 0 < status.elapsed_seconds < 30
-    assert status.heartbeat_age_seconds is not None
-    assert 0 <= status.heartbeat_age_seconds < 30
     executor.cancel(attempt)
 
 
