@@ -3,7 +3,7 @@
     python bench/architecture.py            writes the picture anew
     python bench/architecture.py --check    ends with 1 where the picture isn't what this program draws
 
-What is drawn is the short list below. It is held to the tree: a Step's file must exist, and its tool must import it;
+What is drawn is the short list below. It is held to the tree: a Step's file must exist, and its tool must call it;
 the rooms above and below are read from import-linter's layers in pyproject.toml.
 """
 
@@ -39,7 +39,7 @@ STAGES = (
     Stage("run_train", "loop/train/training.py", "best.ckpt, metrics.csv", 1, 0),
     Stage("run_eval", "loop/evaluate/evaluation.py", "eval_score.json", 2, 0),
     Stage("write_analysis", "loop/judge/analysis.py", "result-analysis.md", 3, 0),
-    Stage("final_report", "loop/report/final.py", "Models/Report/, best bundle", 4, 0),
+    Stage("final_report", "pages/report.py", "Models/Report/, best bundle", 4, 0),
     Stage("write_action", "loop/author/action.py", "action-extract.md", 2, 1),
     Stage("author_next_version", "loop/author/next_version.py", "02_train_v002.py", 1, 1),
 )
@@ -71,16 +71,18 @@ def require_true() -> None:
         module = stage.file.removesuffix(".py").replace("/", ".")
         if not (ROOT / stage.file).is_file() or module.rpartition(".")[0] not in rooms:
             raise SystemExit(f"{stage.file} is no file in a room of the tree: mend STAGES in bench/architecture.py")
-        if module not in imported(ROOT / "tools" / f"{stage.tool}.py"):
-            raise SystemExit(f"tools/{stage.tool}.py doesn't import {stage.file}: mend STAGES in bench/architecture.py")
+        if module not in reached(ROOT / "tools" / f"{stage.tool}.py"):
+            raise SystemExit(f"tools/{stage.tool}.py doesn't call {stage.file}: mend STAGES in bench/architecture.py")
 
 
-def imported(tool: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(tool.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level == 2:
-            found |= {f"{node.module}", *(f"{node.module}.{name.name}" for name in node.names)}
-    return found
+def reached(tool: Path) -> set[str]:
+    """The modules whose functions a tool calls through the one door, as `work().train(…)`."""
+    door = ast.parse((ROOT / "tools" / "work.py").read_text(encoding="utf-8"))
+    behind = {
+        name.name: f"{node.module}" for node in door.body if isinstance(node, ast.ImportFrom) for name in node.names
+    }
+    calls = (node for node in ast.walk(ast.parse(tool.read_text(encoding="utf-8"))) if isinstance(node, ast.Attribute))
+    return {behind[call.attr] for call in calls if ast.unparse(call.value) == "work()" and call.attr in behind}
 
 
 def picture() -> str:

@@ -1,1 +1,1 @@
-"""What people read: report puts html, diffs and charts/ together, in the words of language."""
+"""What people read: report puts html, diffs and charts/ together."""

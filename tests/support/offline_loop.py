@@ -191,10 +191,14 @@ class FakeLoop:
     def _status(self) -> dict[str, Any]:
         phase, legal = self._next()
         return {
+            "project": "/projects/fake",
             "phase": phase,
             "version": len(self.versions),
             "max_versions": self._max_versions,
+            "dataset_id": "v1",
             "primary_metric": self._metric,
+            "rules_changed": None,
+            "report": None,
             "fixed": [{"rule": one.rule, "name": one.name, "value": one.value} for one in self._fixed],
             "versions": [self._row(number, one) for number, one in enumerate(self.versions, 1)],
             "next": legal,
@@ -209,8 +213,11 @@ class FakeLoop:
             "version_id": f"v{number:03d}",
             "metrics": [] if score is None else [metric],
             "latency_ms": None,
+            "attempts": 1,
+            "symbols": [],
+            "gain": None,
             "action": None if one.action is None else {key: one.action[key] for key in keys},
-            "status": "scored" if one.scored else "not scored",
+            "status": "scored" if one.scored else "authored",
         }
 
 
