@@ -10,7 +10,7 @@ from .facts import Opened, Problem, ProcessFacts, Section, Seed
 
 
 class Fit(NamedTuple):
-    """A fit, a tuner's trial or an evaluation over all ranks. `first` is the lowest rank's word, which speaks for all."""
+    """A fit, a tuner's trial or an evaluation over all ranks. `first` is the lowest rank's, which speaks for all."""
 
     first: Section
     ranks: tuple[Section, ...]

@@ -13,6 +13,10 @@ from typing import Any
 from . import forwards
 from .recording import Recorder, Section
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 _AT_ONCE = 256
 _SECONDS = 5.0
 _MAX_TOLD = 20

@@ -6,6 +6,10 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 _DEEP = 4
 _LEAVES = 64
 
@@ -24,10 +28,10 @@ def leaves(batch: Any, depth: int = 0) -> Iterator[Any]:
         if shape:
             yield batch
     elif depth < _DEEP and isinstance(batch, Mapping):
-        for inner in list(batch.values())[:_LEAVES]:  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        for inner in list(batch.values())[:_LEAVES]:
             yield from leaves(inner, depth + 1)
     elif depth < _DEEP and isinstance(batch, (list, tuple)):
-        for inner in batch[:_LEAVES]:  # pyright: ignore[reportUnknownVariableType]
+        for inner in batch[:_LEAVES]:
             yield from leaves(inner, depth + 1)
 
 

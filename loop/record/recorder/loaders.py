@@ -15,6 +15,10 @@ from . import forwards
 from .batches import Contents, size_of
 from .recording import Recorder, Rows, Section
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 _MAX_SIZES = 64
 _MAX_INDICES = 200_000
 _MAX_LOADERS = 32  # of one section
@@ -175,7 +179,7 @@ def kind_of(dataset: Any, depth: int = 0) -> str:
     parts = getattr(dataset, "datasets", None)
     inner = getattr(dataset, "dataset", None)
     if depth < 4 and isinstance(parts, (list, tuple)) and parts:
-        kinds = collections.Counter(kind_of(part, depth + 1) for part in parts[:100])  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        kinds = collections.Counter(kind_of(part, depth + 1) for part in parts[:100])
         return f"{name}({', '.join(f'{count} × {kind}' for kind, count in kinds.items())})"
     if depth < 4 and inner is not None and type(inner).__module__ != "builtins":
         return f"{name}({kind_of(inner, depth + 1)})"

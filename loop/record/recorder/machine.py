@@ -7,10 +7,24 @@ import platform
 import sys
 from typing import Any
 
-_PACKAGES = (
-    ("torch", "lightning", "pytorch_lightning", "lightning_fabric", "torchmetrics", "numpy", "pandas", "sklearn")
-    + ("torchvision", "torchaudio", "transformers", "datasets", "accelerate", "timm", "tokenizers", "safetensors")
-)
+_PACKAGES = [
+    "torch",
+    "lightning",
+    "pytorch_lightning",
+    "lightning_fabric",
+    "torchmetrics",
+    "numpy",
+    "pandas",
+    "sklearn",
+    "torchvision",
+    "torchaudio",
+    "transformers",
+    "datasets",
+    "accelerate",
+    "timm",
+    "tokenizers",
+    "safetensors",
+]
 _DRIVER = "/proc/driver/nvidia/version"
 
 

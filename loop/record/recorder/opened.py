@@ -1,4 +1,4 @@
-"""Which folders and files a run opened, and which of them hold weights. Only this process's: a loader's workers do theirs."""
+"""Which folders and files a process opened, and which hold weights. Workers of a DataLoader open theirs unseen."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from typing import Any
 
 from .recording import Recorder
 from .seeds import is_library
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
+# What the script and torch hand over has no type here.
 
 _MAX_FILES = 200
 _MAX_FOLDERS = 200

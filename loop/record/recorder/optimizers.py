@@ -9,6 +9,10 @@ from typing import Any
 
 from .recording import Recorder
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 _MAX_OPTIMIZERS = 32  # of one section
 _MAX_GROUPS = 64
 _NO_SETTINGS = frozenset({"params", "lr", "weight_decay", "initial_lr", "param_names"})

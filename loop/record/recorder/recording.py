@@ -79,7 +79,6 @@ class Section:
             "non_finite": self.non_finite,
         }
 
-
     def _shared_inputs(self) -> int | None:
         """Inputs that came by in training and in validation as well; None where not all of them were compared."""
         sets: dict[str, set[bytes]] = {"train": set(), "validation": set()}

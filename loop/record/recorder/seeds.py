@@ -11,6 +11,10 @@ from typing import Any
 
 from .recording import Recorder
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 _MAX_SEEDS = 300
 _MAX_FRAMES = 60
 _LIBRARIES = tuple(
@@ -89,7 +93,7 @@ def _note(recorder: Recorder, name: str, args: Any, kwargs: Any, result: Any) ->
 
 
 def _caller() -> tuple[str | None, str | None]:
-    """The library's function that the user's code called, if it is not the seeding itself; file and line of the user's."""
+    """The library's function that the user's code called, if not the seeding itself; file and line of that call."""
     frame: Any = sys._getframe(2)
     by = None
     for _ in range(_MAX_FRAMES):

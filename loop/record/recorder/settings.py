@@ -5,12 +5,42 @@ from __future__ import annotations
 import os
 from typing import Any
 
-_PLAIN = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm", "limit_train_batches")
-_PLAIN += ("limit_val_batches", "limit_test_batches", "overfit_batches", "fast_dev_run", "check_val_every_n_epoch")
-_PLAIN += ("val_check_interval", "num_training_batches", "num_val_batches", "world_size", "num_nodes", "num_devices")
-_PLAIN += ("global_rank", "reload_dataloaders_every_n_epochs", "log_every_n_steps", "barebones", "default_root_dir")
-_SAVER = ("monitor", "mode", "save_top_k", "save_last", "save_weights_only", "_every_n_epochs", "_every_n_train_steps")
-_SAVER += ("dirpath", "filename", "CHECKPOINT_NAME_LAST", "best_model_path", "last_model_path")
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
+_PLAIN = [
+    "accumulate_grad_batches",
+    "gradient_clip_val",
+    "gradient_clip_algorithm",
+    "limit_train_batches",
+    "limit_val_batches",
+    "limit_test_batches",
+    "overfit_batches",
+    "fast_dev_run",
+    "check_val_every_n_epoch",
+    "val_check_interval",
+    "num_training_batches",
+    "num_val_batches",
+    "world_size",
+    "num_nodes",
+    "num_devices",
+    "global_rank",
+]
+_SAVER = [
+    "monitor",
+    "mode",
+    "save_top_k",
+    "save_last",
+    "save_weights_only",
+    "_every_n_epochs",
+    "_every_n_train_steps",
+    "dirpath",
+    "filename",
+    "CHECKPOINT_NAME_LAST",
+    "best_model_path",
+    "last_model_path",
+]
 _MAX_HYPER = 100
 
 
@@ -86,10 +116,10 @@ def who_stopped(trainer: Any) -> str | None:
 
 def note_checkpoints(known: list[dict[str, Any]], trainer: Any) -> None:
     """What each ModelCheckpoint holds; where its best one is new, in which epoch and after which step that was."""
-    for number_, one in enumerate(_of_class(trainer, "ModelCheckpoint")[:8]):
-        if number_ == len(known):
+    for place, one in enumerate(_of_class(trainer, "ModelCheckpoint")[:8]):
+        if place == len(known):
             known.append({"class": type(one).__name__, "best_epoch": None, "best_step": None, "best_score": None})
-        row = known[number_]
+        row = known[place]
         before = row.get("best_model_path")
         row.update({name.lstrip("_").lower(): path_of(_get(one, name)) for name in _SAVER})
         score = number(one.best_model_score)

@@ -18,6 +18,10 @@ from .batches import digest_of, size_of
 from .loaders import role_of
 from .recording import Kind, Recorder, Section
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 _KINDS: dict[str, Kind] = {"fit": "fit", "validate": "validate", "test": "test", "predict": "predict"}
 _MAX_METRICS = 100
 _MAX_SIZES = 64
@@ -174,7 +178,7 @@ def _start_batch(recorder: Recorder, trainer: Any, args: Any) -> None:
     sizes = section.facts.setdefault("batch_sizes", {})
     if size is not None and (size in sizes or len(sizes) < _MAX_SIZES):
         sizes[size] = sizes.get(size, 0) + 1
-    forwards.begin(recorder, batch, section.facts["batches"] if "batches" in section.facts else 0)
+    forwards.begin(recorder, batch, section.facts.get("batches", 0))
     section.facts["batches"] = section.facts.get("batches", 0) + 1
 
 

@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .recording import Recorder
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 MAX_BYTES = 1 << 20
 _SECONDS = 1.0  # between two writes that nothing but time asks for
 _SHARE = 300  # a write may take so small a part of the time since the last one

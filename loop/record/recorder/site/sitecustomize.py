@@ -1,4 +1,4 @@
-"""Starts the recorder in each interpreter that has this folder on PYTHONPATH, then gives way to the user's own sitecustomize.
+"""Starts the recorder in each interpreter that has this folder on PYTHONPATH, then runs the user's sitecustomize.
 
 Syntax and modules of Python 3.9, nothing heavy: every child that is a Python runs it, also those that train nothing.
 """
@@ -13,7 +13,7 @@ _NAME = "progressive_training_recorder"
 FOLDER = "PROGRESSIVE_TRAINING_FACTS"
 
 
-def _record(folder):  # type: (str) -> None
+def _record(folder: str) -> None:
     package = os.path.dirname(_HERE)
     spec = importlib.util.spec_from_file_location(
         _NAME, os.path.join(package, "__init__.py"), submodule_search_locations=[package]
@@ -26,12 +26,12 @@ def _record(folder):  # type: (str) -> None
     module.install(folder)
 
 
-def _complain(folder, error):  # type: (str, Exception) -> None
+def _complain(folder: str, error: Exception) -> None:
     """The recorder can't start: that is a fact too. Where even this can't be written, the missing file says it."""
     import json
 
     problem = {"what": "the recorder could not start", "error": type(error).__name__ + ": " + str(error)[:300]}
-    name = "rank0-unstarted-%d.json" % os.getpid()
+    name = f"rank0-unstarted-{os.getpid()}.json"
     try:
         with open(os.path.join(folder, name), "w") as file:
             json.dump({"schema": 1, "pid": os.getpid(), "problems": [problem]}, file)
@@ -39,7 +39,7 @@ def _complain(folder, error):  # type: (str, Exception) -> None
         return
 
 
-def _give_way():  # type: () -> None
+def _give_way() -> None:
     """Runs the sitecustomize that would have run without us. What it raises is raised, as it would have been."""
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", sys.path)
     if spec is None or spec.loader is None:
