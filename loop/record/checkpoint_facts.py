@@ -93,10 +93,9 @@ def _loops(loop: Any) -> dict[str, Any]:
 def _optimizer(state: dict[str, Any], scalars: _Scalars) -> dict[str, Any]:
     groups = state.get("param_groups")
     inner = state.get("state")
+    states: list[Any] = list(inner.values())[:MAX_SCALARS] if isinstance(inner, dict) else []
     steps = {
-        int(value)
-        for one in list(inner.values() if isinstance(inner, dict) else ())[:MAX_SCALARS]
-        if isinstance(one, dict) and (value := scalars.value(one.get("step"))) is not None
+        int(value) for one in states if isinstance(one, dict) and (value := scalars.value(one.get("step"))) is not None
     }
     return {
         "steps": max(steps, default=None),

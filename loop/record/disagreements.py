@@ -4,7 +4,8 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .facts import Count, Group, Problem, Section, Text
+from .facts import Section
+from .parts import Count, Group, Problem, Text
 from .ranks import RunFacts
 
 What = Literal["epochs", "steps", "batches", "global_step", "optimizer_steps", "optimizers", "lr", "weight_decay"]

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import facts
-from .facts import Opened, Problem, ProcessFacts, Section, Seed
+from .facts import ProcessFacts, Section
+from .parts import Opened, Problem, Seed
 
 
 class Fit(NamedTuple):
