@@ -31,6 +31,7 @@ from ..store.tree import Tree
 from . import next_jobs, resume
 from .artifacts import CHECKPOINTS, missing, touched, untouchable, used_values
 from .curves import epochs_trained, read_curves
+from .measured import recording
 from .progress import EPOCHS, Progress, progress_of
 from .retry_report import write_retry_report
 
@@ -104,6 +105,7 @@ def _start(project: Project, rules: Rules, state: LoopState, *, resumed: bool) -
                 resumed_from=kept.attempt if kept else None,
             )
         )
+        project.workspace.tree.make_folder(attempt.facts)
         job = _job(project, rules, attempt, python, resumed=resumed)
         attempt.submit(job)
     next_jobs.expect_after(project, rules, cur, job)
@@ -127,8 +129,9 @@ def _job(project: Project, rules: Rules, attempt: Attempt, python: str, *, resum
         env=environment,
         timeout_seconds=None if minutes is None else minutes * 60,
         imports=next_jobs.train_usable(project, rules, attempt.version.number),
+        recording=recording(attempt),
     )
-    writable = (attempt.version.artifacts,)
+    writable = (attempt.version.artifacts, attempt.facts)
     return confined(job, attempt.path, project.workspace, rules.file.execution_config, writable)
 
 

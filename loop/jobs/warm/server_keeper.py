@@ -25,6 +25,7 @@ from ..job import RESUME_VARIABLE, Job
 from ..runner import attempt_files as files
 from ..runner import processes
 from ..runner.command import START_SECONDS, runner_command
+from ..runner.job_files import recorded
 from ..sandbox import Shell
 
 IDLE_SECONDS = 30 * 60.0
@@ -241,6 +242,8 @@ def _begin(making: _Making, job: Job, state: Path, python: str, idle: float, del
 
 def _hand_over(spare: _Spare, attempt: Path, job: Job, lock: int, seconds: float) -> str | None:
     env = {name: value for name, value in job.env.items() if name == RESUME_VARIABLE}
+    if job.recording is not None:  # for its children: it is itself too far for them
+        env |= recorded(vars(job.recording), spare.making.env)
     if job.wrapper:
         env["PWD"] = os.path.realpath(job.cwd)  # as bubblewrap sets it
     told = {
@@ -249,6 +252,7 @@ def _hand_over(spare: _Spare, attempt: Path, job: Job, lock: int, seconds: float
         "cwd": job.cwd,
         "env": env,
         "writable": Shell.of(job.wrapper)[1],
+        "recorder": job.recording.source if job.recording is not None else None,
     }
     message = json.dumps({"attempt": str(attempt), "job": told}).encode() + b"\n"
     try:
