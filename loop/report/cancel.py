@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import OutOfOrder, RunError
-from ..evaluate import external_model, job
+from ..evaluate import evaluation_job, external_model
 from ..jobs.job import JobStatus
 from ..project.attempts import Attempt
 from ..project.failures import Failure
@@ -101,12 +101,12 @@ def _record(project: Project, attempt: Attempt, status: JobStatus) -> None:
     wall = status.outcome.wall_seconds if status.outcome else None
     failure = Failure("cancelled", "cancelled on request", "")
     if attempt.kind == "train":
-        training.fail(project, attempt, failure, wall)
+        training.fail(attempt, project.rules(), failure, wall)
         return
     attempt.save_verdict(failure.verdict(wall))
     if isinstance(attempt, external_model.ExternalAttempt):
         external_model.clean_up(attempt)
         journal.record(project.workspace, "external_cancelled", name=attempt.name, attempt=attempt.number)
     else:
-        job.clean_up(attempt)
+        evaluation_job.clean_up(attempt)
         journal.record(project.workspace, "eval_cancelled", attempt.version.id, attempt=attempt.number)

@@ -187,7 +187,7 @@ def start(
     with submitted_whole(attempt):
         attempt.save_plan(external.plan)
         attempt.save_company(side_by_side)
-        attempt.submit(jobs.prepare(project, rules, loop, attempt))
+        attempt.submit(jobs.prepare(attempt, rules, loop))
     journal.record(project.workspace, "external_started", name=external.name, attempt=number)
     return attempt
 
@@ -204,7 +204,7 @@ def settle(project: Project, rules: Rules, loop: LoopFile, attempt: jobs.Externa
         failure = failure or Failure("lost", "it was never started: the server ended in between", "")
     if failure is None and plan is not None:
         try:
-            jobs.publish(project, rules, loop, attempt, plan)
+            jobs.publish(attempt, rules, loop, plan)
         except (EvaluationError, UnsafePath) as error:
             failure = Failure("invalid score", f"{error.where}: {error.what}", "")
     passed = Verdict(status="PASS", summary="scored", wall_seconds=wall, at=journal.now())

@@ -111,7 +111,7 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
     ranked = leaderboard.rank(leaderboard.read_rows(project.workspace.root), primary)
     best = leaderboard.best_version(ranked, primary)
     if best is not None and (trained := Version(project, int(best[1:])).receipt(TrainReceipt)):
-        require_weights(project, int(best[1:]), trained)
+        require_weights(Version(project, int(best[1:])), trained)
     compared = comparisons(project, rules)
     rows = tuple(
         _external(place, others[str(row["version_id"])])

@@ -8,6 +8,7 @@ from ..evaluate.infer_samples import Sample, picture, samples
 from ..judge.lineage import Point, best_of, best_so_far, points, primary_metrics
 from ..project.project import Project
 from ..project.receipts import Metric
+from ..project.version import Version
 from ..store.paths import version_id
 from ..train.curves import Curves, shown_curves
 
@@ -75,9 +76,9 @@ def _curves(project: Project, metrics: Mapping[int, Metric], best: int | None) -
 
 
 def _samples(project: Project, cur: int) -> Iterator[ShownSample]:
-    for sample in samples(project, cur, _MOST_SAMPLES):
+    for sample in samples(Version(project, cur), _MOST_SAMPLES):
         for file in sample.pictures:
-            shown_as = picture(project, cur, sample.number, file.number)
+            shown_as = picture(Version(project, cur), sample.number, file.number)
             if shown_as is not None and shown_as.kind == "image/png" and _is_moderate(shown_as.data):
                 yield ShownSample(sample, shown_as.data)
                 break

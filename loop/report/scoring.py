@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from ..errors import EvaluationError, StillReading
 from ..evaluate.evaluation import open_attempt, settle, start
+from ..evaluate.evaluation_job import clean_up
 from ..evaluate.external_model import ExternalAttempt
-from ..evaluate.job import clean_up
 from ..jobs.job import Job
 from ..project.attempts import Attempt, failure_of
 from ..project.evaluation_protocol import acceptance, fingerprint
@@ -22,8 +22,8 @@ from ..project.version import Version
 from ..rules.reading import Rules
 from ..store import journal
 from ..store.paths import version_id
-from ..train.next_jobs import expect
 from ..train.progress import Progress, progress_of
+from ..train.training import next_jobs
 from . import externals
 
 _ON_A_CLUSTER = 8
@@ -67,7 +67,7 @@ def scored_by(attempt: Attempt) -> str:
 def open_attempts(project: Project) -> list[Attempt]:
     """Every scoring for the report that runs or waits to be collected; never a version's first one."""
     scored = (cur for cur in project.workspace.versions() if Version(project, cur).receipt(EvalReceipt))
-    found = [attempt for cur in scored if (attempt := open_attempt(project, cur))]
+    found = [attempt for cur in scored if (attempt := open_attempt(Version(project, cur)))]
     return [*found, *externals.open_attempts(project)]
 
 
@@ -139,12 +139,12 @@ class _Turn:
             if _is_of_another(attempt, self._protocol):
                 _drop(attempt)
             elif status.state == "running" or self._is_over:
-                yield Running(attempt, progress_of(self._project, attempt, status))
+                yield Running(attempt, progress_of(attempt, status))
             elif isinstance(attempt, ExternalAttempt):
                 externals.settle(project, rules, loop, attempt, status)
             else:
                 self._told.add(attempt.relative)
-                settle(project, rules, loop, attempt, status)
+                settle(attempt, rules, loop, status)
 
     def _require_sound(self, stale: Sequence[int], running: Sequence[Running]) -> None:
         """Raises `EvaluationError` for what failed now, or while the caller waited for it."""
@@ -185,14 +185,15 @@ class _Turn:
                 break
             beside = self._company([*running, *begun])
             if isinstance(one, int):
-                attempt, job = start(project, rules, loop, one, side_by_side=beside)
+                attempt, job = start(Version(project, one), rules, loop, side_by_side=beside)
             else:
                 attempt = externals.start(project, rules, loop, one, side_by_side=beside)
             begun.append(Running(attempt, Progress()))
         if job is not None and len(todo) > len(begun):
             # Not after each: the second of several would wait for the spare that was begun for it.
             again = job
-            expect(project, rules, todo[len(begun)], lambda: again, ("eval",))
+            following = Version(project, todo[len(begun)])
+            next_jobs(following, rules).expect(project.executor, lambda: again, ("eval",))
         return sum(model.waits for model in models), begun
 
     def _company(self, running: Sequence[Running]) -> int:

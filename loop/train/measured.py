@@ -6,6 +6,8 @@ from ..project.receipts import TrainReceipt
 from ..project.version import Version
 from ..record import injection
 from ..record.ranks import RunFacts, run_facts
+from .artifacts import records
+from .verdicts import Run
 
 
 def recording(attempt: Attempt) -> Recording:
@@ -31,3 +33,9 @@ def parents_facts(version: Version) -> RunFacts | None:
         return None
     found = facts_of(parent.attempt("train", receipt.attempt))
     return found if found.fits or found.loops else None
+
+
+def run_of(attempt: Attempt) -> Run:
+    """All that the verdicts on this attempt look at."""
+    version = attempt.version
+    return Run(facts_of(attempt), version.id, parents_facts(version), records(version))

@@ -133,7 +133,7 @@ def _executor(project: Project) -> Check:
 
 
 def _warm_start(project: Project) -> Check:
-    from ...loop.jobs.warm.server_keeper import resting
+    from ...loop.jobs.warm.spare_folders import resting
 
     try:
         wanted = project.rules().file.execution_config.warm_start

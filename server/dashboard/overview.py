@@ -255,9 +255,7 @@ def running(project: Project, state: LoopState) -> Running | None:
     if attempt is None:
         return None
     status = attempt.status()
-    return Running(
-        attempt.kind, attempt.version.number, attempt.number, status.state, progress_of(project, attempt, status)
-    )
+    return Running(attempt.kind, attempt.version.number, attempt.number, status.state, progress_of(attempt, status))
 
 
 def troubles(project: Project, cur: int) -> Iterator[Trouble]:

@@ -13,6 +13,7 @@ from ...loop.errors import LoopError
 from ...loop.evaluate.infer_samples import picture
 from ...loop.project.project import Project
 from ...loop.project.state import report_receipt
+from ...loop.project.version import Version
 from ...loop.report.additions import PAGE
 from ...loop.store.paths import MAX_VERSION
 from .events import changes, look
@@ -91,7 +92,7 @@ def _journal(project: Project, request: Request) -> Response:
 
 def _picture(project: Project, request: Request) -> Response:
     number, sample, file = (_number(request.path_params[name]) for name in ("number", "sample", "file"))
-    found = picture(project, number, sample, file) if number and sample and file else None
+    found = picture(Version(project, number), sample, file) if number and sample and file else None
     if found is None:
         return _nothing(project, request)
     return Response(found.data, media_type=found.kind, headers={**_HEADERS, "Content-Security-Policy": _PICTURE_POLICY})

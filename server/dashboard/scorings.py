@@ -59,7 +59,7 @@ def _scoring(project: Project, attempt: Attempt) -> Scoring:
         name=clean(scored_by(attempt), 200),
         version=None if isinstance(attempt, ExternalAttempt) else attempt.version.number,
         state=status.state,
-        progress=progress_of(project, attempt, status),
+        progress=progress_of(attempt, status),
     )
 
 

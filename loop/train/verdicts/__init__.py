@@ -12,8 +12,9 @@ from ...script.fixed import Fixed, synonyms
 from . import batches, epochs, others, rates, seeds
 from .run import Run
 from .stated import stated
+from .words import told
 
-__all__ = ["Run", "measurable", "verdicts"]
+__all__ = ["Run", "measurable", "told", "trained_epochs", "verdicts"]
 
 _Measure = Callable[[Fixed, Run], RuleVerdict | None]
 Extra = Mapping[str, Sequence[str]]
@@ -38,6 +39,11 @@ _MEASURES: Mapping[str, _Measure] = {
 def verdicts(fixed: Sequence[Fixed], extra: Extra, run: Run) -> tuple[RuleVerdict, ...]:
     """Exactly one verdict for each fixed value, in their order."""
     return tuple(_verdict(rule, extra, run) for rule in fixed)
+
+
+def trained_epochs(run: Run) -> int | None:
+    """The epochs of the fit that came last, with those that it went on from; None where nothing counts them."""
+    return epochs.epochs_of(run.trained[-1]) if run.trained else None
 
 
 def measurable(rule: Fixed, extra: Extra) -> bool:

@@ -15,11 +15,9 @@ def verdict(rule: Fixed, run: Run) -> RuleVerdict | None:
     """None where nothing counts epochs."""
     if type(rule.value) is not int:
         return None
-    if not run.trained:
-        return _logged(rule, run)
     kept = [_kept(section, rule.value) for section in run.trained]
     told = ", ".join(_told(section) for section in run.trained[:5])
-    if all(one is None for one in kept):
+    if all(one is None for one in kept):  # also where nothing that is known trained
         return None
     if not all(kept):
         parent = run.of_parent
@@ -30,15 +28,6 @@ def verdict(rule: Fixed, run: Run) -> RuleVerdict | None:
         return ruled(rule, "broken", "beyond_parent", beyond)
     early = any(_is_early(section, rule.value) for section in run.trained)
     return ruled(rule, "in force", "ended_early" if early else "measured", told, _beside(run))
-
-
-def _logged(rule: Fixed, run: Run) -> RuleVerdict | None:
-    """What metrics.csv counts: the script's own word, and all there is where no library that is known trained."""
-    if run.logged_epochs is None:
-        return None
-    if run.logged_epochs == rule.value:
-        return ruled(rule, "in force", "stated", "metrics.csv")
-    return ruled(rule, "broken", "record_differs", f"it trained {run.logged_epochs} epochs, by metrics.csv")
 
 
 def max_steps(rule: Fixed, run: Run) -> RuleVerdict | None:

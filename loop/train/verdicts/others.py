@@ -1,5 +1,7 @@
 """What a trainer, a loader or an optimizer was set to, under the rules' other names."""
 
+from collections.abc import Sequence
+
 from ...project.receipts import RuleVerdict
 from ...record.parts import Settings
 from ...script.fixed import Fixed, agrees
@@ -56,7 +58,7 @@ def patience(rule: Fixed, run: Run) -> RuleVerdict | None:
     return _all(rule, [stop.patience for stop in stops], "patience")
 
 
-def _all(rule: Fixed, found: list[object], name: str, wanted: object = ...) -> RuleVerdict | None:
+def _all(rule: Fixed, found: Sequence[object], name: str, wanted: object = ...) -> RuleVerdict | None:
     """In force where every fit has it, broken where none has; None where nothing was found.
 
     What a trainer leaves alone, a module may do itself: clip gradients, or accumulate them.

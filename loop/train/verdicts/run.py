@@ -16,16 +16,13 @@ _ALIKE = 1e-6  # float32 keeps seven digits
 class Run:
     """The facts of a training, those of its parent's where there are some, and what the script's records state.
 
-    `records` are flattened values by the file that states them; `logged_epochs` is what metrics.csv counts, and
-    `resumed` whether it went on from a checkpoint that an interrupted attempt of the same script left.
+    `records` are flattened values by what states them: hparams.yaml, spec.json, the epochs in metrics.csv.
     """
 
     facts: RunFacts
     version_id: str = "v001"
     parent: RunFacts | None = None
     records: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
-    logged_epochs: int | None = None
-    resumed: bool = False
 
     @property
     def fits(self) -> tuple[Section, ...]:

@@ -1,0 +1,132 @@
+"""Whether a training that has ended counts: the first reason against it, or its receipt (T1-T3)."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from ..errors import UnsafePath
+from ..jobs.job import JobStatus
+from ..jobs.logs import tail
+from ..project.attempts import Attempt
+from ..project.failures import Failure, process_failure
+from ..project.receipts import LoopFile, RuleVerdict, TrainReceipt
+from ..project.version import Version
+from ..rules.reading import Rules
+from ..script.settings import settings
+from ..store import journal
+from ..store.digest import sha256
+from ..store.tree import Tree
+from . import resume
+from .artifacts import CHECKPOINTS, missing, touched, untouchable
+from .completing import complete
+from .curves import epochs_trained, read_curves
+from .findings import findings, shared_inputs
+from .measured import run_of
+from .verdicts import Run, trained_epochs, verdicts
+
+_LOG_TAIL_BYTES = 16_384
+
+
+def judged(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) -> Failure | TrainReceipt:
+    """The receipt of a run that nothing speaks against, else the first reason to reject it.
+
+    The process's own word comes first, then what it left, then whether the user's rules were in force. What it left
+    out for want of form is found or written before (completing.py).
+    """
+    try:
+        if failure := _of_process(attempt, rules, loop, status):
+            return failure
+        run = run_of(attempt)
+        completed = complete(attempt.version, run.facts)
+        found = verdicts(rules.fixed, rules.file.synonyms, run)
+        if failure := _of_artifacts(attempt.version) or _of_rules(found) or _of_data(run):
+            return failure
+    except UnsafePath as error:  # a link or a FIFO where a file belongs
+        return Failure("missing artifacts", f"{error.where}: {error.what}", "")
+    receipt = _receipt(attempt, run, status)
+    warnings = (*receipt.warnings, *findings(attempt.version, run, found))
+    return receipt.model_copy(update={"rules": found, "completed": completed, "warnings": warnings})
+
+
+def _receipt(attempt: Attempt, run: Run, status: JobStatus) -> TrainReceipt:
+    version, outcome, plan = attempt.version, status.outcome, attempt.plan
+    assert outcome is not None and plan is not None, "a run without them has failed"
+    tree, artifacts = version.project.workspace.tree, version.artifacts
+    warnings = [f"had to end what it left running: {', '.join(outcome.killed)}"] if outcome.killed else []
+    warnings += resume.put_back(attempt)
+    return TrainReceipt(
+        attempt=attempt.number,
+        script_sha256=plan.script_sha256,
+        snapshot=plan.snapshot,
+        artifacts=_hashes(tree, artifacts),
+        epochs=trained_epochs(run) or epochs_trained(tree, artifacts),
+        wall_seconds=outcome.wall_seconds or 0.0,
+        peak_memory_bytes=outcome.peak_memory_bytes,
+        gpu_peak_memory_bytes=outcome.gpu_peak_memory_bytes,
+        gpu_utilisation=outcome.gpu_utilisation,
+        monitors=_monitors(version),
+        sandbox=plan.sandbox,
+        start=outcome.start,
+        resumed_from=plan.resumed_from,
+        warnings=tuple(warnings),
+        at=journal.now(),
+    )
+
+
+def _of_process(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) -> Failure | None:
+    plan = attempt.plan
+    if plan is None:
+        return Failure("lost", "it was never started: the server ended in between", "")
+    log = tail(attempt.log, _LOG_TAIL_BYTES)
+    # Before the process's own word: a script that wrote scores has no excuse in how it ended.
+    now = untouchable(attempt.version, loop.dataset_id, confined=plan.confined)
+    if changed := touched(plan.untouchable, now):
+        return Failure("evaluation output", f"training created or changed {', '.join(changed[:5])}", "")
+    if failure := process_failure(
+        status.outcome,
+        log,
+        limit_minutes=rules.file.loop_config.max_train_minutes,
+        requested=attempt.cancel_requested,
+        detail=status.detail,
+    ):
+        return failure
+    # A run that went on from a checkpoint is judged with the files of its interrupted part.
+    resume.put_back(attempt)
+    return None
+
+
+def _of_artifacts(version: Version) -> Failure | None:
+    curves = read_curves(version.project.workspace.tree, version.artifacts)
+    if curves is not None and curves.not_finite:
+        return Failure("diverged", f"{', '.join(curves.not_finite)} became NaN or infinite", "")
+    if lacking := missing(version):
+        return Failure("missing artifacts", f"it exited with 0 but left no {', no '.join(lacking)}", "")
+    return None
+
+
+def _of_rules(found: Sequence[RuleVerdict]) -> Failure | None:
+    broken = [f"{one.found}, but {one.rule} fixes {one.value!r}" for one in found if one.standing == "broken"]
+    return Failure("rule violation", "; ".join(broken), "") if broken else None
+
+
+def _of_data(run: Run) -> Failure | None:
+    """A version that trains on validation samples, where its parent did not: no score of it means anything."""
+    ours, parent = shared_inputs(run), run.of_parent
+    if parent is None or not ours or shared_inputs(parent):
+        return None
+    return Failure("rule violation", f"it trains on {ours} of its own validation samples, its parent on none", "")
+
+
+def _monitors(version: Version) -> tuple[str, ...]:
+    """What the script chooses its best checkpoint by; validation loss is the normal case."""
+    # Also of a script that somebody edited meanwhile: what was trained is in the snapshot, and this is for people.
+    found = (setting.value for setting in settings(version.script(authored=False)) if setting.name == "monitor")
+    return tuple(dict.fromkeys(value for value in found if isinstance(value, str)))
+
+
+def _hashes(tree: Tree, artifacts: str) -> dict[str, str]:
+    # Side by side: checkpoints may have several gigabytes each.
+    names = (*CHECKPOINTS, "spec.json")
+    with ThreadPoolExecutor(len(names)) as threads:
+        found = threads.map(partial(sha256, tree), [f"{artifacts}/{name}" for name in names])
+        return dict(zip(names, found, strict=True))
