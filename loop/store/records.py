@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import ClassVar, TypeVar
 
@@ -10,8 +10,6 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from ..errors import ProjectError
 from .tree import Tree
-
-Part = TypeVar("Part", bound=str)
 
 
 class Record(BaseModel):
@@ -59,22 +57,6 @@ def load(tree: Tree, relative: str, model: type[R]) -> R | None:
         raise damaged
     tree.known.keep(relative, record, stamp, briefly=not model.scanned)
     return record
-
-
-def load_part(tree: Tree, relative: str, model: type[R], kind: type[Part], part: Callable[[R], str]) -> Part | None:
-    """The one text of the record that a call wants of every version: kept for all, when the record is not.
-
-    `kind` names the part among those of the same file. Raises like `load`.
-    """
-    stamp = tree.known.stamp(relative)
-    if (known := tree.known.recall(relative, kind, stamp)) is not None:
-        return known
-    record = load(tree, relative, model)
-    if record is None:
-        return None
-    found = kind(part(record))
-    tree.known.keep(relative, found, stamp)
-    return found
 
 
 def save(tree: Tree, relative: str, record: Record) -> None:
