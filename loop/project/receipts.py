@@ -132,6 +132,7 @@ Reason = Literal[
     "nothing_measures",
     "fits_differ",
     "groups_differ",
+    "own_schedule",
     "loaders_differ",
     "sizes_vary",
     "never_seeded",

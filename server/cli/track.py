@@ -42,7 +42,7 @@ def track(project: Project, *, as_json: bool) -> int:
 def detail(view: TrackerView) -> str:
     """How a tracker is, in a line or, with a problem, what that is."""
     if view.at is None:
-        return "nothing was sent yet"
+        return view.problem or "nothing was sent yet"
     versions = f"{view.sent} version{'' if view.sent == 1 else 's'}"
     there = f"{versions} sent to {view.target}" if view.target else f"{versions} sent"
     return "; ".join(text for text in (there, view.problem and f"then: {view.problem}", *view.notes) if text)

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
-from ...errors import LoopError
+from ...errors import LoopError, NewerRecord
 from ...project.project import Project
 from ...project.receipts import LoopFile
 from ...rules.reading import Rules
@@ -104,7 +104,10 @@ def _shorten(log: int) -> bool:
 
 
 def _record_problem(project: Project, name: TrackerName, problem: str) -> None:
-    known = tracker_state(project, name)
+    try:
+        known = tracker_state(project, name)
+    except NewerRecord:  # a later release's memory of its runs: it stays, and whoever looks at it is told
+        return
     state = known or TrackerState(target="", loop="", runs={}, at=journal.now())
     with project.mutation():
         save(

@@ -77,7 +77,7 @@ def _told(section: Section) -> str:
     limit = section.settings.max_epochs if section.settings is not None else None
     if section.end is not None and section.end.by in _EARLY:
         who = f" ({section.end.what})" if section.end.what else ""
-        found += f" of {limit}, ended by {section.end.by}{who}"
+        found += f"{f' of {limit}' if limit and limit > 0 else ''}, ended by {section.end.by}{who}"
     return found
 
 

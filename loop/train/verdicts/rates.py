@@ -1,5 +1,6 @@
 """Learning rates and weight decays of the parameter groups at the steps, and the classes that made them."""
 
+import math
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -9,6 +10,7 @@ from ...script.fixed import Fixed
 from ...script.synonyms import optimizer_name
 from .run import Run, alike, in_force, ruled
 
+_HIGHER = 1 + 1e-6
 _NO_SCHEDULE = frozenset({"none", "constant", "off", "no", "false"})
 
 
@@ -26,42 +28,40 @@ def _groups(run: Run) -> Iterator[_Rated]:
 
 
 def learning_rate(rule: Fixed, run: Run) -> RuleVerdict | None:
-    """The rate of every step; where a schedule changes it, its peak or what the schedule began from is the rule's."""
+    """The rate of every step; where a schedule changes it, its peak or what the schedule began from is the rule's.
+
+    Another schedule is the user's own where it was there from the start: it is told, and broken only where a version
+    brings it in or raises it.
+    """
     rated = [(one, one.group.lr) for one in _groups(run) if one.group.lr is not None]
     if not rated or not _is_number(rule.value):
         return None
-    kept = [_rate(rule, one.group, span, run) for one, span in rated]
     found = _told(tuple((one.optimizer, span) for one, span in rated))
     if tuned := len(run.facts.trials):
         found += f", after {tuned} trial{'s' if tuned > 1 else ''} of a tuner"
+    kept = [_rate(rule, one.group, span) for one, span in rated]
     if all(kept):
         return ruled(rule, "in force", "scheduled" if "scheduled" in kept else "measured", found)
     parent = run.of_parent
-    if any(kept) and not (parent is not None and in_force(learning_rate(rule, parent))):
-        return ruled(rule, "not verified", "groups_differ", found)
-    return ruled(rule, "broken", "other_value", found)
+    if parent is not None and (in_force(learning_rate(rule, parent)) or _highest(run) > _highest(parent) * _HIGHER):
+        return ruled(rule, "broken", "other_value", found)
+    if all(one or not span.constant for one, (_, span) in zip(kept, rated, strict=True)):
+        return ruled(rule, "not verified", "own_schedule", found)
+    return ruled(rule, *(("not verified", "groups_differ") if any(kept) else ("broken", "other_value")), found)
 
 
-def _rate(rule: Fixed, group: Group, span: Span, run: Run) -> Literal["measured", "scheduled"] | None:
+def _rate(rule: Fixed, group: Group, span: Span) -> Literal["measured", "scheduled"] | None:
     if span.constant:
         return "measured" if alike(span.first, rule.value) else None
     if alike(span.highest, rule.value):
         return "scheduled"
-    wanted = float(rule.value or 0.0)
     begins = (group.settings.get(name) for name in ("initial_lr", "max_lr"))
-    if span.highest < wanted:  # a warm-up that the run did not see the end of
-        return "scheduled" if any(isinstance(one, float) and alike(one, wanted) for one in begins) else None
-    # A cycle above the rule's rate is the user's own where it was there from the start.
-    return "scheduled" if alike(span.first, wanted) and span.highest <= _highest(run) * (1 + 1e-6) else None
+    warming = span.highest < float(rule.value or 0.0)  # the run did not see the end of its warm-up
+    return "scheduled" if warming and any(isinstance(one, float) and alike(one, rule.value) for one in begins) else None
 
 
 def _highest(run: Run) -> float:
-    """The highest rate that a version may use: the parent's, or any where there is none."""
-    if run.parent is None:
-        return float("inf")
-    parent = run.of_parent
-    rates = [one.group.lr.highest for one in _groups(parent) if one.group.lr is not None] if parent else []
-    return max(rates, default=float("inf"))
+    return max((one.group.lr.highest for one in _groups(run) if one.group.lr is not None), default=math.inf)
 
 
 def weight_decay(rule: Fixed, run: Run) -> RuleVerdict | None:

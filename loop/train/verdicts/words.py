@@ -17,6 +17,7 @@ _WORDS: dict[Reason, str] = {
     "nothing_measures": "not verified: nothing measures it, and the script states it nowhere",
     "fits_differ": "not verified: its fits differ, and only you know which one is meant: {found}",
     "groups_differ": "not verified: parameter groups differ, and only you know which one is meant: {found}",
+    "own_schedule": "not verified: a schedule of the script's own moves it: {found}",
     "loaders_differ": "not verified: training loaders differ, and only you know which one is meant: {found}",
     "sizes_vary": "not verified: batches vary in size: {found}",
     "never_seeded": "not verified: nothing set it before the first fit {found}",
