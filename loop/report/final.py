@@ -22,6 +22,7 @@ from ..store import journal, transaction
 from ..store.paths import REPORT_SCRIPT, REPORTS, STATE
 from ..text import Told
 from . import externals, leaderboard, scoring
+from .rule_table import RuleRow, rule_table
 from .scoring import Rescoring
 from .warnings import warnings
 
@@ -54,6 +55,7 @@ class ReportData:
     best: str | None
     looks: int
     warnings: tuple[Told, ...]
+    rules: tuple[RuleRow, ...] = ()
 
     @property
     def above(self) -> tuple[str, ...]:
@@ -127,6 +129,7 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
         best=best,
         looks=rules.file.loop_config.max_versions,
         warnings=tuple(warnings(project, rules, models)),
+        rules=rule_table(project),
     )
 
 
