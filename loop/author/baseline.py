@@ -236,8 +236,11 @@ def _unstated(fixed: Fixed, *, measured: bool) -> Finding:
     values = {"rule": fixed.rule, "value": fixed.value}
     if measured:
         return Finding(Told("{rule} = {value!r} is stated nowhere in the script; each run is measured for it", values))
-    text = "{rule} = {value!r} is stated nowhere in the script, and nothing measures it: it stays not verified"
-    return Finding(Told(text, values))
+    return Finding(
+        Told(
+            "{rule} = {value!r} is stated nowhere in the script, and nothing measures it: it stays not verified", values
+        )
+    )
 
 
 def _list(items: Sequence[str], say: Say) -> str:
