@@ -76,6 +76,7 @@ class Plan(Record):
     sandbox: str = ""
     confined: bool = False
     resumed_from: int | None = None
+    changed: dict[str, list[int]] = Field(default={}, description="changed symbol -> its lines that are watched")
 
 
 class KeptCheckpoint(Record):

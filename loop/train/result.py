@@ -18,6 +18,7 @@ from ..store.digest import sha256
 from ..store.tree import Tree
 from . import resume
 from .artifacts import CHECKPOINTS, missing, touched, untouchable
+from .changed_code import never_ran
 from .completing import complete
 from .curves import epochs_trained, read_curves
 from .findings import findings, shared_inputs
@@ -44,7 +45,8 @@ def judged(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) ->
     except UnsafePath as error:  # a link or a FIFO where a file belongs
         return Failure("missing artifacts", f"{error.where}: {error.what}", "")
     receipt = _receipt(attempt, run, status)
-    warnings = (*receipt.warnings, *findings(attempt.version, run, found))
+    changed = attempt.plan.changed if attempt.plan is not None else {}
+    warnings = (*receipt.warnings, *findings(attempt.version, run, found), *never_ran(attempt, changed))
     return receipt.model_copy(update={"rules": found, "completed": completed, "warnings": warnings})
 
 

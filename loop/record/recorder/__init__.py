@@ -11,6 +11,7 @@ here is a fact (`problems`), and the run goes on.
     loaders     what DataLoaders deliver; batches and contents look at one batch
     optimizers  what each real step used; backward counts gradients and finds losses that are no number
     forwards    how many samples the model is really given
+    lines       which changed lines ran
     seeds, opened, machine   seeds set, files opened, packages and memory
 """
 
@@ -20,7 +21,7 @@ import atexit
 import os
 import sys
 
-from . import backward, forwards, loaders, machine, opened, optimizers, seeds, trainers
+from . import backward, forwards, lines, loaders, machine, opened, optimizers, seeds, trainers
 from .imports import AfterImport
 from .recording import Recorder
 
@@ -48,6 +49,7 @@ def install(folder: str) -> None:
         after.add(f"{name}.fabric", lambda module: trainers.watch_fabric(recorder, module))
     after.start()
     opened.watch(recorder)
+    recorder.guarded(lines.watch)(recorder)
     recorder.at_write.append(machine.facts)
     os.register_at_fork(after_in_child=recorder.begin_forked)
     atexit.register(recorder.end)

@@ -97,6 +97,8 @@ class Recorder:
     def __init__(self, folder: str) -> None:
         self.at_write: list[Callable[[], dict[str, Any]]] = []
         self.at_begin: list[Callable[[], None]] = []
+        self.at_compile: list[Callable[[], None]] = []
+        self.at_tick: list[Callable[[], None]] = []
         self.look_at_losses: Callable[[], None] = lambda: None
         self.forwards: Any = None
         self.forked = False
@@ -168,6 +170,8 @@ class Recorder:
 
     def write(self, *, due: bool = False) -> None:
         """Replaces the file; with `due` only where so much time has passed that it costs next to nothing."""
+        for tick in self.at_tick:
+            tick()
         if self._file is None:
             self._file = writing.FactsFile(self.folder, self.rank)
         if not due or self._file.is_due():
