@@ -1,6 +1,6 @@
 """Records: JSON files with a model, a schema version and a seal, so that one that was edited by hand is found out.
 
-    {"schema": 2, "release": "0.1.0", "record": {...}, "seal": "..."}
+    {"schema": 3, "release": "0.1.0", "record": {...}, "seal": "..."}
 
 A release reads every record of its own schema and of those before it. Whoever gives a record another shape raises
 `SCHEMA`, gives a new field a default, and lets a `model_validator(mode="before")` read what no default can.
@@ -20,7 +20,7 @@ from pydantic_core import from_json
 from ..errors import NewerRecord, ProjectError
 from .tree import Tree
 
-SCHEMA = 2
+SCHEMA = 3
 """Of the shapes of all records that this release writes."""
 
 _RELEASE = re.compile(r"[0-9A-Za-z.+!-]{1,40}")
