@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..errors import EvaluationError
 from ..project.attempts import Attempt
-from ..project.receipts import TrainReceipt
+from ..project.receipts import EvalPlan, TrainReceipt
 from ..record.disagreements import CheckpointFacts, Disagreement, disagreements
 from ..rules.reading import Rules
 from ..script.fixed import Clash, Fixed, agrees, recorded_clashes, synonyms
@@ -59,10 +59,10 @@ def checkpoint_warnings(attempt: Attempt) -> tuple[str, ...]:
     return (*unreadable, *differing)
 
 
-def weights(attempt: Attempt) -> str | None:
-    """The digest of best.ckpt's tensors."""
+def weights(attempt: Attempt, plan: EvalPlan) -> str:
+    """The digest of best.ckpt's tensors; of all its bytes where it has none that can be read."""
     said = _said(attempt).get("best.ckpt")
-    return said.weights if said is not None else None
+    return (said.weights if said is not None else None) or plan.checkpoint_sha256
 
 
 def _epochs(

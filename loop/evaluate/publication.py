@@ -39,7 +39,7 @@ def checked(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> E
     )
     if sha256(tree, f"{version.artifacts}/best.ckpt") != plan.checkpoint_sha256:
         raise EvaluationError("was changed while it was scored", where="best.ckpt", hint="put the trained file back")
-    warnings = (*evaluated.warnings, *checkpoint_warnings(attempt), *_twin(attempt), *_other_targets(attempt))
+    warnings = (*evaluated.warnings, *checkpoint_warnings(attempt), *_twin(attempt, plan), *_other_targets(attempt))
     if plan.accepting:
         warnings += _accept_evaluator(attempt, rules, loop)
     return replace(evaluated, warnings=warnings)
@@ -59,7 +59,7 @@ def publish(attempt: Attempt, plan: EvalPlan, evaluated: Evaluated, status: JobS
         attempt=attempt.number,
         fingerprint=plan.fingerprint,
         checkpoint_sha256=plan.checkpoint_sha256,
-        weights=weights(attempt),
+        weights=weights(attempt, plan),
         samples_sha256=hashlib.sha256(samples).hexdigest(),
         num_samples=score.num_samples,
         metrics=tuple(score.metrics),
@@ -98,12 +98,12 @@ def _accept_evaluator(attempt: Attempt, rules: Rules, loop: LoopFile) -> tuple[s
     return warnings
 
 
-def _twin(attempt: Attempt) -> tuple[str, ...]:
+def _twin(attempt: Attempt, plan: EvalPlan) -> tuple[str, ...]:
     """A warning where an earlier version has the very same weights."""
-    project, ours = attempt.project, weights(attempt)
+    project, ours = attempt.project, weights(attempt, plan)
     for number in project.workspace.versions():
         receipt = Version(project, number).receipt(EvalReceipt) if number < attempt.version.number else None
-        if receipt is not None and ours is not None and receipt.weights == ours:
+        if receipt is not None and receipt.weights == ours:
             return (
                 f"its weights are those of {version_id(number)}, tensor by tensor:"
                 " the change had no effect, or weights were copied",

@@ -213,7 +213,7 @@ class EvalReceipt(Record):
     attempt: int
     fingerprint: str
     checkpoint_sha256: str
-    weights: str | None = Field(default=None, description="digest of best.ckpt's tensors, whatever else it holds")
+    weights: str | None = Field(default=None, description="digest of best.ckpt's tensors, or of all its bytes")
     samples_sha256: str = Field(description="of the per-sample scores that the noise labels are computed from")
     num_samples: int
     metrics: tuple[Metric, ...]
