@@ -1,15 +1,15 @@
 """Step 1: train."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, JsonValue
 
 from ..loop.project.project import Project
-from ..loop.project.receipts import Standing, TrainReceipt
 from ..loop.project.version import Version
 from .results import JobView, StepResult, Value, failure_of, job_of, where_now
 
 if TYPE_CHECKING:
+    from ..loop.project.receipts import TrainReceipt
     from ..loop.train.training import TrainStatus
 
 Resume = Annotated[bool, Field(description="go on from the checkpoint that an interrupted attempt left")]
@@ -20,7 +20,7 @@ class RuleResult(Value):
 
     rule: str
     value: JsonValue
-    standing: Standing
+    standing: Literal["in force", "broken", "not verified"]
     verdict: str
 
 
@@ -73,7 +73,7 @@ def _message(name: str, status: "TrainStatus", job: JobView | None) -> str:
     return f"Training attempt {status.attempt} of {name} failed: {summary}. Its artifacts were wiped."
 
 
-def _standings(receipt: TrainReceipt) -> str:
+def _standings(receipt: "TrainReceipt") -> str:
     """`Of 3 fixed values 2 were in force, 1 is not verified.`"""
     if not receipt.rules:
         return ""
@@ -82,7 +82,7 @@ def _standings(receipt: TrainReceipt) -> str:
     return f"Of {len(receipt.rules)} fixed values {sure} were in force{rest}."
 
 
-def _rules(receipt: TrainReceipt) -> tuple[RuleResult, ...]:
+def _rules(receipt: "TrainReceipt") -> tuple[RuleResult, ...]:
     from ..loop.train.verdicts import told
 
     return tuple(

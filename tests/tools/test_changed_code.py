@@ -22,14 +22,12 @@ async def second(at: At, where: list[str], *edits: tuple[str, str]) -> dict[str,
         return await agent.train(2)
 
 
-@pytest.mark.requirement("V4")
 async def test_a_change_that_never_ran_is_a_warning(at: At) -> None:
     trained = await second(at, ["+polish"], POLISH)
     assert trained["warnings"] == ["the changed code never ran: no changed line of polish was reached"]
     assert trained["warnings"][0] in trained["message"]
 
 
-@pytest.mark.requirement("V4")
 @pytest.mark.parametrize(
     ("where", "edits"),
     [
