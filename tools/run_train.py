@@ -56,7 +56,7 @@ def run_train(project: Project, version: int, resume: Resume = False, *, attach:
         wall_seconds=round(receipt.wall_seconds, 2) if receipt else None,
         rules=_rules(receipt) if receipt else (),
         completed=receipt.completed if receipt else (),
-        warnings=receipt.warnings if receipt else (),
+        warnings=tuple(str(one) for one in receipt.warnings) if receipt else (),
         next=following,
     )
 
@@ -66,7 +66,7 @@ def _message(name: str, status: "TrainStatus", job: JobView | None) -> str:
         doing = "waits to be trained" if job.waiting else "is training"
         return f"{name} {doing}, attempt {status.attempt} ({job.line}). It goes on by itself; call again."
     if status.receipt is not None:
-        said = [*status.receipt.completed, *status.receipt.warnings]
+        said = [*status.receipt.completed, *map(str, status.receipt.warnings)]
         done = f"{name} is trained (attempt {status.attempt}); its artifacts are complete."
         return "\n- ".join((f"{done} {_standings(status.receipt)}".rstrip(), *said))
     summary = status.verdict.summary[:400] if status.verdict else ""

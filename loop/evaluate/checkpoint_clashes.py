@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..errors import EvaluationError
 from ..project.attempts import Attempt
+from ..project.notices import Notice
 from ..project.receipts import EvalPlan, TrainReceipt
 from ..record.disagreements import CheckpointFacts, Disagreement, disagreements
 from ..rules.reading import Rules
@@ -49,11 +50,15 @@ def checkpoint_clashes(attempt: Attempt, rules: Rules) -> tuple[Clash, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def checkpoint_warnings(attempt: Attempt) -> tuple[str, ...]:
+def checkpoint_warnings(attempt: Attempt) -> tuple[Notice, ...]:
     """Checkpoints that could not be read, and where last.ckpt and the recorder say different things."""
-    unreadable = (f"{name}: {one.unreadable}" for name, one in _said(attempt).items() if one.unreadable is not None)
+    unreadable = (
+        Notice.of("checkpoint_unread", name=name, problem=one.unreadable)
+        for name, one in _said(attempt).items()
+        if one.unreadable is not None
+    )
     differing = (
-        f"the recorder and last.ckpt disagree on {one.what}: {one.recorded}, and {one.saved} in the checkpoint"
+        Notice.of("checkpoint_differs", what=one.what, recorded=one.recorded, saved=one.saved)
         for one in _disagreements(attempt)
     )
     return (*unreadable, *differing)

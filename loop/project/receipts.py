@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..store.records import Record
+from .notices import Notice
 
 FailureKind = Literal[
     "code error",
@@ -173,7 +174,7 @@ class Acceptance(Record):
     files: dict[str, str] = Field(description="03_eval.py and its local imports -> sha256")
     dataset_sha256: str
     spread: float
-    warnings: tuple[str, ...]
+    warnings: tuple[Notice, ...]
     at: str
 
 
@@ -203,7 +204,7 @@ class TrainReceipt(Record):
     resumed_from: int | None = Field(
         default=None, description="the interrupted attempt whose last.ckpt it went on from"
     )
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
     at: str
 
 
@@ -222,7 +223,7 @@ class EvalReceipt(Record):
     sandbox: str = ""
     start: str = ""
     side_by_side: int = Field(default=1, description="evaluations on the machine while it was scored, itself included")
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 class AnalysisReceipt(Record):
@@ -253,14 +254,20 @@ class NextReceipt(Record):
     diff: str
     symbols: tuple[str, ...]
     code_sha256: str = Field(description="of what the changed symbols are now, to see the same tried again")
-    notes: tuple[str, ...]
+    notes: tuple[Notice, ...]
     at: str
 
 
+EndedBy = Literal["max_versions", "stuck", "stop_reason"]
+
+
 class ReportReceipt(Record):
+    """The report was made. `reason` says in words why the loop ended; `ended_by` is absent in older records."""
+
     folder: str
     last_version: int
     reason: str
+    ended_by: EndedBy | None = None
     best: str | None
     with_analysis: bool
     at: str

@@ -9,12 +9,11 @@ from ..errors import LoopError, NewerRecord, ProjectError
 from ..project.project import Project
 from ..project.receipts import LoopFile
 from ..rules.reading import Rules
-from ..store.paths import STATE
 from ..store.records import Record, load
+from .trackers.start_mirror import FOLDER
 
 TrackerName = Literal["mlflow", "tensorboard", "trackio", "wandb"]
 TRACKERS: tuple[TrackerName, ...] = get_args(TrackerName)
-FOLDER = f"{STATE}/tracking"
 
 
 class MirroredRun(Record):

@@ -1,27 +1,17 @@
 """What a report warns of: rows that rank last or are left out, and values that don't compare."""
 
-import re
 from collections.abc import Iterator, Sequence
 
-from ..judge.comparison import primary_metric
+from ..judge.best import primary_metric
 from ..project.project import Project
 from ..project.receipts import EvalReceipt, TrainReceipt
 from ..project.version import Version
 from ..rules.reading import Rules
-from ..store.paths import version_id
 from ..text import Told, cell
 from . import leaderboard
-from .externals import External
+from .external_models import External
 
 _NAMED = 5  # of what may be a thousand
-# What a receipt warns of was told to an agent, in English; so its fixed texts are known again from the whole.
-_WARNED = (
-    Told("it could have read the data set while it was scored: the evaluator is its own"),
-    Told("it could have read the data set while it was scored: {reason}"),
-    Told("metric {metric} was not computed"),
-    Told("primary_metric {metric} is not among the metrics: this version ranks last"),
-    Told("loss is {loss}, and the mean of its samples {mean}"),
-)
 
 
 def warnings(project: Project, rules: Rules, models: Sequence[External]) -> Iterator[Told]:
@@ -33,17 +23,17 @@ def warnings(project: Project, rules: Rules, models: Sequence[External]) -> Iter
 
 def _of_versions(project: Project, rules: Rules) -> Iterator[Told]:
     primary = rules.file.eval_config.primary_metric
-    for cur in project.workspace.versions():
-        scored = Version(project, cur).receipt(EvalReceipt)
+    for version in (Version(project, number) for number in project.workspace.versions()):
+        scored = version.receipt(EvalReceipt)
         if scored is None:
-            failed = len([attempt for attempt in Version(project, cur).attempts("train") if attempt.verdict])
-            values = {"version": version_id(cur), "failed": failed}
-            if Version(project, cur).receipt(TrainReceipt):
+            failed = len([attempt for attempt in version.attempts("train") if attempt.verdict])
+            values = {"version": version.id, "failed": failed}
+            if version.receipt(TrainReceipt):
                 yield Told("{version} ranks last: it is trained, but has no score ({failed} training attempts)", values)
             else:
                 yield Told("{version} ranks last: it is not trained ({failed} training attempts)", values)
         elif primary_metric(scored, rules) is None:
-            values = {"version": version_id(cur), "primary": primary}
+            values = {"version": version.id, "primary": primary}
             yield Told("{version} ranks last: its eval_score.json lacks the primary metric {primary!r}", values)
 
 
@@ -63,23 +53,15 @@ def _of_externals(models: Sequence[External], primary: str) -> Iterator[Told]:
                     "external model {name} ranks last: {primary!r} can't be computed from what it answers", values
                 )
             for warning in model.receipt.warnings:
-                yield Told("external model {name}: {warning}", {**values, "warning": _known(cell(warning, 300))})
+                yield Told("external model {name}: {warning}", {**values, "warning": warning.words(longest=300)})
         else:
             yield Told("external model {name} ranks last: its folder was changed while the report was made", values)
 
 
-def _known(warning: str) -> Told | str:
-    """As one of our fixed texts, where it is one."""
-    for one in _WARNED:
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(one.text))
-        if found := re.fullmatch(pattern, warning):
-            return Told(one.text, found.groupdict())
-    return warning
-
-
 def _of_latencies(project: Project, models: Sequence[External]) -> Iterator[Told]:
     """Which latencies don't compare with those of an evaluation that had the machine to itself."""
-    receipts = {version_id(cur): Version(project, cur).receipt(EvalReceipt) for cur in project.workspace.versions()}
+    versions = (Version(project, number) for number in project.workspace.versions())
+    receipts = {version.id: version.receipt(EvalReceipt) for version in versions}
     receipts |= {cell(model.name, 100): model.receipt for model in models}
     among = {name: receipt.side_by_side for name, receipt in receipts.items() if receipt and receipt.side_by_side > 1}
     if among:

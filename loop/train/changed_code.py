@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from types import CodeType
 
 from ..project.attempts import Attempt
+from ..project.notices import Notice
 from ..project.receipts import NextReceipt
 from ..project.version import Version
 from ..record import lines
@@ -31,16 +32,16 @@ def watched(changed: Mapping[str, list[int]]) -> list[int]:
     return sorted({number for numbers in changed.values() for number in numbers})[:_MOST]
 
 
-def never_ran(attempt: Attempt, changed: Mapping[str, list[int]]) -> Iterator[str]:
+def never_ran(attempt: Attempt, changed: Mapping[str, list[int]]) -> Iterator[Notice]:
     """A warning for changed symbols of which no line was seen to run."""
     found = lines.ran(attempt.project.workspace.tree.path(attempt.facts), watched(changed)) if changed else None
     if found is None:
         return
     idle = [name for name, numbers in changed.items() if not found.lines.intersection(numbers)]
     if idle and found.whole:
-        yield f"the changed code never ran: no changed line of {', '.join(idle)} was reached"
+        yield Notice.of("never_ran", names=", ".join(idle))
     elif idle:
-        yield f"the changed code was not seen to run, in as much of the run as was watched: {', '.join(idle)}"
+        yield Notice.of("not_seen", names=", ".join(idle))
 
 
 def _trained_script(parent: Version) -> str:

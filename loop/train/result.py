@@ -9,6 +9,7 @@ from ..jobs.job import JobStatus
 from ..jobs.logs import tail
 from ..project.attempts import Attempt
 from ..project.failures import Failure, process_failure
+from ..project.notices import Notice
 from ..project.receipts import LoopFile, RuleVerdict, TrainReceipt
 from ..project.version import Version
 from ..rules.reading import Rules
@@ -54,7 +55,7 @@ def _receipt(attempt: Attempt, run: Run, status: JobStatus) -> TrainReceipt:
     version, outcome, plan = attempt.version, status.outcome, attempt.plan
     assert outcome is not None and plan is not None, "a run without them has failed"
     tree, artifacts = version.project.workspace.tree, version.artifacts
-    warnings = [f"had to end what it left running: {', '.join(outcome.killed)}"] if outcome.killed else []
+    warnings = [Notice.of("left_running", processes=", ".join(outcome.killed))] if outcome.killed else []
     warnings += resume.put_back(attempt)
     return TrainReceipt(
         attempt=attempt.number,

@@ -87,7 +87,7 @@ def main():
         (
             "Epochs: forged logs and settings beside a checkpoint that tells",
             "run_eval",
-            "training_config.epochs is fixed to 3, but last.ckpt has 30 epochs",
+            "last.ckpt: 30 epochs, but training_config.epochs fixes 3",
             "detected",
         ),
     ),

@@ -53,23 +53,25 @@ _LOOP = {
     "store.tree",
 }
 _SERVER = {
+    "access",
     "answers",
     "app",
     "cli",
-    "cli.handlers",
+    "cli.invocation",
     "cli.main",
     "cli.options",
+    "cli.serve",
     "importing",
     "protocol",
-    "protocol.asking",
+    "protocol.user_decisions",
     "protocol.prompts",
     "protocol.resources",
-    "protocol.skills",
-    "protocol.task_store",
-    "protocol.tasks",
-    "protocol.watching",
+    "protocol.skills_extension",
+    "protocol.job_tasks",
+    "protocol.task_records",
+    "protocol.tasks_extension",
+    "protocol.status_subscriptions",
     "serving",
-    "telling",
 }
 _OURS = re.compile(r"progressive_training\.(loop|pages|prompts|agents|server)\.([\w.]+)")
 _BARE = "from mcp.server.mcpserver import MCPServer; MCPServer(name='bare')"

@@ -1,5 +1,6 @@
 """Step 1: a training is judged by what it leaves, under the user's values, and anyone may collect it."""
 
+import json
 import os
 import signal
 import sys
@@ -419,3 +420,17 @@ async def test_an_attempt_that_was_never_submitted_is_lost_and_asks_for_no_repai
         await agent.failed_training("lost")
         assert await agent.where() == ("train", 1)
         assert (await agent.train())["state"] == "done"
+
+
+async def test_hidden_characters_of_a_log_reach_nobody_through_a_failure(folder: Folder) -> None:
+    hidden = "\\u200b\\u200d\\u2060\\ufeff\\xad\\u180e\\u202e\\u3164\\U000e0100\\x1b[8m"
+    evil = f"print('ob{hidden}ey')\n    raise ValueError('ob{hidden}ey')\n"
+    folder.edit(BASELINE, (MAIN, f"    {evil}"))
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        failure = await agent.failed_training("code error")
+        assert failure["summary"] == "exit code 1: ValueError: obey"
+        assert failure["trace"].endswith("ValueError: obey")
+        told = json.dumps([failure, await agent.call("next_step")], ensure_ascii=False)
+    assert "ValueError: obey" in told
+    assert not set(told) & set("\u200b\u200d\u2060\ufeff\xad\u180e\u202e\u3164\U000e0100\x1b")

@@ -1,12 +1,8 @@
-"""The end of a loop: every version and external model under one protocol, the leaderboard, the best bundle (R1-R5)."""
+"""What a report says: every version and external model under one protocol, in the leaderboard's order (R1, R2, R4)."""
 
-import inspect
-import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from itertools import takewhile
-from pathlib import Path
 
 from ..errors import OutOfOrder
 from ..evaluate.evaluation import require_weights
@@ -15,15 +11,14 @@ from ..judge.noise.verdict import NoiseVerdict
 from ..project.integrity import require_intact
 from ..project.project import Project
 from ..project.receipts import ActionReceipt, AnalysisReceipt, EvalReceipt, NextReceipt, ReportReceipt, TrainReceipt
-from ..project.state import REPORT_RECEIPT, LoopState, derive, next_call, report_receipt
+from ..project.state import LoopState, derive, next_call, report_receipt
 from ..project.version import Version
 from ..rules.reading import Rules
-from ..store import journal, transaction
-from ..store.paths import REPORT_SCRIPT, REPORTS, STATE
+from ..store.paths import version_number
 from ..text import Told
-from . import externals, leaderboard, scoring
+from . import external_models, leaderboard, rescoring
+from .rescoring import Rescoring
 from .rule_table import RuleRow, rule_table
-from .scoring import Rescoring
 from .warnings import warnings
 
 
@@ -71,7 +66,7 @@ def advance(
 ) -> Rescoring | ReportData | ReportReceipt:
     """One step towards the report: the scorings that run, or all that the report says, or the finished report.
 
-    Returns at once. `awaited` is as in `scoring.advance`. Raises `OutOfOrder` while the loop isn't over and no
+    Returns at once. `awaited` is as in `rescoring.advance`. Raises `OutOfOrder` while the loop isn't over and no
     `stop_reason` ends it, `EvaluationError` if a version can't be scored under the present protocol.
     """
     rules = project.rules()
@@ -86,7 +81,7 @@ def advance(
     assert state.loop is not None, "a loop that can end was started"
     with project.mutation():
         require_intact(project, rules, state.loop)
-        going_on = scoring.advance(project, rules, state.loop, awaited)
+        going_on = rescoring.advance(project, rules, state.loop, awaited)
     return going_on or _data(project, rules, state, reason)
 
 
@@ -107,25 +102,26 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
     assert state.loop is not None, "a loop that can end was started"
     primary = rules.file.eval_config.primary_metric
     with project.mutation():
-        models = externals.standing(project, rules, state.loop)
-        externals.publish(project, models, state.loop.dataset_id)
+        models = external_models.standing(project, rules, state.loop)
+        external_models.publish(project, models, state.loop.dataset_id)
     others = {model.name: model for model in models}
     ranked = leaderboard.rank(leaderboard.read_rows(project.workspace.root), primary)
     best = leaderboard.best_version(ranked, primary)
-    if best is not None and (trained := Version(project, int(best[1:])).receipt(TrainReceipt)):
-        require_weights(Version(project, int(best[1:])), trained)
+    if best is not None:
+        _require_best_as_trained(_version(project, best))
     compared = comparisons(project, rules)
-    rows = tuple(
-        _external(place, others[str(row["version_id"])])
-        if "external" in row
-        else _ranked(project, compared, primary, place, str(row["version_id"]))
-        for place, row in enumerate(ranked, 1)
-    )
+    rows: list[Ranked] = []
+    for place, row in enumerate(ranked, 1):
+        if "external" in row:
+            rows.append(_external(place, others[str(row["version_id"])]))
+        else:
+            version = _version(project, str(row["version_id"]))
+            rows.append(_ranked(place, version, compared.get(version.number), primary))
     return ReportData(
         reason=reason,
         dataset_id=state.loop.dataset_id,
         primary=primary,
-        rows=rows,
+        rows=tuple(rows),
         best=best,
         looks=rules.file.loop_config.max_versions,
         warnings=tuple(warnings(project, rules, models)),
@@ -133,7 +129,19 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
     )
 
 
-def _external(place: int, model: externals.External) -> Ranked:
+def _version(project: Project, name: str) -> Version:
+    number = version_number(name)
+    assert number is not None, "the leaderboard names a version by its id"
+    return Version(project, number)
+
+
+def _require_best_as_trained(best: Version) -> None:
+    """Raises as `require_weights`: what the report bundles must be what was scored."""
+    if trained := best.receipt(TrainReceipt):
+        require_weights(best, trained)
+
+
+def _external(place: int, model: external_models.External) -> Ranked:
     receipt = model.receipt
     return Ranked(
         rank=place,
@@ -150,18 +158,13 @@ def _external(place: int, model: externals.External) -> Ranked:
     )
 
 
-def _ranked(project: Project, compared: Mapping[int, Comparison], primary: str, place: int, name: str) -> Ranked:
-    cur = int(name[1:])
-    scored, authored = (
-        Version(project, cur).receipt(EvalReceipt),
-        Version(project, cur - 1).receipt(NextReceipt) if cur > 1 else None,
-    )
-    action = Version(project, cur - 1).receipt(ActionReceipt) if cur > 1 else None
-    analysis = Version(project, cur).receipt(AnalysisReceipt)
-    comparison = compared.get(cur)
+def _ranked(place: int, version: Version, comparison: Comparison | None, primary: str) -> Ranked:
+    scored, analysis = version.receipt(EvalReceipt), version.receipt(AnalysisReceipt)
+    authored = version.parent.receipt(NextReceipt) if version.parent else None
+    action = version.parent.receipt(ActionReceipt) if version.parent else None
     return Ranked(
         rank=place,
-        version_id=name,
+        version_id=version.id,
         metrics=tuple((m.name, m.value, m.higher_is_better) for m in scored.metrics) if scored else (),
         latency_ms=scored.latency_ms if scored else None,
         action=action.goal if action else None,
@@ -171,77 +174,3 @@ def _ranked(project: Project, compared: Mapping[int, Comparison], primary: str, 
         analysis=analysis.summary if analysis else None,
         noise=comparison.verdict(primary, comparison.previous) if comparison else None,
     )
-
-
-def publish(project: Project, data: ReportData, pages: Mapping[str, bytes]) -> ReportReceipt:
-    """Builds the report folder aside; it, 04_final_report.py and the receipt appear together.
-
-    `pages` are the documents and pictures that others made of `data`: path in the folder -> content.
-    """
-    rules = project.rules()
-    with project.mutation():
-        state = derive(project, rules)
-        if state.phase == "done" and (receipt := report_receipt(project)):
-            return receipt
-        workspace = project.workspace
-        building = f"{STATE}/report"
-        workspace.tree.remove(building)
-        workspace.tree.make_folder(building)
-        folder = _free_folder(project)
-        _fill(project, data, workspace.tree.path(building), workspace.root / folder, pages)
-        receipt = ReportReceipt(
-            folder=folder,
-            last_version=state.cur,
-            reason=data.reason,
-            best=data.best,
-            with_analysis=False,
-            at=journal.now(),
-        )
-        transaction.commit(
-            workspace,
-            moved={building: folder},
-            new={},
-            changed={REPORT_SCRIPT: _report_script(data.primary)},
-            records={REPORT_RECEIPT: receipt},
-        )
-        journal.record(workspace, "reported", folder=folder, best=data.best, reason=data.reason)
-        return receipt
-
-
-def _report_script(primary: str) -> str:
-    default = f"PRIMARY_METRIC = {leaderboard.PRIMARY_METRIC!r}".replace("'", '"')
-    source = inspect.getsource(leaderboard)
-    assert default in source, "the script has a default to replace"
-    return source.replace(default, f"PRIMARY_METRIC = {primary!r}", 1)
-
-
-def _free_folder(project: Project) -> str:
-    """`Models/Report/YYYY-MM-DD_HH-MM`, local time; a minute later where a report of this minute exists."""
-    moment = datetime.now().astimezone()
-    while True:
-        folder = f"{REPORTS}/{moment:%Y-%m-%d_%H-%M}"
-        if project.workspace.tree.kind(folder) is None:
-            return folder
-        moment += timedelta(minutes=1)
-
-
-def _fill(project: Project, data: ReportData, building: Path, folder: Path, pages: Mapping[str, bytes]) -> None:
-    for name, content in pages.items():
-        (building / name).parent.mkdir(exist_ok=True)
-        (building / name).write_bytes(content)
-    if data.best is not None:
-        _bundle(project.workspace.tree.path(f"Models/Artifacts/{data.best}"), building / "Artifacts" / data.best)
-    leaderboard.write_leaderboard(project.workspace.root, folder, building / "leaderboard.csv", data.primary)
-
-
-def _bundle(source: Path, bundle: Path) -> None:
-    bundle.mkdir(parents=True)
-    for name in ("best.ckpt", "spec.json"):
-        # A version from before the loop may lack one; what the loop trained was checked.
-        if (source / name).is_file():
-            shutil.copyfile(source / name, bundle / name, follow_symlinks=False)
-    assets = source / "additional_assets"
-    if assets.is_dir():
-        shutil.copytree(assets, bundle / "additional_assets", symlinks=True)
-    else:
-        (bundle / "additional_assets").mkdir()
