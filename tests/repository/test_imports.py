@@ -11,6 +11,8 @@ from support.e2e import environment
 
 # The loop's own files: where it stands is told from these. All else is imported by the Step that does it.
 _LOOP = {
+    "record",
+    "record.injection",
     "errors",
     "jobs",
     "jobs.backends",
