@@ -1,5 +1,6 @@
 """A training counts by what it did: real Lightning scripts, each with a habit that public ones have."""
 
+import json
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -89,8 +90,6 @@ def script(folder: Folder, *edits: tuple[str, str], **fixed: Any) -> None:
     rules = folder.json("user_defined_rules.json")
     folder.set_rules()
     rules["training_config"] = fixed
-    import json
-
     folder.write("user_defined_rules.json", json.dumps(rules))
 
 
@@ -167,3 +166,24 @@ async def test_a_warm_training_in_the_sandbox_is_recorded_as_a_cold_one_is(folde
         assert set(standings(trained).values()) == {"in force"}
     receipts = list(folder.root.glob(".progressive-training/**/train.json"))
     assert '"start": "warm"' in receipts[0].read_text()
+
+
+async def test_each_rank_that_torchrun_starts_leaves_its_facts(folder: Folder) -> None:
+    spread = ('accelerator="cpu", devices=1,', 'accelerator="cpu", devices=2, strategy="ddp",')
+    script(folder, ("64 if torch.cuda.is_available() else 16", "15"), spread, epochs=3, batch_size=15)
+    rules = folder.json("user_defined_rules.json")
+    rules["execution_config"] |= {"launcher": "torchrun", "processes_per_node": 2}
+    folder.write("user_defined_rules.json", json.dumps(rules))
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        trained = await agent.call("run_train", version=1, wait_seconds=45)
+        if trained["state"] == "running":
+            trained = await agent.call("run_train", version=1, wait_seconds=45)
+        assert trained["state"] == "done", trained
+        assert set(standings(trained).values()) == {"in force"}
+        (batch,) = (one for one in trained["rules"] if one["rule"].endswith("batch_size"))
+        assert "effective batch 30: 2 processes" in batch["verdict"]
+    names = {
+        path.name.partition("-")[0] for path in folder.root.glob(".progressive-training/attempts/*/*/facts/*.json")
+    }
+    assert {"rank0", "rank1"} <= names
