@@ -52,6 +52,21 @@ class Placement:
 
 
 @dataclass(frozen=True)
+class Recording:
+    """How a recorder gets into each Python process of a job.
+
+    `variables` are set, and `python_path` is put before whatever PYTHONPATH there is. An interpreter that waits already
+    runs `source` instead.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    variables: Mapping[str, str]
+    python_path: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Job:
     """One command to run, without a shell, and its limits.
 
@@ -64,6 +79,7 @@ class Job:
     have done so much already. None: the job starts cold.
     `placement` says where it runs, if not on this machine. `inherits` are names of variables, or with a `*` how they
     begin, which it takes from the machine where it runs, before those of `env`.
+    `recording` is how what it does is recorded, if it is.
     Raises: RunError for a value that no process could be started with.
     """
 
@@ -86,6 +102,7 @@ class Job:
     max_watched_bytes: int | None = None
     imports: tuple[str, ...] | None = None
     inherits: tuple[str, ...] = ()
+    recording: Recording | None = None
     placement: Placement | None = None
 
     def __post_init__(self) -> None:

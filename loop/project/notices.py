@@ -13,6 +13,13 @@ NoticeKey = Literal[
     "left_running",
     "put_back",
     "begins_late",
+    "unverified",
+    "ended_early",
+    "shared_inputs",
+    "unrecorded",
+    "never_ran",
+    "not_seen",
+    "checkpoint_differs",
     "same_weights",
     "metric_missing",
     "primary_missing",
@@ -35,12 +42,20 @@ TEXTS: Mapping[NoticeKey, str] = {
     "left_running": "had to end what it left running: {processes}",
     "put_back": "the resumed run left no {name}; that of attempt {attempt} was put back",
     "begins_late": "metrics.csv begins at epoch {epoch}, where the run was resumed",
-    "same_weights": "best.ckpt is byte for byte that of {version}: the change had no effect, or weights were copied",
+    "unverified": "{rule} = {value} is {said}",
+    "ended_early": "it ended before {rule} = {value} was reached, which {parent} did not: {said}",
+    "shared_inputs": "{count} inputs are in its training and in its validation set",
+    "unrecorded": "the recorder missed something: {what}: {problem}",
+    "never_ran": "the changed code never ran: no changed line of {names} was reached",
+    "not_seen": "the changed code was not seen to run, in as much of the run as was watched: {names}",
     # an evaluation
     "metric_missing": "metric {metric!r} was not computed",
     "primary_missing": "primary_metric {metric!r} is not among the metrics: this version ranks last",
     "loss_differs": "loss is {loss:.6g}, and the mean of its samples {mean:.6g}",
     "checkpoint_unread": "{name}: {problem}",
+    "checkpoint_differs": "the recorder and last.ckpt disagree on {what}: {recorded}, and {saved} in the checkpoint",
+    "same_weights": "its weights are those of {version}, tensor by tensor:"
+    " the change had no effect, or weights were copied",
     "other_targets": "{differing} of {shared} targets are not those of {version}: the scores don't compare",
     "not_hidden": "it could have read the data set while it was scored: {reason}",
     "own_evaluator": "it could have read the data set while it was scored: the evaluator is its own",
@@ -80,7 +95,7 @@ class Notice(BaseModel):
         return said if isinstance(said, str) else said.told(say)
 
     def words(self, longest: int | None = None) -> Told | str:
-        """The words before translation; each text among the values is cut to one line of at most `longest` characters."""
+        """The words before translation; texts among the values are cut to one line of at most `longest` characters."""
         values = {
             name: cell(value, longest) if longest and isinstance(value, str) else value
             for name, value in self.values.items()

@@ -1,6 +1,6 @@
 """Records: JSON files with a model, a schema version and a seal, which shows whether one was edited by hand.
 
-    {"schema": 2, "release": "0.1.0", "record": {...}, "seal": "..."}
+    {"schema": 3, "release": "0.1.0", "record": {...}, "seal": "..."}
 
 A release reads every record of its own schema and of those before it. Whoever gives a record another shape raises
 `SCHEMA`, gives a new field a default, and lets a `model_validator(mode="before")` read what no default can.
@@ -9,7 +9,7 @@ A release reads every record of its own schema and of those before it. Whoever g
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from typing import ClassVar, TypeVar
@@ -19,12 +19,11 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from ..errors import NewerRecord, ProjectError
 from .tree import Tree
 
-SCHEMA = 2
+SCHEMA = 3
 """Of the shapes of all records that this release writes."""
 
 _RELEASE = re.compile(r"[0-9A-Za-z.+!-]{1,40}")
 _RESTORE = "restore it from a backup, or delete it: the step that wrote it is then done again"
-Part = TypeVar("Part", bound=str)
 
 
 class Record(BaseModel):
@@ -96,22 +95,6 @@ def _refuse_newer(data: bytes, relative: str) -> None:
         where=relative,
         hint="update progressive-training, then call again; nothing is wrong with the file, so keep it",
     )
-
-
-def load_part(tree: Tree, relative: str, model: type[R], kind: type[Part], part: Callable[[R], str]) -> Part | None:
-    """One text of the record. It is kept for every version, where keeping the whole records would take too much room.
-
-    `kind` names the part among those of the same file. Raises like `load`.
-    """
-    stamp = tree.known.stamp(relative)
-    if (known := tree.known.recall(relative, kind, stamp)) is not None:
-        return known
-    record = load(tree, relative, model)
-    if record is None:
-        return None
-    found = kind(part(record))
-    tree.known.keep(relative, found, stamp)
-    return found
 
 
 def save(tree: Tree, relative: str, record: Record) -> None:

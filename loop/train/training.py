@@ -3,6 +3,7 @@
 Any process may make any of these calls, since all state is in the attempt's folder. result.py says if the run counts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,8 +26,10 @@ from ..store import journal
 from ..store.durable import make_durable
 from . import resume
 from .artifacts import untouchable
+from .changed_code import changed_lines, watched
+from .measured import recording
 from .progress import Progress, progress_of
-from .result import receipt_of, why_failed
+from .result import judged
 from .retry_report import write_retry_report
 
 
@@ -97,6 +100,7 @@ def _start(t: Turn, loop: LoopFile, *, resumed: bool) -> Attempt:
     require_room(workspace, config)
     kept = resume.require_kept(version, next_call(t.state)) if resumed else None
     resumed_from = kept.attempt if kept else None
+    changed = changed_lines(version)
     with version.new_attempt("train") as attempt:
         # Whatever is there is not this attempt's: a stale checkpoint must never be taken for a new one.
         _discard_artifacts(attempt, rules)
@@ -110,16 +114,18 @@ def _start(t: Turn, loop: LoopFile, *, resumed: bool) -> Attempt:
                 sandbox=sandbox.name,
                 confined=sandbox.confined,
                 resumed_from=resumed_from,
+                changed=changed,
             )
         )
-        job = _job(attempt, rules, python, resumed=resumed)
+        workspace.tree.make_folder(attempt.facts)
+        job = _job(attempt, rules, python, resumed=resumed, watched=watched(changed))
         attempt.submit(job)
     expect_after(version, rules, job)
     version.record("train_started", attempt=attempt.number, resumed_from=resumed_from)
     return attempt
 
 
-def _job(attempt: Attempt, rules: Rules, python: str, *, resumed: bool) -> Job:
+def _job(attempt: Attempt, rules: Rules, python: str, *, resumed: bool, watched: Sequence[int] = ()) -> Job:
     version, project = attempt.version, attempt.project
     config, minutes = rules.file.execution_config, rules.file.loop_config.max_train_minutes
     environment = project.environment(rules)
@@ -134,15 +140,16 @@ def _job(attempt: Attempt, rules: Rules, python: str, *, resumed: bool) -> Job:
         env=environment,
         timeout_seconds=None if minutes is None else minutes * 60,
         imports=next_jobs(version, rules).train_preload(),
+        recording=recording(attempt, watched),
     )
-    return confined(job, attempt.path, project.workspace, config, (version.artifacts,))
+    return confined(job, attempt.path, project.workspace, config, (version.artifacts, attempt.facts))
 
 
 def _collect(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) -> TrainStatus:
     version, wall = attempt.version, status.outcome.wall_seconds if status.outcome else None
-    if failure := why_failed(attempt, rules, loop, status):
-        return fail(attempt, rules, failure, wall)
-    receipt = receipt_of(attempt, status)
+    receipt = judged(attempt, rules, loop, status)
+    if isinstance(receipt, Failure):
+        return fail(attempt, rules, receipt, wall)
     make_durable(version.project.workspace.tree, version.artifacts)
     attempt.save_verdict(Verdict(status="PASS", summary="trained", wall_seconds=wall, at=journal.now()))
     write_retry_report(version, rules)

@@ -1,0 +1,62 @@
+"""What really ran, measured inside the user's interpreter and written beside the attempt as it goes.
+
+Standard library only, Python 3.9, and never `import torch`: it wraps what the script imports, when the script imports
+it. It draws no random number, changes no value that the script sees and waits for no device in a step. Whatever fails
+here is a fact (`problems`), and the run goes on.
+
+    imports     runs something after a module was imported
+    recording   the facts of this process so far, in sections: each fit, each test, the script's own loops
+    writing     the file, small and replaced as a whole
+    trainers    Lightning's trainer under both names, and Fabric
+    loaders     what DataLoaders deliver; batches and contents look at one batch
+    optimizers  what each real step used; backward counts gradients and finds losses that are no number
+    forwards    how many samples the model is really given
+    lines       which changed lines ran
+    seeds, opened, machine   seeds set, files opened, packages and memory
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+
+from . import backward, forwards, lines, loaders, machine, opened, optimizers, seeds, trainers
+from .imports import AfterImport
+from .recording import Recorder
+
+_installed: list[Recorder] = []
+
+
+def install(folder: str) -> None:
+    """Records this process from now on into `folder`, which must exist. Called again, only the folder changes.
+
+    May be called before or after torch and Lightning are imported. Fits that run already are not seen.
+    """
+    if _installed:
+        _installed[0].begin(folder)
+        return
+    recorder = Recorder(folder)
+    _installed.append(recorder)
+    after = AfterImport(recorder)
+    after.add("random", lambda module: seeds.watch_random(recorder, module))
+    after.add("numpy.random", lambda module: seeds.watch_numpy(recorder, module))
+    after.add("torch", lambda module: _watch_torch(recorder, module))
+    for name in ("lightning.pytorch", "pytorch_lightning"):
+        after.add(f"{name}.trainer.call", lambda module: trainers.watch_hooks(recorder, module))
+        after.add(f"{name}.trainer.trainer", lambda module: trainers.watch_runs(recorder, module))
+    for name in ("lightning.fabric", "lightning_fabric"):
+        after.add(f"{name}.fabric", lambda module: trainers.watch_fabric(recorder, module))
+    after.start()
+    opened.watch(recorder)
+    recorder.guarded(lines.watch)(recorder)
+    recorder.at_write.append(machine.facts)
+    os.register_at_fork(after_in_child=recorder.begin_forked)
+    atexit.register(recorder.end)
+
+
+def _watch_torch(recorder: Recorder, torch: object) -> None:
+    for watch in (seeds.watch_torch, backward.watch, forwards.watch, loaders.watch, optimizers.watch):
+        recorder.guarded(watch)(recorder, torch)
+    if "torch" not in sys.modules:  # an import that failed in its middle
+        recorder.problem("torch", "its import did not end")

@@ -1,0 +1,98 @@
+"""How often gradients were computed, and losses that are no number.
+
+On a device a loss is looked at later, many at once: to read one now would wait for the device in every step.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from typing import Any
+
+from . import forwards
+from .recording import Recorder, Section
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
+_AT_ONCE = 256
+_SECONDS = 5.0
+_MAX_TOLD = 20
+
+
+class Pending:
+    """Losses on a device that nobody has read yet."""
+
+    def __init__(self) -> None:
+        self.losses: list[tuple[Section, int, int, Any]] = []
+        self.since = 0.0
+
+    def add(self, section: Section, loss: Any) -> bool:
+        """Whether it is time to look at them."""
+        if not self.losses:
+            self.since = time.monotonic()
+        self.losses.append((section, section.epoch, section.backwards, loss.detach()))
+        return len(self.losses) >= _AT_ONCE or time.monotonic() - self.since > _SECONDS
+
+
+def watch(recorder: Recorder, torch: Any) -> None:
+    """Wraps torch.autograd.backward, which Tensor.backward calls."""
+    original = torch.autograd.backward
+    pending = Pending()
+    busy: list[bool] = []
+    note = recorder.guarded(_note)
+
+    def look() -> None:
+        _look(recorder, torch, pending)
+
+    @functools.wraps(original)
+    def backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
+        if busy:  # recomputation inside a backward pass
+            return original(tensors, *args, **kwargs)
+        busy.append(True)
+        try:
+            note(recorder, torch, pending, tensors)
+            return original(tensors, *args, **kwargs)
+        finally:
+            busy.clear()
+
+    torch.autograd.backward = backward
+    recorder.look_at_losses = recorder.guarded(look)
+    recorder.at_begin += [pending.losses.clear, busy.clear]
+
+
+def _note(recorder: Recorder, torch: Any, pending: Pending, tensors: Any) -> None:
+    section = recorder.section
+    section.backwards += 1
+    if recorder.last_loader is not None:
+        recorder.last_loader.backwards += 1
+    forwards.end(recorder, trained=True)
+    for loss in tensors if isinstance(tensors, (list, tuple)) else (tensors,):
+        if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+            continue
+        if loss.device.type == "cpu":
+            if not math.isfinite(loss.item()):
+                _tell(recorder, section, section.epoch, section.backwards, str(loss.item()))
+        elif pending.add(section, loss):
+            _look(recorder, torch, pending)
+
+
+def _look(recorder: Recorder, torch: Any, pending: Pending) -> None:
+    if not pending.losses or (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()):
+        return
+    losses = pending.losses[:]
+    pending.losses.clear()
+    values = torch.stack([loss.reshape(()).float().to(losses[0][3].device) for *_, loss in losses]).tolist()
+    for (section, epoch, number, _), value in zip(losses, values):
+        if not math.isfinite(value):
+            _tell(recorder, section, epoch, number, str(value))
+
+
+def _tell(recorder: Recorder, section: Section, epoch: int, number: int, value: str) -> None:
+    """At once for the first: whoever watches the run may want to end it."""
+    if len(section.non_finite) < _MAX_TOLD:
+        section.non_finite.append({"epoch": epoch, "backward": number, "value": value})
+    if len(section.non_finite) == 1:
+        recorder.write()

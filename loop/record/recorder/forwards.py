@@ -1,0 +1,91 @@
+"""How many samples the model is given for one batch: a replay or a loop in the script's step shows here.
+
+Looked at for few batches only. Meanwhile torch calls a hook before each module; it is global, since one in a module
+would be pickled with it.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from .batches import size_of
+from .recording import Recorder
+
+_MAX_SEEN = 8
+_WRAPPERS = frozenset({"DistributedDataParallel", "FullyShardedDataParallel", "DataParallel", "DeepSpeedEngine"})
+
+
+class Watching:
+    """Which batches of a section are looked at: the first, then ever rarer ones."""
+
+    def __init__(self, recorder: Recorder, torch: Any) -> None:
+        self._recorder = recorder
+        self._register = torch.nn.modules.module.register_module_forward_pre_hook
+        self._handle: Any = None
+        self._module: Any = None
+        self._batch: Any = None
+        self.compiled = False
+        self.calls = self.samples = 0
+
+    def begin(self, batch: Any, number: int) -> None:
+        self.end(trained=False)
+        seen = len(self._recorder.section.forwards)
+        # batches 0, 3, 12, 48 …: replays and buffers fill slowly
+        if self.compiled or seen >= _MAX_SEEN or number < (0, 3)[seen > 0] * 4 ** max(0, seen - 1):
+            return
+        self._batch, self._module, self.calls, self.samples = batch, None, 0, 0
+        self._handle = self._register(self._recorder.guarded(self._note))
+
+    def end(self, *, trained: bool) -> None:
+        if self._handle is None:
+            return
+        self._handle.remove()
+        self._handle = None
+        if trained and self._module is not None:
+            row = {
+                "batch": size_of(self._batch),
+                "module": type(self._module).__name__,
+                "calls": self.calls,
+                "samples": self.samples,
+            }
+            self._recorder.section.forwards.append(row)
+        self._batch = self._module = None
+
+    def _note(self, module: Any, args: Any) -> None:
+        if self._module is None:
+            handed_on = args and args[0] is self._batch  # by a trainer that calls the whole step as `forward`
+            if handed_on or type(module).__name__ in _WRAPPERS or "forward" in vars(module) or size_of(args) is None:
+                return
+            self._module = module
+        if module is self._module:
+            self.calls += 1
+            self.samples += size_of(args) or 0
+
+
+def watch(recorder: Recorder, torch: Any) -> None:
+    watching = recorder.forwards = Watching(recorder, torch)
+    compile = getattr(torch, "compile", None)
+    if compile is None:
+        return
+
+    @functools.wraps(compile)
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        for note in recorder.at_compile:
+            note()
+        watching.compiled = True  # a hook that comes and goes would have its code compiled again
+        return compile(*args, **kwargs)
+
+    torch.compile = noted
+
+
+def begin(recorder: Recorder, batch: Any, number: int) -> None:
+    """A batch is handed out, the `number`th of its pass."""
+    if recorder.forwards is not None:
+        recorder.forwards.begin(batch, number)
+
+
+def end(recorder: Recorder, *, trained: bool) -> None:
+    """The batch is used: the model has seen all of it."""
+    if recorder.forwards is not None:
+        recorder.forwards.end(trained=trained)

@@ -1,0 +1,76 @@
+"""Packages, device and memory, of what the script itself has imported and started."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from typing import Any
+
+_PACKAGES = [
+    "torch",
+    "lightning",
+    "pytorch_lightning",
+    "lightning_fabric",
+    "torchmetrics",
+    "numpy",
+    "pandas",
+    "sklearn",
+    "torchvision",
+    "torchaudio",
+    "transformers",
+    "datasets",
+    "accelerate",
+    "timm",
+    "tokenizers",
+    "safetensors",
+]
+_DRIVER = "/proc/driver/nvidia/version"
+
+
+def facts() -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES if name in sys.modules},
+        "memory": _memory(),
+        "device": _device(),
+    }
+
+
+def _version(name: str) -> str | None:
+    version = getattr(sys.modules[name], "__version__", None)
+    return str(version) if version is not None else None
+
+
+def _memory() -> dict[str, Any]:
+    """Peak resident memory in bytes; `children` is the largest of the processes that have ended."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return {}
+    unit = 1 if sys.platform == "darwin" else 1024
+    own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return {"peak_rss": own * unit, "children": children * unit}
+
+
+def _device() -> dict[str, Any] | None:
+    """The GPU, if the script has started it. To ask starts nothing and waits for nothing."""
+    torch: Any = sys.modules.get("torch")
+    cuda = getattr(torch, "cuda", None)
+    if cuda is None or not cuda.is_initialized():
+        return None
+    return {
+        "name": cuda.get_device_name(),
+        "count": cuda.device_count(),
+        "cuda": torch.version.cuda,
+        "driver": _driver(),
+        "peak_allocated": cuda.max_memory_allocated(),
+        "peak_reserved": cuda.max_memory_reserved(),
+    }
+
+
+def _driver() -> str | None:
+    if not os.path.exists(_DRIVER):
+        return None
+    with open(_DRIVER, encoding="utf-8", errors="replace") as file:
+        return file.readline(300).strip()

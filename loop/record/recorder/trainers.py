@@ -1,0 +1,293 @@
+"""Lightning's trainer, under both of its import names, and Fabric: each fit, validate, test and predict apart.
+
+Two functions are wrapped: the one that all four go through in every process, and the one by which the trainer calls
+its callbacks. No callback is added, since the script and the checkpoints would see it.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from . import forwards, seeds, settings
+from .batches import digest_of, size_of
+from .loaders import role_of
+from .recording import Kind, Recorder, Section
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
+_KINDS: dict[str, Kind] = {"fit": "fit", "validate": "validate", "test": "test", "predict": "predict"}
+_MAX_METRICS = 100
+_MAX_SIZES = 64
+_TUNING = frozenset({"_lr_find", "_scale_batch_size"})
+
+
+def watch_runs(recorder: Recorder, module: Any) -> None:
+    """Wraps Trainer._run, which is called in the process that trains, whoever launched it."""
+    trainer_class = module.Trainer
+    original = trainer_class._run
+    begin, end = recorder.guarded(_begin), recorder.guarded(_end)
+
+    @functools.wraps(original)
+    def _run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        section = begin(recorder, self, args, kwargs)
+        try:
+            result = original(self, *args, **kwargs)
+        except BaseException as error:
+            end(recorder, self, section, error)
+            raise
+        end(recorder, self, section, None)
+        return result
+
+    trainer_class._run = _run
+
+
+def watch_hooks(recorder: Recorder, module: Any) -> None:
+    """Wraps the function by which the trainer calls its callbacks: every moment of a run passes it."""
+    original = module._call_callback_hooks
+    before = {name: recorder.guarded(note) for name, note in _BEFORE.items()}
+    after = {name: recorder.guarded(note) for name, note in _AFTER.items()}
+
+    @functools.wraps(original)
+    def _call_callback_hooks(trainer: Any, hook_name: str, *args: Any, **kwargs: Any) -> Any:
+        note = before.get(hook_name)
+        if note is not None:
+            note(recorder, trainer, args)
+        result = original(trainer, hook_name, *args, **kwargs)
+        note = after.get(hook_name)
+        if note is not None and kwargs.get("monitoring_callbacks") is not False:
+            note(recorder, trainer, args)
+        return result
+
+    module._call_callback_hooks = _call_callback_hooks
+
+
+def watch_fabric(recorder: Recorder, module: Any) -> None:
+    """Notes how each Fabric was set up; its loops are the script's own."""
+    original = module.Fabric.__init__
+
+    def note(fabric: Any) -> None:
+        found = recorder.outside.facts.setdefault("fabric", [])
+        if len(found) < 8:
+            found.append(settings.of_fabric(fabric))
+
+    guarded = recorder.guarded(note)
+
+    @functools.wraps(original)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        guarded(self)
+
+    module.Fabric.__init__ = __init__
+
+
+def _begin(recorder: Recorder, trainer: Any, args: Any, kwargs: Any) -> Section:
+    kind = _KINDS.get(getattr(trainer.state.fn, "value", ""), "fit")
+    section = recorder.open(Section(kind, weakref.ref(trainer)))
+    section.facts["steps_before"] = trainer.global_step
+    section.facts["epoch_before"] = trainer.current_epoch
+    section.facts["checkpoint"] = settings.path_of(kwargs.get("ckpt_path", args[1] if len(args) > 1 else None))
+    section.facts["generators"] = recorder.guarded(seeds.states)()
+    section.facts["weights"] = recorder.guarded(_weights)(args[0] if args else kwargs.get("model"))
+    recorder.write(due=len(recorder.sections) > 3)
+    return section
+
+
+def _weights(model: Any) -> str:
+    """A digest of what the weights are before anything is restored; parameters that have no values yet are left out."""
+    values = [one for one in list(model.parameters())[:500] if type(one).__name__ == "Parameter" and not one.is_meta]
+    return digest_of(values)
+
+
+def _start_training(recorder: Recorder, trainer: Any, args: Any) -> None:
+    """A run of the fit loop begins: the fit's own, or one that a tuner makes within it."""
+    _end_tuning(recorder)
+    if _is_tuning():
+        recorder.open(Section("tuner", weakref.ref(trainer)))
+    section = recorder.section
+    section.facts["steps_before"] = trainer.global_step
+    section.facts["epoch_before"] = trainer.current_epoch
+    section.facts["settings"] = settings.of_trainer(trainer)
+    recorder.rank, recorder.world_size = trainer.global_rank, trainer.world_size
+
+
+def _is_tuning() -> bool:
+    frame: Any = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name in _TUNING and "tuner" in frame.f_code.co_filename:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _end_training(recorder: Recorder, trainer: Any, args: Any) -> None:
+    _look_at_checkpoints(recorder, trainer)
+    recorder.section.facts["steps_after"] = trainer.global_step
+    _end_tuning(recorder)
+
+
+def _end_tuning(recorder: Recorder) -> None:
+    if recorder.section.kind == "tuner":
+        _end_epoch(recorder.section)
+        recorder.close(recorder.section)
+
+
+def _start_epoch(recorder: Recorder, trainer: Any, args: Any) -> None:
+    section = recorder.section
+    _take_metrics(section, trainer, "train")
+    _end_epoch(section)
+    section.epoch = trainer.current_epoch
+    row = {"epoch": trainer.current_epoch, "began": time.monotonic(), "batches": 0, "samples": 0}
+    row["steps"] = section.steps
+    row["accumulation"] = getattr(trainer, "accumulate_grad_batches", None)
+    section.facts["_epoch"] = row
+    section.epochs.append(row)
+
+
+def _end_epoch(section: Section) -> None:
+    row = section.facts.pop("_epoch", None)
+    if row is not None:
+        row["seconds"] = round(time.monotonic() - row.pop("began"), 4)
+        row["steps"] = section.steps - row["steps"]
+
+
+def _finish_epoch(recorder: Recorder, trainer: Any, args: Any) -> None:
+    _note_stop(recorder, trainer, "callback")
+    _look_at_checkpoints(recorder, trainer)
+    recorder.look_at_losses()
+    row = recorder.section.facts.get("_epoch")
+    if row is not None:
+        row["whole"] = True
+    _end_epoch(recorder.section)
+    recorder.write(due=True)
+
+
+def _start_batch(recorder: Recorder, trainer: Any, args: Any) -> None:
+    section, batch = recorder.section, args[0]
+    size = size_of(batch)
+    row = section.facts.get("_epoch")
+    if row is not None:
+        row["batches"] += 1
+        row["samples"] += size or 0
+    sizes = section.facts.setdefault("batch_sizes", {})
+    if size is not None and (size in sizes or len(sizes) < _MAX_SIZES):
+        sizes[size] = sizes.get(size, 0) + 1
+    forwards.begin(recorder, batch, section.facts.get("batches", 0))
+    section.facts["batches"] = section.facts.get("batches", 0) + 1
+
+
+def _before_batch_end(recorder: Recorder, trainer: Any, args: Any) -> None:
+    forwards.end(recorder, trained=True)
+    _note_stop(recorder, trainer, "script")
+
+
+def _end_batch(recorder: Recorder, trainer: Any, args: Any) -> None:
+    _note_stop(recorder, trainer, "callback")
+    recorder.write(due=True)
+
+
+def _note_stop(recorder: Recorder, trainer: Any, by: str) -> None:
+    """Who first wanted the fit to stop: a callback, or the script's own code between the callbacks' turns."""
+    facts = recorder.section.facts
+    if getattr(trainer, "should_stop", False) and "stop" not in facts:
+        facts["stop"] = {"by": by, "epoch": trainer.current_epoch, "step": trainer.global_step}
+        if by == "callback":
+            facts["stop"]["callback"] = settings.who_stopped(trainer)
+
+
+def _before_hooks(recorder: Recorder, trainer: Any, args: Any) -> None:
+    _note_stop(recorder, trainer, "script")
+
+
+def _start_validation(recorder: Recorder, trainer: Any, args: Any) -> None:
+    recorder.section.facts["_validation"] = 0
+
+
+def _validation_batch(recorder: Recorder, trainer: Any, args: Any) -> None:
+    facts = recorder.section.facts
+    facts["_validation"] = facts.get("_validation", 0) + (size_of(args[0]) or 0)
+
+
+def _end_validation(recorder: Recorder, trainer: Any, args: Any) -> None:
+    section = recorder.section
+    samples = section.facts.pop("_validation", 0)
+    role = role_of(section)
+    if role == "sanity":
+        return
+    _note_stop(recorder, trainer, "callback")
+    section.facts[f"{role}_samples"] = samples
+    _take_metrics(section, trainer, role or "validation")
+    _look_at_checkpoints(recorder, trainer)
+    recorder.write(due=True)
+
+
+def _take_metrics(section: Section, trainer: Any, role: str) -> None:
+    """What was logged by now. The trainer's own table is read: to ask for it would compute, and talk to other ranks."""
+    if role == "train" and "_epoch" not in section.facts and not section.epochs.count:
+        return
+    known = getattr(getattr(trainer, "_logger_connector", None), "_callback_metrics", None)
+    if not known:
+        return
+    values = {str(name): settings.number(value) for name, value in list(known.items())[:_MAX_METRICS]}
+    last, of_training = section.facts.setdefault("_metrics", {}), section.facts.setdefault("_of_training", set())
+    new = {name: value for name, value in values.items() if last.get(name, ...) != value}
+    if role == "train":
+        of_training.update(new)
+    else:  # a value may be the same again; one of the last training epoch is none of this validation
+        new.update((name, value) for name, value in values.items() if name not in of_training)
+    last.update(values)
+    if new:
+        epoch = section.epoch if role == "train" else trainer.current_epoch
+        row = {"epoch": epoch, "step": trainer.global_step, "role": role, "values": new}
+        section.metrics.append(row)
+
+
+def _look_at_checkpoints(recorder: Recorder, trainer: Any) -> None:
+    settings.note_checkpoints(recorder.section.facts.setdefault("checkpoints", []), trainer)
+
+
+def _end(recorder: Recorder, trainer: Any, section: Section | None, error: BaseException | None) -> None:
+    if section is None:
+        return
+    while recorder.section is not section and recorder.section is not recorder.outside:
+        recorder.close(recorder.section)
+    forwards.end(recorder, trained=False)
+    if section.kind == "fit":
+        _take_metrics(section, trainer, "train")
+        _end_epoch(section)
+        _look_at_checkpoints(recorder, trainer)
+        section.facts["steps_after"] = trainer.global_step
+        section.facts["epoch_after"] = trainer.current_epoch
+        section.facts["max_epochs_after"] = getattr(trainer.fit_loop, "max_epochs", None)
+    section.facts["end"] = settings.end_of(trainer, section.facts, error)
+    recorder.look_at_losses()
+    recorder.close(section)
+    recorder.write(due=len(recorder.sections) > 3)
+
+
+_Note = Callable[[Recorder, Any, Any], None]
+_BEFORE: dict[str, _Note] = {
+    "on_train_start": _start_training,
+    "on_train_epoch_start": _start_epoch,
+    "on_train_batch_start": _start_batch,
+    "on_train_batch_end": _before_batch_end,
+    "on_train_epoch_end": _before_hooks,
+    "on_validation_start": _start_validation,
+    "on_validation_batch_start": _validation_batch,
+    "on_validation_end": _before_hooks,
+    "on_test_start": _start_validation,
+    "on_test_batch_start": _validation_batch,
+}
+_AFTER: dict[str, _Note] = {
+    "on_train_batch_end": _end_batch,
+    "on_train_epoch_end": _finish_epoch,
+    "on_train_end": _end_training,
+    "on_validation_end": _end_validation,
+    "on_test_end": _end_validation,
+}
