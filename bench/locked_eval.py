@@ -17,6 +17,7 @@ from rows import Row, add_rows_option, write_rows
 from progressive_training.loop.evaluate import evaluation
 from progressive_training.loop.project.integrity import require_intact
 from progressive_training.loop.project.project import Project
+from progressive_training.loop.project.version import Version
 from progressive_training.tools import run_eval, run_train, start_loop
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "digits"
@@ -30,13 +31,13 @@ def locked(project: Project) -> float:
     assert loop is not None, "it was started"
     with project.mutation():
         require_intact(project, rules, loop)
-        attempt, _ = evaluation.start(project, rules, loop, 1)
+        attempt, _ = evaluation.start(Version(project, 1), rules, loop)
     # Between the calls only the job is looked at, as the server does while a client waits.
     while attempt.status().state == "running":
         time.sleep(_POLL_SECONDS)
     with project.mutation():
         require_intact(project, rules, loop)
-        status = evaluation.settle(project, rules, loop, attempt, attempt.status())
+        status = evaluation.settle(attempt, rules, loop, attempt.status())
     if status.state != "done":
         raise SystemExit(status.verdict)
     return time.perf_counter() - start

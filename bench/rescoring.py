@@ -18,8 +18,8 @@ from rows import Row, add_rows_option, write_rows
 
 from progressive_training.loop.project.integrity import accept_rules
 from progressive_training.loop.project.project import Project
-from progressive_training.loop.report import final
-from progressive_training.loop.report.scoring import Rescoring
+from progressive_training.loop.report import contents
+from progressive_training.loop.report.rescoring import Rescoring
 from progressive_training.tools import next_step
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -61,7 +61,7 @@ def rescored(project: Project, parallel: int, protocol: int) -> float:
     where.write_text(json.dumps(rules), encoding="utf-8")
     accept_rules(project)
     start = time.perf_counter()
-    while isinstance(reached := final.advance(project, None), Rescoring):
+    while isinstance(reached := contents.advance(project, None), Rescoring):
         # Between the calls only the jobs are looked at, as the server does while a client waits.
         while all(one.attempt.status().state == "running" for one in reached.running):
             time.sleep(_POLL_SECONDS)

@@ -4,7 +4,8 @@
     ├── RulesError            user_defined_rules.json or user_instruction.md can't be used
     ├── RuleViolation         a change or a run conflicts with what the user fixed
     ├── ProjectError          the project lacks something, or holds something unusable
-    │   └── UnsafePath        a symlink, FIFO or escape where a plain file is expected
+    │   ├── UnsafePath        a symlink, FIFO or escape where a plain file is expected
+    │   └── NewerRecord       a record was made by a later release than this one
     ├── UserDecision          only the user may decide to go on: rules, evaluator or data changed in mid-loop
     ├── StillReading          large data is read by turns; the same call goes on with it
     ├── OutOfOrder            the call is not legal in the present state
@@ -55,6 +56,10 @@ class ProjectError(LoopError):
 
 class UnsafePath(ProjectError):
     """A path is not the plain file or folder that it must be."""
+
+
+class NewerRecord(ProjectError):
+    """A record was made by a later release, which alone knows what it means; it stays as it is."""
 
 
 class UserDecision(LoopError):

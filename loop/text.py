@@ -4,6 +4,8 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
@@ -25,79 +27,6 @@ _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[
 Language = Literal["en", "ko"]
 Say = Callable[[str], str]
 """Gives a fixed text in the document's language; named places in braces are filled afterwards."""
-
-KOREAN: Mapping[str, str] = {
-    # result-analysis.md
-    "# Result analysis of {version}": "# {version} 결과 분석",
-    "This is the first version.": "첫 번째 버전입니다.",
-    "Latency: {latency:.4g} ms": "지연 시간: {latency:.4g} ms",
-    "Against the best so far:": "지금까지 가장 좋은 버전과 비교하면:",
-    "Against {against}: {metric} gained {delta:+.4g} ({interval}), {label}.": (
-        "{against} 대비 {metric} 이득은 {delta:+.4g}입니다({interval}, {label})."
-    ),
-    "metric": "지표",
-    "(none)": "(없음)",
-    "change": "변화",
-    "95 % interval of the gain": "이득의 95 % 신뢰구간",
-    "label": "판정",
-    "better": "좋아짐",
-    "worse": "나빠짐",
-    "same": "같음",
-    "new": "새 지표",
-    "regression: {name} {reference:.6g} -> {value:.6g}": "퇴보(regression): {name} {reference:.6g} -> {value:.6g}",
-    "plateau: {name} stayed at {value:.6g}": "정체(plateau): {name} 값이 {value:.6g} 그대로입니다",
-    "below the best so far: {name} {value:.6g}, best {reference:.6g}": (
-        "지금까지의 최고에 못 미침: {name} {value:.6g}, 최고 {reference:.6g}"
-    ),
-    "trade-off: {name} got better, {others} got worse": "상충(trade-off): {name} 좋아짐, {others} 나빠짐",
-    "trade-off: {name} got worse, {others} got better": "상충(trade-off): {name} 나빠짐, {others} 좋아짐",
-    "the previous version was scored under another protocol; the report scores all alike": (
-        "이전 버전은 다른 평가 프로토콜로 채점되었습니다. 최종 보고서에서는 모든 버전을 같은 기준으로 다시 채점합니다"
-    ),
-    # action-extract.md
-    "# Action extract of {version}": "# {version} 액션 추출",
-    # baseline_patch_report.md
-    "# Baseline patch report": "# 베이스라인 패치 보고서",
-    "No patch was needed.": "패치가 필요하지 않았습니다.",
-    "v001 is the baseline with its version set.": "v001은 버전 값만 바꾼 베이스라인입니다.",
-    "none": "없음",
-    "DATASET_ID is {found!r}, the loop's is {wanted!r}": (
-        "DATASET_ID가 {found!r}인데 루프에 설정된 값은 {wanted!r}입니다"
-    ),
-    "VERSION is {found!r}, and {script} is {wanted!r}": (
-        "VERSION이 {found!r}인데 {script}의 값은 {wanted!r}이어야 합니다"
-    ),
-    "set": "고쳤습니다",
-    "the smoke test found optimal_batch_size {optimal}": "스모크 테스트가 찾은 optimal_batch_size는 {optimal}입니다",
-    "the user's rules fix it": "배치 크기는 사용자 규칙에 고정되어 있습니다",
-    "optimal_batch_size {optimal} can't be used: the script states no batch size": (
-        "optimal_batch_size({optimal})를 쓸 수 없습니다. 스크립트에 배치 크기를 정하는 곳이 없습니다"
-    ),
-    "the script doesn't use optimal_batch_size {optimal}": ("스크립트가 optimal_batch_size({optimal})를 쓰지 않습니다"),
-    "there is no module-level DATASET_ID constant": "모듈 수준의 DATASET_ID 상수가 없습니다",
-    "no data path under {folder} was found": "{folder} 아래의 데이터 경로를 찾지 못했습니다",
-    "no artifact path {folder} was found": "아티팩트 경로({folder})를 찾지 못했습니다",
-    "no log path {folder} was found": "로그 경로({folder})를 찾지 못했습니다",
-    "nothing in the script names best.ckpt": "스크립트에 best.ckpt를 언급하는 곳이 없습니다",
-    "{rule} = {value!r} is stated nowhere in the script; it is checked after each run": (
-        "{rule} = {value!r} 설정이 스크립트 어디에도 없습니다. 실행이 끝날 때마다 확인합니다"
-    ),
-    # train_retry_report.md, with the kinds of failure
-    "# Training attempts of {script}": "# {script} 학습 시도",
-    "code error": "코드 오류",
-    "rule violation": "규칙 위반",
-    "evaluation output": "평가 결과물 무단 변경",
-    "diverged": "발산",
-    "out of memory": "메모리 부족",
-    "killed": "강제 종료",
-    "timeout": "시간 초과",
-    "disk full": "디스크 공간 부족",
-    "limit": "한도 초과",
-    "missing artifacts": "산출물 누락",
-    "cancelled": "취소",
-    "lost": "작업 유실",
-    "invalid score": "잘못된 점수",
-}
 
 
 @dataclass(frozen=True)
@@ -121,7 +50,12 @@ def english(text: str) -> str:
 
 def words(language: Language) -> Say:
     """The words of a language. What it gives raises `KeyError` for a text that has no translation."""
-    return english if language == "en" else KOREAN.__getitem__
+    return english if language == "en" else _korean().__getitem__
+
+
+@cache
+def _korean() -> Mapping[str, str]:
+    return json.loads(Path(__file__).with_name("korean.json").read_text(encoding="utf-8"))
 
 
 def clean(text: str, limit: int) -> str:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..loop.judge.tables import interval, label
 from ..loop.project.project import Project
-from ..loop.report.additions import ANALYSIS, DOCUMENT, PAGE, PICTURES, PICTURES_FOLDER
-from ..loop.report.final import Ranked, ReportData
+from ..loop.report.contents import Ranked, ReportData
 from ..loop.report.pictures import Shown, shown
-from ..loop.text import Language, Say, english
+from ..loop.report.report_folder import ANALYSIS, DOCUMENT, PAGE, PICTURES, PICTURES_FOLDER
+from ..loop.text import Language, Say, english, words
 from .charts.curves import Curve, curves_chart
 from .charts.latency import latency_chart
 from .charts.lineage import LineageInput, lineage_chart
@@ -19,10 +19,16 @@ from .charts.samples import Tile, samples_chart
 from .charts.scale import number
 from .charts.shapes import Chart
 from .diffs import DiffLine, diff_lines
-from .language import EXTERNAL, FIRST, NOISE_TOLD, words
 
 if TYPE_CHECKING:
     from markupsafe import Markup
+
+NOISE_TOLD = (
+    "A gain is {significant} when it would rarely come about by chance even though {looks} versions may be looked at on"
+    " one validation set, {suggestive} when it would be rare for a single look, and {noise} otherwise."
+)
+FIRST = "The loop's first version, made from the baseline under the user's rules."
+EXTERNAL = "An external model of Models/external/, scored by the same 03_eval.py on the same samples."
 
 _WIDTH = 960
 _SUBTITLES = {

@@ -10,7 +10,7 @@ from ..loop.project.project import Project
 from ..loop.project.receipts import ActionReceipt, AnalysisReceipt, EvalReceipt, NextReceipt
 from ..loop.project.state import LoopState, report_receipt
 from ..loop.project.version import Version
-from ..loop.report.externals import names, unready
+from ..loop.report.external_models import names, unready
 from ..loop.rules.reading import Rules
 from ..loop.store.paths import version_id
 from . import evidence, render

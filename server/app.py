@@ -22,13 +22,13 @@ from ..loop.text import describe
 from ..tools import STEPS, Step, StepResult, attached
 from ..tools.results import JobView
 from .answers import answer, failure, not_unicode, refusal
-from .protocol.asking import ask
+from .protocol.job_tasks import LoopTasks
 from .protocol.prompts import add_prompts
 from .protocol.resources import add_resources
-from .protocol.skills import SkillsExtension, read_skill, skill_resources
-from .protocol.task_store import LoopTasks
-from .protocol.tasks import TasksExtension, TaskStore, refuse_undeclared_listening
-from .protocol.watching import StatusWatch
+from .protocol.skills_extension import SkillsExtension, read_skill, skill_resources
+from .protocol.status_subscriptions import StatusWatch
+from .protocol.tasks_extension import TasksExtension, TaskStore, refuse_undeclared_listening
+from .protocol.user_decisions import ask
 
 MAX_WAIT_SECONDS = 50
 _POLL_SECONDS = 0.1

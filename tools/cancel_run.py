@@ -1,7 +1,7 @@
 """End a running job."""
 
 from ..loop.project.project import Project
-from ..loop.store.paths import version_id
+from ..loop.project.version import Version
 from .results import StepResult, where_now
 
 _NAMED = 10  # of what may be a thousand
@@ -15,15 +15,15 @@ def cancel_run(project: Project, version: int) -> CancelResult:
     """Stop the version's running training or evaluation and its whole process tree; it may be run again."""
     from ..loop.report.cancel import cancel
 
-    cancelled = cancel(project, version)
+    named = Version(project, version)
+    cancelled = cancel(named)
     state, following = where_now(project)
-    name = version_id(version)
     scorings = ", ".join(cancelled.scorings[:_NAMED]) + (" …" if len(cancelled.scorings) > _NAMED else "")
-    ended = f"What was scored for the report ({scorings})" if scorings else f"The {cancelled.kind} run of {name}"
+    ended = f"What was scored for the report ({scorings})" if scorings else f"The {cancelled.kind} run of {named.id}"
     message = {
         "cancelled": f"{ended} is ended, with every process that it had.",
-        "nothing": f"{name} has no running job.",
-        "finished": f"The {cancelled.kind} run of {name} had ended by itself; collect it with the next call.",
+        "nothing": f"{named.id} has no running job.",
+        "finished": f"The {cancelled.kind} run of {named.id} had ended by itself; collect it with the next call.",
     }[cancelled.outcome]
     return CancelResult(
         message=message,

@@ -11,7 +11,7 @@ from ..loop.project.receipts import ReportReceipt
 from .results import StepResult, Together, job_of, where_now
 
 if TYPE_CHECKING:
-    from ..loop.report.scoring import Rescoring
+    from ..loop.report.rescoring import Rescoring
 
 
 _NAMED = 3  # of what may be many
@@ -31,13 +31,13 @@ def final_report(
     awaited: Collection[str] = (),
 ) -> ReportResult:
     """End the loop: score every version alike, rank, bundle the best. Call again until done, then with analysis."""
-    from ..loop.report import additions, final
-    from ..loop.report.scoring import Rescoring
+    from ..loop.report import contents, report_folder
+    from ..loop.report.rescoring import Rescoring
     from ..pages.charts.painting import can_paint
     from ..pages.report import analysis_html, late_pictures, report_files
 
     try:
-        reached = final.advance(project, stop_reason, awaited)
+        reached = contents.advance(project, stop_reason, awaited)
     except StillReading as reading:
         state, following = where_now(project)
         message = f"{reading.what}. Call again."
@@ -46,13 +46,13 @@ def final_report(
         return _rescoring(project, reached)
     already_done = isinstance(reached, ReportReceipt)
     receipt = reached if isinstance(reached, ReportReceipt) else None
-    if isinstance(reached, final.ReportData):
-        receipt = final.publish(project, reached, report_files(project, reached))
+    if isinstance(reached, contents.ReportData):
+        receipt = report_folder.publish(project, reached, report_files(project, reached))
     assert receipt is not None, "advance() returns one of three"
-    if already_done and can_paint() and additions.lacks_pictures(project, receipt):
-        additions.add_pictures(project, receipt, *late_pictures(project))
+    if already_done and can_paint() and report_folder.lacks_pictures(project, receipt):
+        report_folder.add_pictures(project, receipt, *late_pictures(project))
     if analysis and analysis.strip():
-        receipt = additions.complete_analysis(project, analysis, analysis_html(analysis))
+        receipt = report_folder.complete_analysis(project, analysis, analysis_html(analysis))
     state, following = where_now(project)
     where = f"{receipt.folder}/leaderboard.csv"
     todo = "" if receipt.with_analysis else " Complete final-analysis.md: call final_report with analysis."

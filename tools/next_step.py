@@ -1,4 +1,4 @@
-"""What is going on, and the brief for the next Step."""
+"""At any time: what is going on, and the brief for the next Step."""
 
 from typing import Annotated
 
@@ -53,4 +53,4 @@ def running_job(project: Project, state: LoopState) -> JobView | None:
     status = attempt.status()
     if status.state != "running":
         return None
-    return job_of(attempt, progress_of(project, attempt, status))
+    return job_of(attempt, progress_of(attempt, status))

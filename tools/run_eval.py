@@ -1,6 +1,7 @@
 """Step 2: evaluate."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from ..loop.errors import EvaluationError, StillReading
 from ..loop.project.project import Project
@@ -8,8 +9,11 @@ from ..loop.project.receipts import LoopFile
 from ..loop.project.state import derive
 from ..loop.project.version import Version
 from ..loop.rules.reading import Rules
-from ..loop.store.paths import EVAL_SCRIPT, version_id
-from .results import StepResult, failure_of, job_of, metric_line, where_now
+from ..loop.store.paths import EVAL_SCRIPT
+from .results import JobView, StepResult, failure_of, job_of, metric_line, where_now
+
+if TYPE_CHECKING:
+    from ..loop.evaluate.evaluation import EvalStatus
 
 
 class EvalResult(StepResult):
@@ -37,23 +41,14 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
         message = f"{reading.what}. Call again."
         return EvalResult(state="running", message=message, phase=before.phase, version=version, next=following)
     if status.state == "done" and not status.already_done:
-        earlier = [cur for cur in project.workspace.versions() if cur < version]
+        earlier = [number for number in project.workspace.versions() if number < version]
         record_judgements(project, rules, version, best_version(project, rules, earlier))
+    scored, receipt = Version(project, version), status.receipt
     state, following = where_now(project)
-    name = version_id(version)
-    receipt, job = status.receipt, None
-    if status.progress is not None:
-        job = job_of(Version(project, version).attempt("eval", status.attempt), status.progress)
-        doing = "waits to be" if job.waiting else "is being"
-        message = f"{name} {doing} evaluated ({job.line}). Call again."
-    elif receipt is not None:
-        message = f"{name} is scored on {receipt.num_samples} samples: {metric_line(receipt.metrics)}."
-    else:
-        summary = status.verdict.summary[:600] if status.verdict else ""
-        message = f"The evaluation of {name} failed: {summary}. No score was published."
+    job = job_of(scored.attempt("eval", status.attempt), status.progress) if status.progress else None
     return EvalResult(
         state=status.state,
-        message=message,
+        message=_message(scored.id, status, job),
         phase=state.phase,
         version=version,
         already_done=status.already_done,
@@ -67,7 +62,18 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
     )
 
 
+def _message(name: str, status: "EvalStatus", job: JobView | None) -> str:
+    if job is not None:
+        doing = "waits to be" if job.waiting else "is being"
+        return f"{name} {doing} evaluated ({job.line}). Call again."
+    if status.receipt is not None:
+        return f"{name} is scored on {status.receipt.num_samples} samples: {metric_line(status.receipt.metrics)}."
+    summary = status.verdict.summary[:600] if status.verdict else ""
+    return f"The evaluation of {name} failed: {summary}. No score was published."
+
+
 def _render_evaluator(project: Project, rules: Rules, loop: LoopFile) -> None:
+    """Writes 03_eval.py from our template. Raises `EvaluationError` for a task that no template serves."""
     from ..loop.evaluate.evaluator import task_family, write_evaluator
     from ..prompts.eval_script import eval_script
 

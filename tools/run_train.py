@@ -1,13 +1,15 @@
 """Step 1: train."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from ..loop.project.project import Project
 from ..loop.project.version import Version
-from ..loop.store.paths import version_id
-from .results import StepResult, failure_of, job_of, where_now
+from .results import JobView, StepResult, failure_of, job_of, where_now
+
+if TYPE_CHECKING:
+    from ..loop.train.training import TrainStatus
 
 Resume = Annotated[bool, Field(description="go on from the checkpoint that an interrupted attempt left")]
 
@@ -21,32 +23,33 @@ class TrainResult(StepResult):
 
 def run_train(project: Project, version: int, resume: Resume = False, *, attach: int | None = None) -> TrainResult:
     """Train the version, or attach to its running training; call again until state is done or failed."""
-    from ..loop.train import training
+    from ..loop.train.training import train
 
-    status = training.train(project, version, attach=attach, resumed=resume)
+    status = train(project, version, attach=attach, resumed=resume)
+    trained, receipt = Version(project, version), status.receipt
     state, following = where_now(project)
-    name = version_id(version)
-    job = None
-    if status.progress is not None:
-        job = job_of(Version(project, version).attempt("train", status.attempt), status.progress)
-        doing = "waits to be trained" if job.waiting else "is training"
-        message = f"{name} {doing}, attempt {status.attempt} ({job.line}). It goes on by itself; call again."
-    elif status.receipt is not None:
-        message = f"{name} is trained (attempt {status.attempt}); its artifacts are complete."
-    else:
-        summary = status.verdict.summary[:400] if status.verdict else ""
-        message = f"Training attempt {status.attempt} of {name} failed: {summary}. Its artifacts were wiped."
+    job = job_of(trained.attempt("train", status.attempt), status.progress) if status.progress else None
     return TrainResult(
         state=status.state,
-        message=message,
+        message=_message(trained.id, status, job),
         phase=state.phase,
         version=version,
         already_done=status.already_done,
         job=job,
         failure=failure_of(status.verdict),
-        artifacts=project.workspace.artifacts(version) if status.receipt else None,
-        epochs=status.receipt.epochs if status.receipt else None,
-        wall_seconds=round(status.receipt.wall_seconds, 2) if status.receipt else None,
-        warnings=status.receipt.warnings if status.receipt else (),
+        artifacts=trained.artifacts if receipt else None,
+        epochs=receipt.epochs if receipt else None,
+        wall_seconds=round(receipt.wall_seconds, 2) if receipt else None,
+        warnings=receipt.warnings if receipt else (),
         next=following,
     )
+
+
+def _message(name: str, status: "TrainStatus", job: JobView | None) -> str:
+    if job is not None:
+        doing = "waits to be trained" if job.waiting else "is training"
+        return f"{name} {doing}, attempt {status.attempt} ({job.line}). It goes on by itself; call again."
+    if status.receipt is not None:
+        return f"{name} is trained (attempt {status.attempt}); its artifacts are complete."
+    summary = status.verdict.summary[:400] if status.verdict else ""
+    return f"Training attempt {status.attempt} of {name} failed: {summary}. Its artifacts were wiped."

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ..loop.project.project import Project
+from ..loop.project.version import Version
 from ..loop.store.paths import version_id
 from .results import StepResult, where_now
 
@@ -29,7 +30,7 @@ def start_loop(
 
     started = start.start_loop(project, dataset_id, patch, from_baseline=from_baseline)
     if not started.already_done:
-        training.expect_first(project, project.rules(), started.cur)
+        training.expect_first(Version(project, started.cur), project.rules())
     state, following = where_now(project)
     findings = [*started.findings]
     findings += [f"stats.json doesn't say: {name}" for name in started.stats.unknown]

@@ -10,7 +10,7 @@ from anthropic.types.beta import BetaMessageParam, BetaToolParam
 
 from ...loop.errors import LoopError
 from ..base import AgentStopped
-from .steps import Answer, Definition
+from .tools import Answer, Definition
 
 # With the SDK's back-off (half a second, doubled up to eight, or what retry-after says) a bit more than a minute.
 _MAX_RETRIES = 12

@@ -19,10 +19,10 @@ from pydantic import JsonValue
 
 from ...loop.errors import LoopError
 from ..base import AgentStopped, Event
-from . import wording
+from . import model_messages
 from .api import Answered, explained, refused, unreadable, user
 from .budget import Options, Spent
-from .steps import Answer, Steps, Where, stopped
+from .tools import Answer, Steps, Where, stopped
 from .transcript import Transcript, encodable, plain
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ async def drive(
     if rules.is_error:
         raise stopped(rules)
     driver = _Driver(api, options, steps, transcript, on_event, last_version)
-    return await driver.run(wording.system(client.instructions or "", rules.content))
+    return await driver.run(model_messages.system(client.instructions or "", rules.content))
 
 
 class _Driver:
@@ -130,7 +130,7 @@ class _Driver:
     async def _converse(self, where: Where) -> Where:
         """One version's conversation; where the loop stands when it is over."""
         chapter, version = where.chapter, where.version
-        messages = [user(wording.opening(where))]
+        messages = [user(model_messages.opening(where))]
         self._transcript.add("conversation", version=version, messages=plain(messages))
         self._failures.clear()
         try:
@@ -171,7 +171,7 @@ class _Driver:
                 calls = [block for block in reply.content if isinstance(block, BetaToolUseBlock)]
                 if not calls:
                     kept = [reply.to_param()] if reply.content else []
-                    return self._say([*said, *kept], wording.nudge(where), where)
+                    return self._say([*said, *kept], model_messages.nudge(where), where)
                 where = await self._carry_out(calls, where)
                 results = await runner.generate_tool_call_response()
                 assert results is not None, "the reply has calls"
@@ -200,15 +200,15 @@ class _Driver:
     def _unusable(self, reply: BetaMessage) -> str | None:
         """What to tell the model of a reply that must not be carried out; None for any other."""
         if reply.stop_reason in ("max_tokens", "model_context_window_exceeded"):
-            return wording.cut_off(MAX_REPLY_TOKENS)
+            return model_messages.cut_off(MAX_REPLY_TOKENS)
         if not encodable(reply):
-            return wording.not_unicode()
+            return model_messages.not_unicode()
         for block in reply.content:
             if isinstance(block, BetaToolUseBlock):
                 if block.name not in self._steps.names:
-                    return wording.unknown_tool(block.name, self._steps.names)
+                    return model_messages.unknown_tool(block.name, self._steps.names)
                 if not isinstance(block.input, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - a model wrote it
-                    return wording.no_object(block.name)
+                    return model_messages.no_object(block.name)
         return None
 
     def _say(self, said: Sequence[BetaMessageParam], text: str, where: Where) -> tuple[list[BetaMessageParam], Where]:
@@ -241,7 +241,7 @@ class _Driver:
         given = cast(Mapping[str, JsonValue], arguments)
         answer = await self._steps.call(name, given, lambda: self._options.over(self._spent) is None)
         if name not in self._steps.silent or answer.is_error:
-            self._tell(name, where.version, wording.told(name, given, answer))
+            self._tell(name, where.version, model_messages.told(name, given, answer))
         if answer.for_the_user:
             raise stopped(answer)
         if answer.was_cancelled:

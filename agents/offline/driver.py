@@ -10,9 +10,9 @@ from ...loop.author.patch import unified_diff
 from ...loop.script import Script
 from ...loop.script.fixed import Fixed
 from ..base import AgentStopped, Event, NextCall, ToolClient
-from . import optimisation, wording
-from .client import Loop, LossCurves, Status, ToolRefused
+from . import documents, optimisation
 from .diagnosis import Curves, Diagnosis, Scores, Verdict, diagnose
+from .loop_client import Loop, LossCurves, Status, ToolRefused
 from .playbook import Move, Past, moves
 
 _MAX_REPEATS = 5  # how often one Step may come up for one version before a person should look
@@ -165,7 +165,7 @@ class _Driver:
 
     async def _analyse(self, call: NextCall) -> str:
         case = await self._case(_version(call))
-        text = wording.analysis(case.status, _version(call), case.scores, case.diagnosis, case.moves()[:_CANDIDATES])
+        text = documents.analysis(case.status, _version(call), case.scores, case.diagnosis, case.moves()[:_CANDIDATES])
         await self._loop.call("write_analysis", _analysis(_version(call), text))
         return f"{case.diagnosis.verdict}: {text.summary}"
 
@@ -183,7 +183,7 @@ class _Driver:
                 continue
             return move.change
         reason = (
-            f"Every proposed action was refused: {refusals[0]}" if refusals else wording.stop_reason(case.diagnosis)
+            f"Every proposed action was refused: {refusals[0]}" if refusals else documents.stop_reason(case.diagnosis)
         )
         return await self._give_up(reason)
 
@@ -204,14 +204,14 @@ class _Driver:
 
     async def _report(self, call: NextCall) -> str:
         status = await self._loop.status()
-        await self._finish_report({**call.arguments, "analysis": wording.final_analysis(status)})
+        await self._finish_report({**call.arguments, "analysis": documents.final_analysis(status)})
         return "the report is written"
 
     async def _give_up(self, reason: str) -> str:
         """Ends the loop early with a report; the reason stands in it."""
         status = await self._loop.status()
         self._stop_reason = reason
-        await self._finish_report({"analysis": wording.final_analysis(status), "stop_reason": reason})
+        await self._finish_report({"analysis": documents.final_analysis(status), "stop_reason": reason})
         return f"stopped: {reason}"
 
     async def _finish_report(self, arguments: dict[str, JsonValue]) -> None:
@@ -248,7 +248,7 @@ def _fixed(status: Status) -> tuple[Fixed, ...]:
     return tuple(Fixed(rule=one.rule, name=one.name, value=one.value) for one in status.fixed)
 
 
-def _analysis(version: int, text: wording.AnalysisText) -> dict[str, JsonValue]:
+def _analysis(version: int, text: documents.AnalysisText) -> dict[str, JsonValue]:
     return {
         "version": version,
         "summary": text.summary,

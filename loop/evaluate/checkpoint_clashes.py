@@ -8,10 +8,9 @@ from pydantic import TypeAdapter, ValidationError
 from ..errors import EvaluationError
 from ..project.attempts import Attempt
 from ..project.receipts import TrainReceipt
-from ..project.version import Version
 from ..rules.reading import Rules
 from ..script.fixed import Clash, recorded_clashes, synonyms
-from .job import CHECKPOINTS
+from .evaluation_job import CHECKPOINTS
 
 
 def checkpoint_clashes(attempt: Attempt, rules: Rules) -> tuple[Clash, ...]:
@@ -38,7 +37,7 @@ def _fits(attempt: Attempt, epochs: int, wanted: int) -> bool:
 
     Lightning's `save_last` writes it only when another checkpoint is written too: not where the last epochs were worse.
     """
-    trained = Version(attempt.project, attempt.version.number).receipt(TrainReceipt)
+    trained = attempt.version.receipt(TrainReceipt)
     return epochs == wanted or (epochs < wanted and trained is not None and trained.epochs == wanted)
 
 

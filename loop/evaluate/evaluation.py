@@ -1,7 +1,9 @@
-"""An evaluation: run apart from the project, checked, then published whole (E1-E4, R2)."""
+"""A version's evaluation: started once, found again by whoever calls, and published when it has ended (E1-E4, R2).
 
-import hashlib
-from dataclasses import dataclass, replace
+Any process may make any of these calls, since all state is in the attempt's folder. publication.py says what counts.
+"""
+
+from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import EvaluationError, GuardError, OutOfOrder, UnsafePath
@@ -10,32 +12,27 @@ from ..jobs.logs import tail
 from ..jobs.placing import level
 from ..project.attempts import Attempt, failure_of
 from ..project.disk import require_room
-from ..project.evaluation_protocol import RECEIPT, acceptance, dataset_digest, evaluator_hashes, fingerprint
+from ..project.evaluation_protocol import acceptance, fingerprint
 from ..project.failures import Failure, process_failure
-from ..project.integrity import require_intact, score_bytes
 from ..project.project import Project
-from ..project.receipts import Acceptance, EvalPlan, EvalReceipt, LoopFile, TrainReceipt, Verdict
-from ..project.state import derive, require
+from ..project.receipts import EvalPlan, EvalReceipt, LoopFile, TrainReceipt, Verdict
+from ..project.turn import turn
 from ..project.version import Version
 from ..rules.reading import Rules
-from ..store import journal
 from ..store.digest import sha256
-from ..store.paths import version_id
-from ..store.records import save
 from ..train import training
-from ..train.next_jobs import expect_after
 from ..train.progress import Progress, progress_of
-from .acceptance import judge, training_data_warnings
-from .checkpoint_clashes import checkpoint_clashes, unreadable
-from .job import OUT, clean_up, prepare, trial
-from .output import Evaluated, check_output, other_targets
-from .repeats import collect, repeats
+from .checkpoint_clashes import checkpoint_clashes
+from .evaluation_job import clean_up, prepare
+from .publication import checked, publish
 
 _LOG_TAIL_BYTES = 16_384
 
 
 @dataclass(frozen=True)
 class EvalStatus:
+    """`already_done`: the version was scored, or the awaited attempt had failed, before this call."""
+
     state: Literal["running", "done", "failed"]
     attempt: int
     progress: Progress | None = None
@@ -44,71 +41,67 @@ class EvalStatus:
     already_done: bool = False
 
 
-def evaluate(project: Project, cur: int, *, attach: int | None = None) -> EvalStatus:
+def evaluate(project: Project, number: int, *, attach: int | None = None) -> EvalStatus:
     """Starts the version's first evaluation, or attaches to the one that runs, or publishes what it found.
 
-    Returns at once; needs a 03_eval.py. `attach` is as in `train`. Later ones are the report's (report/rescoring.py).
-    Raises `OutOfOrder`, `EvaluationError`, `GuardError` (weights changed after training), `RunError`.
+    Returns at once; needs a 03_eval.py. `attach` is as in `train`. Later evaluations are the report's
+    (report/scoring.py). Raises `OutOfOrder`, `EvaluationError`, `GuardError` (weights changed after training),
+    `RunError`.
     """
-    rules = project.rules()
-    with project.mutation():
-        state = derive(project, rules)
-        receipt = Version(project, cur).receipt(EvalReceipt) if 1 <= cur <= state.cur else None
-        if receipt:
+    with turn(project, "run_eval", number) as t:
+        if receipt := t.done(EvalReceipt):
             return EvalStatus("done", receipt.attempt, receipt=receipt, already_done=True)
-        if attach is not None and (failure := failure_of(Version(project, cur).attempt("eval", attach))):
+        if attach is not None and (failure := failure_of(t.version.attempt("eval", attach))):
             return EvalStatus("failed", attach, verdict=failure, already_done=True)
-        loop = require(state, "run_eval", cur, "evaluate", "evaluating")
-        require_intact(project, rules, loop)
-        attempt = open_attempt(project, cur)
+        loop = t.begin("evaluate", "evaluating")
+        attempt = open_attempt(t.version)
         if attempt is None:
-            attempt, job = start(project, rules, loop, cur)
-            expect_after(project, rules, cur, job)
+            attempt, job = start(t.version, t.rules, loop)
+            training.expect_after(t.version, t.rules, job)
         status = attempt.status()
         if status.state == "running":
-            return EvalStatus("running", attempt.number, progress=progress_of(project, attempt, status))
-        return settle(project, rules, loop, attempt, status)
+            return EvalStatus("running", attempt.number, progress=progress_of(attempt, status))
+        return settle(attempt, t.rules, loop, status)
 
 
-def open_attempt(project: Project, cur: int) -> Attempt | None:
+def open_attempt(version: Version) -> Attempt | None:
     """The version's evaluation that runs or waits to be collected."""
-    tried = Version(project, cur).attempts("eval")
+    tried = version.attempts("eval")
     return tried[-1] if tried and tried[-1].verdict is None else None
 
 
-def start(project: Project, rules: Rules, loop: LoopFile, cur: int, *, side_by_side: int = 1) -> tuple[Attempt, Job]:
+def start(version: Version, rules: Rules, loop: LoopFile, *, side_by_side: int = 1) -> tuple[Attempt, Job]:
     """Submits an evaluation, as one of so many on this machine; call it with the lock held, and none open.
 
     Raises as `evaluate` does.
     """
-    trained = Version(project, cur).receipt(TrainReceipt)
+    trained = version.receipt(TrainReceipt)
     if trained is None:
-        raise OutOfOrder(f"version {cur} is not trained", hint="call next_step")
-    config = rules.file.execution_config
-    sandbox = level(config)
-    require_room(project.workspace, config)
+        raise OutOfOrder(f"version {version.number} is not trained", hint="call next_step")
+    sandbox = level(rules.file.execution_config)
+    require_room(version.project.workspace, rules.file.execution_config)
     plan = EvalPlan(
-        fingerprint=fingerprint(project, rules, loop),
-        checkpoint_sha256=require_weights(project, cur, trained),
-        accepting=acceptance(project) is None,
+        fingerprint=fingerprint(version.project, rules, loop),
+        checkpoint_sha256=require_weights(version, trained),
+        accepting=acceptance(version.project) is None,
         sandbox=sandbox.name,
     )
-    if Version(project, cur).receipt(EvalReceipt) is None:
-        require_weights(project, cur, trained, "last.ckpt")  # it says how many epochs there were
-    with Version(project, cur).new_attempt("eval") as attempt:
+    if version.receipt(EvalReceipt) is None:
+        require_weights(version, trained, "last.ckpt")  # it says how many epochs there were
+    with version.new_attempt("eval") as attempt:
         attempt.save_plan(plan)
         attempt.save_company(side_by_side)
-        job = prepare(project, rules, loop, attempt, plan)
+        job = prepare(attempt, rules, loop, plan)
         attempt.submit(job)
-    journal.record(project.workspace, "eval_started", version_id(cur), attempt=attempt.number)
+    version.record("eval_started", attempt=attempt.number)
     return attempt, job
 
 
-def require_weights(project: Project, cur: int, trained: TrainReceipt, name: str = "best.ckpt") -> str:
+def require_weights(version: Version, trained: TrainReceipt, name: str = "best.ckpt") -> str:
     """The checkpoint's hash. Raises `EvaluationError` if it is gone, `GuardError` if it is not what was trained."""
-    where = f"{project.workspace.artifacts(cur)}/{name}"
+    where = f"{version.artifacts}/{name}"
     try:
-        found = sha256(project.workspace.tree, where)
+        found = sha256(version.project.workspace.tree, where)
     except FileNotFoundError as error:
         hint = "put the trained file back; a copy may be in the report or a backup"
         raise EvaluationError("is missing, though training left it", where=where, hint=hint) from error
@@ -118,124 +111,45 @@ def require_weights(project: Project, cur: int, trained: TrainReceipt, name: str
     return found
 
 
-def settle(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, status: JobStatus) -> EvalStatus:
+def settle(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) -> EvalStatus:
     """Publishes what an evaluation that has ended found, or says why it failed; call it with the lock held."""
     status = attempt.swept(status)
     wall = status.outcome.wall_seconds if status.outcome else None
     plan = attempt.eval_plan
-    limit = rules.file.loop_config.max_eval_minutes
-    failure = process_failure(
+    if failure := _of_process(attempt, rules, status):
+        return _fail(attempt, failure, wall)
+    if plan is None:
+        return _fail(attempt, Failure("lost", "it was never started: the server ended in between", ""), wall)
+    try:
+        if found := checkpoint_clashes(attempt, rules):
+            said = "; ".join(str(clash) for clash in found)
+            return _revoke(attempt, rules, Failure("rule violation", f"its checkpoint says: {said}", ""), wall)
+        receipt = publish(attempt, plan, checked(attempt, rules, loop, plan), status)
+    except (EvaluationError, UnsafePath) as error:  # a link or a FIFO where a file belongs
+        return _fail(attempt, Failure("invalid score", f"{error.where}: {error.what}", ""), wall)
+    return EvalStatus("done", attempt.number, receipt=receipt)
+
+
+def _of_process(attempt: Attempt, rules: Rules, status: JobStatus) -> Failure | None:
+    return process_failure(
         status.outcome,
         tail(attempt.log, _LOG_TAIL_BYTES),
-        limit_minutes=limit,
+        limit_minutes=rules.file.loop_config.max_eval_minutes,
         requested=attempt.cancel_requested,
         detail=status.detail,
     )
-    if plan is None:
-        failure = failure or Failure("lost", "it was never started: the server ended in between", "")
-    if failure is None and plan is not None:
-        try:
-            if found := checkpoint_clashes(attempt, rules):
-                said = "; ".join(str(clash) for clash in found)
-                return _revoke(project, attempt, Failure("rule violation", f"its checkpoint says: {said}", ""), wall)
-            evaluated = _checked(project, rules, loop, attempt, plan)
-            return EvalStatus("done", attempt.number, receipt=_publish(attempt, plan, evaluated, status))
-        except (EvaluationError, UnsafePath) as error:  # a link or a FIFO where a file belongs
-            failure = Failure("invalid score", f"{error.where}: {error.what}", "")
-    assert failure is not None, "an attempt without a plan has failed"
-    return _fail(project, attempt, failure, wall)
 
 
-def _fail(project: Project, attempt: Attempt, failure: Failure, wall: float | None) -> EvalStatus:
+def _fail(attempt: Attempt, failure: Failure, wall: float | None) -> EvalStatus:
     verdict = failure.verdict(wall)
     attempt.save_verdict(verdict)
     clean_up(attempt)
-    journal.record(project.workspace, "eval_failed", attempt.version.id, attempt=attempt.number, kind=failure.kind)
+    attempt.version.record("eval_failed", attempt=attempt.number, kind=failure.kind)
     return EvalStatus("failed", attempt.number, verdict=verdict)
 
 
-def _revoke(project: Project, attempt: Attempt, failure: Failure, wall: float | None) -> EvalStatus:
+def _revoke(attempt: Attempt, rules: Rules, failure: Failure, wall: float | None) -> EvalStatus:
     """What only the checkpoint could tell: the training broke a rule, so it counts as failed after all (T1, T4)."""
-    status = _fail(project, attempt, failure, wall)
-    training.revoke(project, attempt.version.number, failure)
+    status = _fail(attempt, failure, wall)
+    training.revoke(attempt.version, rules, failure)
     return status
-
-
-def _checked(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, plan: EvalPlan) -> Evaluated:
-    """The output, once it is whole and the evaluator is accepted."""
-    tree, primary = project.workspace.tree, rules.file.eval_config.primary_metric
-    evaluated = check_output(
-        tree,
-        f"{attempt.relative}/{OUT}",
-        dataset_id=loop.dataset_id,
-        val_samples=loop.val_samples,
-        wanted=rules.metric_names,
-        primary=primary,
-        most=rules.file.eval_config.infer_samples,
-    )
-    if sha256(tree, f"{attempt.version.artifacts}/best.ckpt") != plan.checkpoint_sha256:
-        raise EvaluationError("was changed while it was scored", where="best.ckpt", hint="put the trained file back")
-    warnings = (*evaluated.warnings, *unreadable(attempt), *_other_targets(project, attempt))
-    if plan.accepting:
-        spread, found_warnings = judge(tree, trial(attempt), primary)
-        found_warnings += training_data_warnings(project)
-        accepted = Acceptance(
-            files=evaluator_hashes(project),
-            dataset_sha256=dataset_digest(project, loop),
-            spread=spread,
-            warnings=found_warnings,
-            at=journal.now(),
-        )
-        if repeats(rules):
-            collect(project, rules, attempt, f"{attempt.relative}/{OUT}")
-        save(tree, RECEIPT, accepted)
-        journal.record(project.workspace, "evaluator_accepted", files=", ".join(accepted.files))
-        warnings = (*warnings, *found_warnings)
-    return replace(evaluated, warnings=warnings)
-
-
-def _other_targets(project: Project, attempt: Attempt) -> tuple[str, ...]:
-    """Says it where a version is measured by other targets than the first scored one: its own code makes them."""
-    workspace, cur = project.workspace, attempt.version.number
-    first = next(
-        (one for one in workspace.versions() if one < cur and Version(project, one).receipt(EvalReceipt)), None
-    )
-    if first is None:
-        return ()
-    samples = workspace.sample_scores(first)
-    differing, shared = other_targets(workspace.tree, f"{attempt.relative}/{OUT}/samples.jsonl", samples)
-    told = f"{differing} of {shared} targets are not those of {version_id(first)}: the scores don't compare"
-    return (told,) if differing else ()
-
-
-def _publish(attempt: Attempt, plan: EvalPlan, evaluated: Evaluated, status: JobStatus) -> EvalReceipt:
-    """Copies the checked output into place; the receipt comes last, so a crash in between publishes again."""
-    project = attempt.project
-    workspace, cur = project.workspace, attempt.version.number
-    tree, artifacts, out = workspace.tree, workspace.artifacts(cur), f"{attempt.relative}/{OUT}"
-    score = evaluated.score.model_copy(update={"created_at": journal.now()})
-    samples, shown = tree.read(f"{out}/samples.jsonl", limit=4 << 30), f"{artifacts}/infer_samples"
-    tree.write(workspace.sample_scores(cur), samples)
-    tree.remove(shown)
-    if evaluated.infer_samples:
-        tree.copy(f"{out}/infer_samples", shown)
-    receipt = EvalReceipt(
-        attempt=attempt.number,
-        fingerprint=plan.fingerprint,
-        checkpoint_sha256=plan.checkpoint_sha256,
-        samples_sha256=hashlib.sha256(samples).hexdigest(),
-        num_samples=score.num_samples,
-        metrics=tuple(score.metrics),
-        latency_ms=score.latency_ms,
-        created_at=score.created_at,
-        sandbox=plan.sandbox,
-        start=status.outcome.start if status.outcome else "",
-        side_by_side=attempt.side_by_side,
-        warnings=evaluated.warnings,
-    )
-    tree.write(f"{artifacts}/eval_score.json", score_bytes(receipt, score.dataset_id))
-    save(tree, workspace.receipt(cur, "eval"), receipt)
-    attempt.save_verdict(Verdict(status="PASS", summary="scored", at=journal.now()))
-    clean_up(attempt)
-    journal.record(workspace, "scored", version_id(cur), attempt=attempt.number)
-    return receipt

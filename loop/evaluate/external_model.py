@@ -1,4 +1,4 @@
-"""The evaluation of one external model as a job: laid out, and its output checked as a version's is (R4)."""
+"""The evaluation of one external model: its attempt, its job, and its output, checked as a version's is (R4)."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from typing import cast
 
 from ..jobs.job import Job
 from ..jobs.placing import confined
+from ..jobs.warm.next_jobs import ISOLATED
 from ..project.attempts import Attempt
 from ..project.integrity import score_bytes
-from ..project.project import Project
 from ..project.receipts import EvalPlan, EvalReceipt, LoopFile
 from ..rules.reading import Rules
 from ..store import journal
-from ..store.paths import ARTIFACTS, EVAL_SCRIPT, EXTERNAL, STATE, version_id
+from ..store.paths import ARTIFACTS, EVAL_SCRIPT, EXTERNAL, STATE
 from ..store.records import load, save
-from .output import check_output, parse_strict
+from .output import MAX_SAMPLE_BYTES, check_output, parse_strict
 from .user_python.project_copy import make_stage
 
 #: How long one may take if loop_config.max_eval_minutes doesn't say: a report must not wait for ever.
@@ -44,14 +44,17 @@ class ExternalAttempt(Attempt):
 
 
 def artifacts(name: str) -> str:
+    """The folder of what is published of the external model `name`."""
     return f"{ARTIFACTS}/external/{name}"
 
 
 def attempts_folder(name: str) -> str:
+    """The folder of its evaluations."""
     return f"{STATE}/attempts/external-{name}"
 
 
 def receipt_file(name: str) -> str:
+    """The receipt of its newest score."""
     return f"{STATE}/receipts/external/{name}.json"
 
 
@@ -59,56 +62,54 @@ def _samples(name: str) -> str:
     return f"{STATE}/scores/external-{name}/samples.jsonl"
 
 
-def prepare(project: Project, rules: Rules, loop: LoopFile, attempt: ExternalAttempt) -> Job:
-    workspace, cur, stage = project.workspace, attempt.version.number, attempt.path / _STAGE
+def prepare(attempt: ExternalAttempt, rules: Rules, loop: LoopFile) -> Job:
+    """Lays the attempt out and returns its job: the evaluator itself, once, which starts the model as its child."""
+    project, version, stage = attempt.project, attempt.version, attempt.path / _STAGE
+    workspace = project.workspace
     workspace.tree.make_folder(f"{attempt.relative}/{_OUT}")
-    make_stage(workspace.root, workspace.tree.path(workspace.snapshot(cur)), stage)
+    make_stage(workspace.root, workspace.tree.path(version.snapshot), stage)
     options = {
-        "version": version_id(cur),
+        "version": version.id,
         "project": workspace.root,
         "source": stage,
-        "checkpoint": workspace.tree.path(f"{workspace.artifacts(cur)}/best.ckpt"),
+        "checkpoint": workspace.tree.path(f"{version.artifacts}/best.ckpt"),
         "out": attempt.path / _OUT,
         "samples": rules.file.eval_config.infer_samples,
         "seed": rules.file.seed,
         "dataset-id": loop.dataset_id,
         "external": workspace.root / EXTERNAL / attempt.name,
     }
-    evaluator = str(workspace.root / EVAL_SCRIPT)
+    python, evaluator = project.interpreter(rules), str(workspace.root / EVAL_SCRIPT)
     job = Job(
         kind="eval",
-        version_id=version_id(cur),
+        version_id=version.id,
         attempt=attempt.number,
-        argv=(
-            project.interpreter(rules),
-            "-I",
-            "-B",
-            evaluator,
-            *(f"--{key}={value}" for key, value in options.items()),
-        ),
+        argv=(python, *ISOLATED, evaluator, *(f"--{key}={value}" for key, value in options.items())),
         cwd=str(stage),
         env=project.environment(rules),
         timeout_seconds=60 * minutes(rules),
     )
     writable = tuple(f"{attempt.relative}/{name}" for name in (_STAGE, _OUT))
-    return confined(job, attempt.path, project.workspace, rules.file.execution_config, writable)
+    return confined(job, attempt.path, workspace, rules.file.execution_config, writable)
 
 
 def minutes(rules: Rules) -> float:
-    """The time limit."""
+    """The time limit of one model's evaluation."""
     return rules.file.loop_config.max_eval_minutes or MINUTES
 
 
 def clean_up(attempt: ExternalAttempt) -> None:
+    """Removes the copy of the project and the unpublished output."""
     for leftover in (_STAGE, _OUT):
         attempt.project.workspace.tree.remove(f"{attempt.relative}/{leftover}")
 
 
-def publish(
-    project: Project, rules: Rules, loop: LoopFile, attempt: ExternalAttempt, plan: ExternalPlan
-) -> EvalReceipt:
-    """Checks the output as a version's, and copies it into place; the receipt comes last."""
-    tree, out, name = project.workspace.tree, f"{attempt.relative}/{_OUT}", attempt.name
+def publish(attempt: ExternalAttempt, rules: Rules, loop: LoopFile, plan: ExternalPlan) -> EvalReceipt:
+    """Checks the output as a version's, and copies it into place; the receipt comes last.
+
+    Raises `EvaluationError`, `UnsafePath`.
+    """
+    tree, out, name = attempt.project.workspace.tree, f"{attempt.relative}/{_OUT}", attempt.name
     evaluated = check_output(
         tree,
         out,
@@ -120,7 +121,7 @@ def publish(
         most=rules.file.eval_config.infer_samples,
     )
     score = evaluated.score.model_copy(update={"created_at": journal.now()})
-    samples = tree.read(f"{out}/samples.jsonl", limit=4 << 30)
+    samples = tree.read(f"{out}/samples.jsonl", limit=MAX_SAMPLE_BYTES)
     tree.write(_samples(name), samples)
     tree.remove(artifacts(name))
     if evaluated.infer_samples:
@@ -144,7 +145,7 @@ def publish(
 
 
 def _not_hidden(attempt: ExternalAttempt) -> tuple[str, ...]:
-    """Says it where the evaluator could not keep the data set from the model, or did not say that it could."""
+    """A warning where the evaluator could not keep the data set from the model, or did not say that it could."""
     where = f"{attempt.relative}/{_OUT}/external.json"
     tree = attempt.project.workspace.tree
     content = parse_strict(tree.read(where), where) if tree.is_file(where) else None

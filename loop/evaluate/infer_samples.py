@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import JsonValue
 
 from ..errors import LoopError, UnsafePath
-from ..project.project import Project
+from ..project.version import Version
+from ..store.tree import Tree
 from ..text import clean
 
 PictureKind = Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
@@ -65,30 +66,31 @@ class Sample:
         return None if found is None else _in_few_words(found)
 
 
-def samples(project: Project, cur: int, most: int) -> tuple[Sample, ...]:
+def samples(version: Version, most: int) -> tuple[Sample, ...]:
     """The first `most` samples of a version; none before its evaluation."""
+    tree, folder = version.project.workspace.tree, _folder(version)
     return tuple(
-        Sample(number, clean(name, _MAX_NAME), tuple(_files(project, f"{_folder(project, cur)}/{name}")))
-        for number, name in enumerate(_names(project, cur)[:most], 1)
+        Sample(number, clean(name, _MAX_NAME), tuple(_files(tree, f"{folder}/{name}")))
+        for number, name in enumerate(_names(version)[:most], 1)
     )
 
 
-def count(project: Project, cur: int) -> int:
+def count(version: Version) -> int:
     """How many samples the version has."""
-    return len(_names(project, cur))
+    return len(_names(version))
 
 
-def picture(project: Project, cur: int, sample: int, file: int) -> Picture | None:
+def picture(version: Version, sample: int, file: int) -> Picture | None:
     """The picture with these numbers; None where there is none, or it is no picture of a known kind."""
-    folders = _names(project, cur)
+    tree, folders = version.project.workspace.tree, _names(version)
     if not 1 <= sample <= len(folders):
         return None
-    folder = f"{_folder(project, cur)}/{folders[sample - 1]}"
-    files = project.workspace.tree.names(folder)
+    folder = f"{_folder(version)}/{folders[sample - 1]}"
+    files = tree.names(folder)
     if not 1 <= file <= len(files):
         return None
     try:
-        data = project.workspace.tree.read(f"{folder}/{files[file - 1]}", limit=MAX_PICTURE_BYTES)
+        data = tree.read(f"{folder}/{files[file - 1]}", limit=MAX_PICTURE_BYTES)
     except (LoopError, FileNotFoundError):
         return None
     kind = kind_of(data)
@@ -114,21 +116,20 @@ def _in_few_words(text: str) -> str:
     return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
 
 
-def _folder(project: Project, cur: int) -> str:
-    return f"{project.workspace.artifacts(cur)}/infer_samples"
+def _folder(version: Version) -> str:
+    return f"{version.artifacts}/infer_samples"
 
 
-def _names(project: Project, cur: int) -> list[str]:
-    """Only folders: what else lies there, or stands in the folder's own place, such as a link, is no sample."""
-    tree, folder = project.workspace.tree, _folder(project, cur)
+def _names(version: Version) -> list[str]:
+    """Only folders: a file beside them is no sample, and neither is a link in the folder's own place."""
+    tree, folder = version.project.workspace.tree, _folder(version)
     try:
         return [name for name in tree.names(folder) if tree.is_folder(f"{folder}/{name}")]
     except UnsafePath:
         return []
 
 
-def _files(project: Project, folder: str) -> Iterator[SampleFile]:
-    tree = project.workspace.tree
+def _files(tree: Tree, folder: str) -> Iterator[SampleFile]:
     for number, name in enumerate(tree.names(folder), 1):
         try:
             data = tree.read(f"{folder}/{name}", limit=MAX_PICTURE_BYTES)

@@ -1,4 +1,4 @@
-"""What an evaluation left, checked before anything of it is published (E3, E4)."""
+"""Checks of what an evaluation left: its score, its samples, its pictures; before anything is published (E3, E4)."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from ..store.tree import Tree
 from ..text import describe
 
 _HINT = "correct 03_eval.py through write_eval (docs/contract.md says what it must leave)"
-_MAX_SAMPLE_BYTES = 4 << 30
+MAX_SAMPLE_BYTES = 4 << 30
 _MOST_TARGETS = 100_000
 # A metric that was summed in single precision is its samples' mean to about this.
 _ROUNDING = 1e-4
@@ -139,7 +139,7 @@ def _sample_means(tree: Tree, where: str, samples: int) -> dict[str, float]:
     sums: dict[str, list[float]] = {}
     try:
         with tree.opened(where) as handle, os.fdopen(os.dup(handle), "rb") as file:
-            if os.fstat(handle).st_size > _MAX_SAMPLE_BYTES:
+            if os.fstat(handle).st_size > MAX_SAMPLE_BYTES:
                 _refuse(where, "is larger than 4 GiB")
             for number, line in enumerate(file, 1):
                 identity, scores = _sample(line, f"{where}:{number}")

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ..errors import RunError
 
 Backend = Literal["slurm", "ray"]
-
+JobKind = Literal["train", "eval"]
 
 MIN_LOG_BYTES = 4096
 # In `env` for one attempt only, and nothing but the script reads it: a warm start sets it late.
@@ -39,7 +39,7 @@ class Job:
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
-    kind: Literal["train", "eval"]
+    kind: JobKind
     version_id: str
     attempt: int
     argv: tuple[str, ...]

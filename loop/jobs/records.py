@@ -1,52 +1,21 @@
-"""The records of an attempt's folder as the server reads and makes them, wherever its job runs."""
+"""In the server: reads an attempt's records, wherever its job runs, and makes the first of them, job.json."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ..errors import RunError
 from .job import Job
 from .runner import attempt_files as files
+from .runner.status_files import Heartbeat, RunnerIdentity
 
-_DEFERRED = ConfigDict(defer_build=True)  # nothing is compiled at a server's start
-
-
-@dataclass(frozen=True)
-class RunnerIdentity:
-    """runner.json: who runs an attempt. `stamp` and `boot_id` tell it from a later process with its pid."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _DEFERRED
-
-    pid: int
-    stamp: str
-    boot_id: str
-    host: str
-    python: str
-    marker: str
-    script_pid: int | None
-    scratch: str
-    started_at: str
-    started_monotonic: float
-    start: str = ""
-
-
-@dataclass(frozen=True)
-class Heartbeat:
-    __pydantic_config__: ClassVar[ConfigDict] = _DEFERRED
-
-    monotonic: float
-    elapsed_seconds: float
-    output_bytes: int
-
-
-_IDENTITY = TypeAdapter(RunnerIdentity)
-_HEARTBEAT = TypeAdapter(Heartbeat)
+# Deferred: nothing is compiled at a server's start.
+_IDENTITY = TypeAdapter(RunnerIdentity, config=ConfigDict(defer_build=True))
+_HEARTBEAT = TypeAdapter(Heartbeat, config=ConfigDict(defer_build=True))
 
 
 def check_startable(job: Job) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 
 from ..errors import LoopError
-from ..evaluate.repeats import seed_noise
+from ..evaluate.seed_repeats import seed_noise
 from ..project.project import Project
 from ..project.receipts import EvalReceipt, Metric
 from ..project.version import Version

@@ -5,10 +5,10 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ..errors import LoopError
-from ..jobs.job import Job, JobStatus
+from ..jobs.job import Job, JobKind, JobStatus
 from ..store.records import load, save
 from .disk import reserved
 from .project import Project
@@ -17,7 +17,6 @@ from .receipts import Company, EvalPlan, Plan, Repair, Verdict
 if TYPE_CHECKING:
     from .version import Version
 
-JobKind = Literal["train", "eval"]
 _FOLDER = re.compile(r"(train|eval)-(\d{3,})")
 
 

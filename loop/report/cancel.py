@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import OutOfOrder, RunError
-from ..evaluate import external_model, job
+from ..evaluate import evaluation_job, external_model
 from ..jobs.job import JobStatus
 from ..project.attempts import Attempt
 from ..project.failures import Failure
@@ -16,7 +16,7 @@ from ..project.state import derive, next_call
 from ..project.version import Version
 from ..store import journal
 from ..train import training
-from .scoring import open_attempts, scored_by
+from .rescoring import open_attempts, scored_by
 
 _AT_ONCE = 16
 
@@ -34,19 +34,19 @@ class Cancelled:
     scorings: tuple[str, ...] = ()
 
 
-def cancel(project: Project, cur: int) -> Cancelled:
+def cancel(version: Version) -> Cancelled:
     """Ends the version's training or first evaluation; where it has none, everything that is scored for the report.
 
     Returns when nothing of it is left. Raises `OutOfOrder` for a version that does not exist.
     """
+    project = version.project
     with project.mutation():
         state = derive(project, project.rules())
-        if not 1 <= cur <= state.cur:
-            raise OutOfOrder(f"there is no version {cur}", hint=next_call(state))
-        tried = [*Version(project, cur).attempts("train"), *Version(project, cur).attempts("eval")]
-        own = [attempt for attempt in tried if attempt.verdict is None]
-        if own and Version(project, cur).receipt(EvalReceipt) is None:
-            return _cancelled(project, own[-1:])
+        if not 1 <= version.number <= state.cur:
+            raise OutOfOrder(f"there is no version {version.number}", hint=next_call(state))
+        own = [attempt for attempt in (*version.attempts("train"), *version.attempts("eval")) if not attempt.verdict]
+        if own and version.receipt(EvalReceipt) is None:
+            return _cancelled(own[-1:])
         return _of_report(project)
 
 
@@ -58,55 +58,65 @@ def cancel_report(project: Project) -> Cancelled:
 
 def _of_report(project: Project) -> Cancelled:
     # One report, one wish: to end a single scoring of it would only stop the report at that one.
-    return _cancelled(project, open_attempts(project), of_report=True)
+    return _cancelled(open_attempts(project), of_report=True)
 
 
-def _cancelled(project: Project, running: Sequence[Attempt], *, of_report: bool = False) -> Cancelled:
+def _cancelled(running: Sequence[Attempt], *, of_report: bool = False) -> Cancelled:
     if not running:
         return Cancelled("nothing")
     kind = running[0].kind
-    # One that was "cancelled" belongs to an earlier call, whose server ended before it could say so.
-    alive = [
-        attempt
-        for attempt in running
-        if (outcome := attempt.status().outcome) is None or outcome.reason in ("cancelled", "lost")
-    ]
-    for attempt in alive:
-        attempt.request_cancel()
-    ended: list[tuple[Attempt, JobStatus]] = []
-    unreached: list[RunError] = []
-    with ThreadPoolExecutor(_AT_ONCE) as threads:  # each may take its time to end
-        for attempt, result in [(attempt, threads.submit(_stopped, project, attempt)) for attempt in alive]:
-            try:
-                status = result.result()
-            except RunError as error:
-                unreached.append(error)
-                continue
-            if status.outcome is None or status.outcome.reason != "exited":
-                _record(project, attempt, status)
-                ended.append((attempt, status))
-    if unreached:
-        raise unreached[0]
+    ended = _ended([attempt for attempt in running if _is_alive(attempt)])
     if not ended:
         return Cancelled("finished", kind)
     killed = tuple(name for _, status in ended if status.outcome for name in status.outcome.killed)
     return Cancelled("cancelled", kind, killed, tuple(scored_by(attempt) for attempt, _ in ended) if of_report else ())
 
 
-def _stopped(project: Project, attempt: Attempt) -> JobStatus:
-    return project.executor.cancel(attempt.path) if attempt.submitted else attempt.status()
+def _is_alive(attempt: Attempt) -> bool:
+    """Also one that was "cancelled" before: by an earlier call, whose server ended before it could say so."""
+    outcome = attempt.status().outcome
+    return outcome is None or outcome.reason in ("cancelled", "lost")
 
 
-def _record(project: Project, attempt: Attempt, status: JobStatus) -> None:
+def _ended(alive: Sequence[Attempt]) -> list[tuple[Attempt, JobStatus]]:
+    """Ends them all and records it; without those that had exited by themselves.
+
+    Raises `RunError` if one can't be reached, once the others are ended and recorded.
+    """
+    for attempt in alive:
+        attempt.request_cancel()
+    ended: list[tuple[Attempt, JobStatus]] = []
+    unreached: list[RunError] = []
+    with ThreadPoolExecutor(_AT_ONCE) as threads:  # each may take its time to end
+        for attempt, result in [(attempt, threads.submit(_stopped, attempt)) for attempt in alive]:
+            try:
+                status = result.result()
+            except RunError as error:
+                unreached.append(error)
+                continue
+            if status.outcome is None or status.outcome.reason != "exited":
+                _record(attempt, status)
+                ended.append((attempt, status))
+    if unreached:
+        raise unreached[0]
+    return ended
+
+
+def _stopped(attempt: Attempt) -> JobStatus:
+    return attempt.project.executor.cancel(attempt.path) if attempt.submitted else attempt.status()
+
+
+def _record(attempt: Attempt, status: JobStatus) -> None:
+    project = attempt.project
     wall = status.outcome.wall_seconds if status.outcome else None
     failure = Failure("cancelled", "cancelled on request", "")
     if attempt.kind == "train":
-        training.fail(project, attempt, failure, wall)
+        training.fail(attempt, project.rules(), failure, wall)
         return
     attempt.save_verdict(failure.verdict(wall))
     if isinstance(attempt, external_model.ExternalAttempt):
         external_model.clean_up(attempt)
         journal.record(project.workspace, "external_cancelled", name=attempt.name, attempt=attempt.number)
     else:
-        job.clean_up(attempt)
+        evaluation_job.clean_up(attempt)
         journal.record(project.workspace, "eval_cancelled", attempt.version.id, attempt=attempt.number)

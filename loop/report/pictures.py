@@ -8,7 +8,7 @@ from ..evaluate.infer_samples import Sample, picture, samples
 from ..judge.lineage import Point, best_of, best_so_far, points, primary_metrics
 from ..project.project import Project
 from ..project.receipts import Metric
-from ..store.paths import version_id
+from ..project.version import Version
 from ..train.curves import Curves, shown_curves
 
 _MOST_CURVES = 6
@@ -60,24 +60,25 @@ def shown(project: Project) -> Shown:
         best_so_far=best_so_far(metrics),
         higher_is_better=any(metric.higher_is_better for metric in metrics.values()),
         curves=tuple(_curves(project, metrics, best)),
-        samples=tuple(_samples(project, best)) if best is not None else (),
+        samples=tuple(_samples(Version(project, best))) if best is not None else (),
     )
 
 
 def _curves(project: Project, metrics: Mapping[int, Metric], best: int | None) -> Iterator[VersionCurves]:
     """Of the first scored version, the best, and the newest, as many as fit."""
     scored = list(metrics)
-    chosen = [cur for cur in dict.fromkeys((*scored[:1], best, *reversed(scored))) if cur is not None][:_MOST_CURVES]
-    for cur in sorted(chosen):
-        curves = shown_curves(project.workspace.tree, project.workspace.artifacts(cur))
+    wanted = dict.fromkeys((*scored[:1], best, *reversed(scored)))
+    chosen = [number for number in wanted if number is not None][:_MOST_CURVES]
+    for version in (Version(project, number) for number in sorted(chosen)):
+        curves = shown_curves(project.workspace.tree, version.artifacts)
         if curves is not None and any(value is not None for value in curves.val_loss):
-            yield VersionCurves(version_id(cur), curves, best=cur == best)
+            yield VersionCurves(version.id, curves, best=version.number == best)
 
 
-def _samples(project: Project, cur: int) -> Iterator[ShownSample]:
-    for sample in samples(project, cur, _MOST_SAMPLES):
+def _samples(version: Version) -> Iterator[ShownSample]:
+    for sample in samples(version, _MOST_SAMPLES):
         for file in sample.pictures:
-            shown_as = picture(project, cur, sample.number, file.number)
+            shown_as = picture(version, sample.number, file.number)
             if shown_as is not None and shown_as.kind == "image/png" and _is_moderate(shown_as.data):
                 yield ShownSample(sample, shown_as.data)
                 break

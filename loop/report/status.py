@@ -1,16 +1,16 @@
 """The whole loop at a glance: what `status --json` prints and the resource loop://status holds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from ..judge.labels import recorded
+from ..project.attempts import Attempt
 from ..project.project import Project
 from ..project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt, TrainReceipt
 from ..project.state import derive, report_receipt
 from ..project.version import Version
-from ..store.paths import version_id
 from .tracker_state import TrackerView, tracker_views
 
 VersionState = Literal["authored", "training", "failed", "trained", "scored", "analysed"]
@@ -92,7 +92,8 @@ def status(project: Project) -> Status:
         fixed=tuple(FixedView(rule=one.rule, name=one.name, value=one.value) for one in rules.fixed),
         rules_changed=project.rules_change(rules, state.loop) if state.loop else None,
         versions=tuple(
-            version_view(project, rules.file.eval_config.primary_metric, cur) for cur in project.workspace.versions()
+            version_view(Version(project, number), rules.file.eval_config.primary_metric)
+            for number in project.workspace.versions()
         ),
         next=NextView(tool=step.tool, arguments={} if step.version is None else {"version": step.version}, why=step.why)
         if step
@@ -102,40 +103,39 @@ def status(project: Project) -> Status:
     )
 
 
-def version_view(project: Project, primary: str, cur: int) -> VersionView:
+def version_view(version: Version, primary: str) -> VersionView:
     """One version's line. Raises `ProjectError` for a damaged receipt."""
-    scored, action = Version(project, cur).receipt(EvalReceipt), Version(project, cur).receipt(ActionReceipt)
-    authored = Version(project, cur - 1).receipt(NextReceipt) if cur > 1 else None
-    tried = Version(project, cur).attempts("train")
+    scored, action = version.receipt(EvalReceipt), version.receipt(ActionReceipt)
+    authored = version.parent.receipt(NextReceipt) if version.parent else None
+    tried = version.attempts("train")
     return VersionView(
-        version=cur,
-        version_id=version_id(cur),
-        status=_state(project, cur, bool(scored), bool(action)),
+        version=version.number,
+        version_id=version.id,
+        status=_state(version, tried, scored=bool(scored), analysed=bool(action)),
         attempts=len(tried),
         metrics=scored.metrics if scored else (),
         latency_ms=scored.latency_ms if scored else None,
         symbols=authored.symbols if authored else (),
-        gain=_gain(project, primary, cur),
+        gain=_gain(version, primary),
         action=ActionView(goal=action.goal, change=action.change, where=action.where) if action else None,
     )
 
 
-def _gain(project: Project, primary: str, cur: int) -> GainView | None:
-    parent = version_id(cur - 1) if cur > 1 else None
-    for one in recorded(project, cur):
+def _gain(version: Version, primary: str) -> GainView | None:
+    parent = version.parent.id if version.parent else None
+    for one in recorded(version.project, version.number):
         if (one.metric, one.against) == (primary, parent) and one.delta is not None:
             return GainView(delta=one.delta, low=one.low, high=one.high, label=one.label)
     return None
 
 
-def _state(project: Project, cur: int, scored: bool, analysed: bool) -> VersionState:
+def _state(version: Version, tried: Sequence[Attempt], *, scored: bool, analysed: bool) -> VersionState:
     if analysed:
         return "analysed"
     if scored:
         return "scored"
-    if Version(project, cur).receipt(TrainReceipt):
+    if version.receipt(TrainReceipt):
         return "trained"
-    tried = Version(project, cur).attempts("train")
     if not tried:
         return "authored"
     return "training" if tried[-1].verdict is None else "failed"

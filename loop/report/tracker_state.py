@@ -5,16 +5,15 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from ..errors import LoopError, ProjectError
+from ..errors import LoopError, NewerRecord, ProjectError
 from ..project.project import Project
 from ..project.receipts import LoopFile
 from ..rules.reading import Rules
-from ..store.paths import STATE
 from ..store.records import Record, load
+from .trackers.start_mirror import FOLDER
 
 TrackerName = Literal["mlflow", "tensorboard", "trackio", "wandb"]
 TRACKERS: tuple[TrackerName, ...] = get_args(TrackerName)
-FOLDER = f"{STATE}/tracking"
 
 
 class MirroredRun(Record):
@@ -61,18 +60,27 @@ def state_file(name: TrackerName) -> str:
 
 
 def tracker_state(project: Project, name: TrackerName) -> TrackerState | None:
-    """What is remembered; None where nothing is, or it is damaged: runs are then looked for, and never doubled."""
+    """What is remembered; None where nothing is, or it is damaged: runs are then looked for, and never doubled.
+
+    Raises `NewerRecord`.
+    """
     try:
         return load(project.workspace.tree, state_file(name), TrackerState)
+    except NewerRecord:
+        raise
     except ProjectError:
         return None
 
 
 def tracker_views(project: Project, rules: Rules) -> tuple[TrackerView, ...]:
-    return tuple(_view(name, tracker_state(project, name)) for name in configured(rules))
+    return tuple(_view(project, name) for name in configured(rules))
 
 
-def _view(name: TrackerName, state: TrackerState | None) -> TrackerView:
+def _view(project: Project, name: TrackerName) -> TrackerView:
+    try:
+        state = tracker_state(project, name)
+    except NewerRecord as error:
+        return TrackerView(name=name, target=None, sent=0, problem=error_line(error), notes=(), at=None)
     if state is None:
         return TrackerView(name=name, target=None, sent=0, problem=None, notes=(), at=None)
     sent = sum(bool(run.sent) for run in state.runs.values())

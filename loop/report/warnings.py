@@ -8,10 +8,9 @@ from ..project.project import Project
 from ..project.receipts import EvalReceipt, TrainReceipt
 from ..project.version import Version
 from ..rules.reading import Rules
-from ..store.paths import version_id
 from ..text import Told, cell
 from . import leaderboard
-from .externals import External
+from .external_models import External
 
 _NAMED = 5  # of what may be a thousand
 # What a receipt warns of was told to an agent, in English; so its fixed texts are known again from the whole.
@@ -33,17 +32,17 @@ def warnings(project: Project, rules: Rules, models: Sequence[External]) -> Iter
 
 def _of_versions(project: Project, rules: Rules) -> Iterator[Told]:
     primary = rules.file.eval_config.primary_metric
-    for cur in project.workspace.versions():
-        scored = Version(project, cur).receipt(EvalReceipt)
+    for version in (Version(project, number) for number in project.workspace.versions()):
+        scored = version.receipt(EvalReceipt)
         if scored is None:
-            failed = len([attempt for attempt in Version(project, cur).attempts("train") if attempt.verdict])
-            values = {"version": version_id(cur), "failed": failed}
-            if Version(project, cur).receipt(TrainReceipt):
+            failed = len([attempt for attempt in version.attempts("train") if attempt.verdict])
+            values = {"version": version.id, "failed": failed}
+            if version.receipt(TrainReceipt):
                 yield Told("{version} ranks last: it is trained, but has no score ({failed} training attempts)", values)
             else:
                 yield Told("{version} ranks last: it is not trained ({failed} training attempts)", values)
         elif primary_metric(scored, rules) is None:
-            values = {"version": version_id(cur), "primary": primary}
+            values = {"version": version.id, "primary": primary}
             yield Told("{version} ranks last: its eval_score.json lacks the primary metric {primary!r}", values)
 
 
@@ -79,7 +78,8 @@ def _known(warning: str) -> Told | str:
 
 def _of_latencies(project: Project, models: Sequence[External]) -> Iterator[Told]:
     """Which latencies don't compare with those of an evaluation that had the machine to itself."""
-    receipts = {version_id(cur): Version(project, cur).receipt(EvalReceipt) for cur in project.workspace.versions()}
+    versions = (Version(project, number) for number in project.workspace.versions())
+    receipts = {version.id: version.receipt(EvalReceipt) for version in versions}
     receipts |= {cell(model.name, 100): model.receipt for model in models}
     among = {name: receipt.side_by_side for name, receipt in receipts.items() if receipt and receipt.side_by_side > 1}
     if among:

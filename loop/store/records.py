@@ -1,16 +1,30 @@
-"""Records: JSON files with a model and a seal, so that one that was edited by hand is found out."""
+"""Records: JSON files with a model, a schema version and a seal, so that one that was edited by hand is found out.
+
+    {"schema": 2, "release": "0.1.0", "record": {...}, "seal": "..."}
+
+A release reads every record of its own schema and of those before it. Whoever gives a record another shape raises
+`SCHEMA`, gives a new field a default, and lets a `model_validator(mode="before")` read what no default can.
+"""
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import ClassVar, TypeVar
+from importlib.metadata import version
+from typing import ClassVar, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic_core import from_json
 
-from ..errors import ProjectError
+from ..errors import NewerRecord, ProjectError
 from .tree import Tree
 
+SCHEMA = 2
+"""Of the shapes of all records that this release writes."""
+
+_RELEASE = re.compile(r"[0-9A-Za-z.+!-]{1,40}")
+_RESTORE = "restore it from a backup, or delete it: the step that wrote it is then done again"
 Part = TypeVar("Part", bound=str)
 
 
@@ -37,7 +51,7 @@ R = TypeVar("R", bound=Record)
 
 
 def load(tree: Tree, relative: str, model: type[R]) -> R | None:
-    """The record, or None where there is none. Raises `ProjectError` for one that is damaged."""
+    """The record, or None where there is none. Raises as `parse`."""
     stamp = tree.known.stamp(relative)
     if (known := tree.known.recall(relative, model, stamp)) is not None:
         return known
@@ -45,20 +59,42 @@ def load(tree: Tree, relative: str, model: type[R]) -> R | None:
         data = tree.read(relative)
     except FileNotFoundError:
         return None
-    damaged = ProjectError(
-        "is damaged or was edited by hand",
-        where=relative,
-        hint="restore it from a backup, or delete it: the step that wrote it is then done again",
-    )
+    record = parse(data, relative, model)
+    tree.known.keep(relative, record, stamp, briefly=not model.scanned)
+    return record
+
+
+def parse(data: bytes, relative: str, model: type[R], *, hint: str = _RESTORE) -> R:
+    """The record in a file's bytes.
+
+    Raises `NewerRecord` for one of a later release, and `ProjectError` with `hint` for one that is damaged.
+    """
+    damaged = ProjectError("is damaged or was edited by hand", where=relative, hint=hint)
     try:
-        sealed = _Sealed.model_validate_json(data)
+        sealed = _Sealed.model_validate(_not_newer(from_json(data), relative))
         record = model.model_validate(sealed.record)
-    except ValidationError as error:
+    except ValueError as error:
         raise damaged from error
     if _seal(sealed.record) != sealed.seal:
         raise damaged
-    tree.known.keep(relative, record, stamp, briefly=not model.scanned)
     return record
+
+
+def _not_newer(content: object, relative: str) -> object:
+    if not isinstance(content, dict):
+        return content
+    found = cast(dict[object, object], content)
+    schema, release = found.get("schema"), found.get("release")
+    if type(schema) is not int or schema <= SCHEMA:
+        return found
+    # Not a word of it is understood for certain, so that a seal would prove nothing.
+    named = isinstance(release, str) and _RELEASE.fullmatch(release)
+    later = release if named else f"records of schema {schema}"
+    raise NewerRecord(
+        f"was made by a newer progressive-training ({later}); this is {_release()}",
+        where=relative,
+        hint="update progressive-training, then call again; nothing is wrong with the file, so keep it",
+    )
 
 
 def load_part(tree: Tree, relative: str, model: type[R], kind: type[Part], part: Callable[[R], str]) -> Part | None:
@@ -87,13 +123,24 @@ def dump(record: Record) -> str:
     The seal shows edits and damage. It is no secret: a process that means to forge a record can.
     """
     content = record.model_dump(mode="json")
-    sealed = _Sealed(record=content, seal=_seal(content))
-    return sealed.model_dump_json(indent=2) + "\n"
+    sealed = _Sealed(schema=SCHEMA, release=_release(), record=content, seal=_seal(content))
+    return sealed.model_dump_json(indent=2, by_alias=True) + "\n"
 
 
-class _Sealed(Record):
+class _Sealed(BaseModel):
+    """A record's file. Those of schema 1 say neither their schema nor their release."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null", defer_build=True, strict=True)
+
+    number: int = Field(default=1, ge=1, alias="schema")
+    release: str = ""
     record: dict[str, JsonValue]
     seal: str
+
+
+@cache
+def _release() -> str:
+    return version("progressive-training")
 
 
 def _seal(content: Mapping[str, JsonValue]) -> str:

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 
 from ..errors import ProjectError
 from .paths import Workspace
-from .records import Record, dump
+from .records import Record, dump, parse, save
 
 
 class Intent(Record):
@@ -49,21 +49,24 @@ def commit(
         records={name: dump(record) for name, record in records.items()},
     )
     name = f"{workspace.staging}/{uuid.uuid4().hex}.json"
-    workspace.tree.write(name, intent.model_dump_json().encode())
+    save(workspace.tree, name, intent)
     _apply(workspace, intent)
     workspace.tree.remove(name)
 
 
 def finish(workspace: Workspace) -> None:
-    """Does what a crash left undone."""
+    """Does what a crash left undone. Raises `ProjectError` for an intent that can't be read."""
     for name in workspace.tree.names(workspace.staging):
         relative = f"{workspace.staging}/{name}"
-        try:
-            intent = Intent.model_validate_json(workspace.tree.read(relative))
-        except ValidationError as error:
-            raise ProjectError("is damaged", where=relative, hint="delete it: what it held was not begun") from error
-        _apply(workspace, intent)
+        _apply(workspace, _intent(workspace.tree.read(relative), relative))
         workspace.tree.remove(relative)
+
+
+def _intent(data: bytes, relative: str) -> Intent:
+    try:
+        return Intent.model_validate_json(data)  # as the first release wrote it: without a schema and a seal
+    except ValidationError:
+        return parse(data, relative, Intent, hint="delete it: what it held was not begun")
 
 
 def _apply(workspace: Workspace, intent: Intent) -> None:

@@ -1,13 +1,15 @@
-"""What a training must leave (T2), what it must not touch (T3), and what it says that it used (T1)."""
+"""Checks of the files after a training: what it must leave (T2), must not touch (T3), and says that it used (T1)."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import UnsafePath
-from ..script.fixed import Clash, Fixed, recorded_clashes
+from ..project.version import Version
+from ..rules.reading import Rules
+from ..script.fixed import Clash, recorded_clashes
 from ..store.json_object import read_object, string_keys
-from ..store.paths import ARTIFACTS, PREPDATA, Workspace, version_id
+from ..store.paths import ARTIFACTS, PREPDATA
 from ..store.tree import Tree, kind_of
 from .curves import log_folder
 
@@ -15,8 +17,9 @@ CHECKPOINTS = ("best.ckpt", "last.ckpt")
 NOT_REQUIRED = "not_required"
 
 
-def missing(tree: Tree, artifacts: str) -> tuple[str, ...]:
-    """What a finished training lacks, named as T2 names it."""
+def missing(version: Version) -> tuple[str, ...]:
+    """What a finished training lacks, named as T2 names it; empty for a complete one."""
+    tree, artifacts = version.project.workspace.tree, version.artifacts
     lacking = [name for name in (*CHECKPOINTS, "spec.json") if not _has_content(tree, f"{artifacts}/{name}")]
     if "spec.json" not in lacking and read_object(tree, f"{artifacts}/spec.json") is None:
         lacking.append("spec.json as a JSON object")
@@ -52,17 +55,19 @@ def _evaluation_outputs(tree: Tree, versions: Sequence[str]) -> dict[str, str]:
     }
 
 
-def untouchable(workspace: Workspace, cur: int, dataset_id: str, *, confined: bool) -> dict[str, str]:
-    """What the training of `cur` must leave alone: scores, other versions' weights and receipts, the data; stamped.
+def untouchable(version: Version, dataset_id: str, *, confined: bool) -> dict[str, str]:
+    """The files that the version's training must leave alone, each with a stamp of its content.
 
-    A confined training can write in its own folders only, so that no other place need be looked at.
+    These are scores, other versions' weights and receipts, and the data set. Of a `confined` training only the scores
+    in its own folder are looked at: the sandbox lets it write nowhere else.
     """
+    workspace = version.project.workspace
     tree = workspace.tree
     if confined:
-        return _evaluation_outputs(tree, [version_id(cur)])
+        return _evaluation_outputs(tree, [version.id])
     found = _evaluation_outputs(tree, tree.names(ARTIFACTS))
     for other in workspace.versions():
-        if other != cur:
+        if other != version.number:
             for name in CHECKPOINTS:
                 found.update(_stamps(tree, f"{workspace.artifacts(other)}/{name}"))
             found.update(_stamps(tree, workspace.receipts(other)))
@@ -89,25 +94,28 @@ def _stamps(tree: Tree, relative: str) -> Iterator[tuple[str, str]]:
 
 
 def touched(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
-    """What was created, changed or removed between two looks (T3). A new file beside the data is a cache, and fine."""
+    """The files that were created, changed or removed between two looks (T3).
+
+    A new file beside the data is no harm: data sets write caches there.
+    """
     names = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     return tuple(sorted(name for name in names if name in before or not name.startswith(f"{PREPDATA}/")))
 
 
-def used_values(
-    tree: Tree, artifacts: str, fixed: Sequence[Fixed], extra: Mapping[str, Sequence[str]]
-) -> tuple[Clash, ...]:
+def used_values(version: Version, rules: Rules) -> tuple[Clash, ...]:
     """Where hparams.yaml or spec.json say that training used other values than the rules fix (T1)."""
+    tree, artifacts, fixed = version.project.workspace.tree, version.artifacts, rules.fixed
     folder = log_folder(tree, artifacts)
     found: list[Clash] = []
     if folder is not None:
-        found += recorded_clashes(_yaml(tree, f"{folder}/hparams.yaml"), fixed, source="hparams.yaml", extra=extra)
-    spec = flatten(read_object(tree, f"{artifacts}/spec.json") or {})
-    found += recorded_clashes(spec, fixed, source="spec.json", extra=extra)
+        parameters = _yaml(tree, f"{folder}/hparams.yaml")
+        found += recorded_clashes(parameters, fixed, source="hparams.yaml", extra=rules.file.synonyms)
+    spec = _flatten(read_object(tree, f"{artifacts}/spec.json") or {})
+    found += recorded_clashes(spec, fixed, source="spec.json", extra=rules.file.synonyms)
     return tuple(found)
 
 
-def flatten(content: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+def _flatten(content: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Nested keys as dotted ones."""
     flat: dict[str, object] = {}
     for key, value in content.items():
@@ -115,7 +123,7 @@ def flatten(content: Mapping[str, object], prefix: str = "") -> dict[str, object
         if inner is None:
             flat[f"{prefix}{key}"] = value
         else:
-            flat |= flatten(inner, f"{prefix}{key}.")
+            flat |= _flatten(inner, f"{prefix}{key}.")
     return flat
 
 
@@ -133,4 +141,4 @@ def _yaml(tree: Tree, relative: str) -> dict[str, object]:
         content: object = yaml.load(tree.read(relative), Loader)
     except (FileNotFoundError, yaml.YAMLError):
         return {}
-    return flatten(string_keys(content) or {})
+    return _flatten(string_keys(content) or {})

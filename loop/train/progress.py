@@ -1,11 +1,9 @@
-"""How far a running job is."""
+"""How far a running job is: its epoch, its newest metrics, and about how long it still takes."""
 
 from dataclasses import dataclass
 
 from ..jobs.job import JobStatus
 from ..project.attempts import Attempt
-from ..project.project import Project
-from ..script import Script
 from ..script.fixed import synonyms
 from ..script.settings import settings
 from .curves import newest
@@ -25,19 +23,21 @@ class Progress:
     waiting: str | None = None
 
 
-def progress_of(project: Project, attempt: Attempt, status: JobStatus) -> Progress:
-    """Of a training: epoch and ETA from the metrics.csv so far and the number of epochs that the script states.
+def progress_of(attempt: Attempt, status: JobStatus) -> Progress:
+    """How far the attempt's job is.
 
-    Raises `ScriptError` for a training script that can't be read.
+    Of a training the epoch and the time left come from the metrics.csv so far and the number of epochs that the script
+    states; a script that states none, or hasn't written a row yet, has neither. Of an evaluation only the elapsed time
+    is known. Raises `ScriptError` for a training script that can't be read.
     """
     elapsed = status.elapsed_seconds or 0.0
     if attempt.kind != "train" or status.waiting is not None:
         return Progress(elapsed, waiting=status.waiting)
-    tree, name = project.workspace.tree, attempt.version.script_name
-    seen = newest(tree, attempt.version.artifacts)
+    version = attempt.version
+    seen = newest(version.project.workspace.tree, version.artifacts)
     if seen is None:
         return Progress(elapsed)
-    stated = settings(Script.parse(tree.read(name).decode("utf-8-sig"), name))
+    stated = settings(version.script(authored=False))
     totals = (one.value for one in stated if one.name.lower() in EPOCHS and type(one.value) is int)
     total = next(totals, None)
     epoch = seen.last_epoch + 1

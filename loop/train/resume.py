@@ -1,4 +1,7 @@
-"""What an interrupted training leaves to go on from: its last checkpoint, kept through the wipe."""
+"""The checkpoint of an interrupted training: kept when its artifacts are wiped, and given to the run that goes on.
+
+A run that goes on finds the checkpoint's path in VARIABLE (docs/contract.md).
+"""
 
 import os
 import zipfile
@@ -8,45 +11,41 @@ from ..errors import OutOfOrder, UnsafePath
 from ..jobs.job import RESUME_VARIABLE
 from ..project.attempts import Attempt
 from ..project.failures import Failure
-from ..project.project import Project
 from ..project.receipts import RESUMABLE, KeptCheckpoint
 from ..project.version import Version
 from ..store.digest import sha256
 from ..store.journal import now
-from ..store.paths import version_id
 from ..store.records import load, save
+from ..store.tree import Tree
 from .artifacts import CHECKPOINTS
 from .curves import read_curves
 
-VARIABLE = RESUME_VARIABLE  # what the script finds the checkpoint's path in (docs/contract.md)
+VARIABLE = RESUME_VARIABLE
 _KEPT = (*CHECKPOINTS, "logs")
 _RECORD = "resume.json"
 _WORD = "or go on from its last checkpoint: run_train with resume=true (the script must support it)"
 
 
-def folder(project: Project, cur: int) -> str:
-    return f"{project.workspace.resume}/{version_id(cur)}"
-
-
-def checkpoint(project: Project, cur: int) -> str:
-    """Where the script finds the kept checkpoint."""
-    return str(project.workspace.tree.path(f"{folder(project, cur)}/last.ckpt"))
+def checkpoint(version: Version) -> str:
+    """The path that the script gets; keep() has put the checkpoint there."""
+    return str(_tree(version).path(f"{_folder(version)}/last.ckpt"))
 
 
 def keep(attempt: Attempt, failure: Failure) -> Failure:
     """Sets last.ckpt, best.ckpt and the logs of an interrupted run aside, before the wipe; the advice then says so.
 
-    Nothing is kept of a run that failed by itself, or whose last.ckpt is torn. Done again after a crash, it goes on
-    where it was; what an earlier interruption left stays if this one left no checkpoint.
+    Keeps nothing of a run that failed by itself, or whose last.ckpt is torn: then what an earlier interruption left
+    stays. Called again after a crash in between, it goes on where it was.
     """
-    plan, project, cur = attempt.plan, attempt.project, attempt.version.number
+    plan, version = attempt.plan, attempt.version
     if failure.kind not in RESUMABLE or plan is None:
         return failure
-    tree, artifacts, where = project.workspace.tree, project.workspace.artifacts(cur), folder(project, cur)
-    if _is_whole(project, f"{artifacts}/last.ckpt"):
+    tree, artifacts, where = _tree(version), version.artifacts, _folder(version)
+    if _is_whole(tree, f"{artifacts}/last.ckpt"):
         curves = read_curves(tree, artifacts)
         epochs = None if curves is None or curves.last_epoch is None else curves.last_epoch + 1
-        # Without its record nothing counts, so that old and new are never taken for one.
+        # The record goes first and comes back last: without it nothing counts, so that a crash in between never makes
+        # one checkpoint out of the files of two runs.
         tree.remove(f"{where}/{_RECORD}")
         for name in ("best.ckpt", "logs", "last.ckpt"):
             if tree.kind(f"{artifacts}/{name}") is not None:
@@ -55,12 +54,15 @@ def keep(attempt: Attempt, failure: Failure) -> Failure:
         _record(attempt, plan.snapshot, epochs)
     elif tree.is_file(f"{where}/last.ckpt") and not tree.is_file(f"{where}/{_RECORD}"):
         _record(attempt, plan.snapshot, None)
-    return replace(failure, hint=f"{failure.advice}; {_WORD}") if kept(project, cur) else failure
+    return replace(failure, hint=f"{failure.advice}; {_WORD}") if kept(version) else failure
 
 
-def kept(project: Project, cur: int) -> KeptCheckpoint | None:
-    """What the version's present script could go on from; None after a change to it, since another script made that."""
-    tree, where = project.workspace.tree, folder(project, cur)
+def kept(version: Version) -> KeptCheckpoint | None:
+    """The checkpoint that the version's present script could go on from.
+
+    None where there is none, and after a change to the script or its modules: another program made it then.
+    """
+    tree, where = _tree(version), _folder(version)
     record = load(tree, f"{where}/{_RECORD}", KeptCheckpoint)
     if record is None or not tree.is_file(f"{where}/last.ckpt"):
         return None
@@ -68,36 +70,39 @@ def kept(project: Project, cur: int) -> KeptCheckpoint | None:
     return record if unchanged else None
 
 
-def require_kept(project: Project, cur: int, way_on: str) -> KeptCheckpoint:
-    """Raises `OutOfOrder` if the last attempt was not interrupted, or left nothing to go on from."""
-    tried = Version(project, cur).attempts("train")
+def require_kept(version: Version, way_on: str) -> KeptCheckpoint:
+    """The checkpoint to go on from, found to be as it was kept; `way_on` is the call that is possible without one.
+
+    Raises `OutOfOrder` if the last attempt was not interrupted, or left nothing to go on from.
+    """
+    tried = version.attempts("train")
     verdict = tried[-1].verdict if tried else None
     if verdict is None or verdict.kind not in RESUMABLE:
         ended = f"ended by: {verdict.kind or 'success'}" if verdict else "has not been made yet"
         raise OutOfOrder(f"only an interrupted training can be resumed; the last attempt {ended}", hint=way_on)
-    record = kept(project, cur)
-    if record is None or sha256(project.workspace.tree, f"{folder(project, cur)}/last.ckpt") != record.last_sha256:
+    record = kept(version)
+    if record is None or sha256(_tree(version), f"{_folder(version)}/last.ckpt") != record.last_sha256:
         raise OutOfOrder(
             "there is no whole last.ckpt of the present script to go on from",
-            where=folder(project, cur),
+            where=_folder(version),
             hint=f"{way_on}, without resume",
         )
     return record
 
 
 def put_back(attempt: Attempt) -> tuple[str, ...]:
-    """Gives a resumed run the files that only its interrupted part wrote; says which, as warnings.
+    """Gives a resumed run the files that only its interrupted part wrote; returns a warning for each.
 
     Lightning writes best.ckpt again only for a better score, and nothing at all when no epoch was left to train.
     """
-    plan, project, cur = attempt.plan, attempt.project, attempt.version.number
-    tree, artifacts, where = project.workspace.tree, project.workspace.artifacts(cur), folder(project, cur)
+    plan, version = attempt.plan, attempt.version
+    tree, artifacts, where = _tree(version), version.artifacts, _folder(version)
     record = load(tree, f"{where}/{_RECORD}", KeptCheckpoint)
     if plan is None or plan.resumed_from is None or record is None:
         return ()
     warnings: list[str] = []
     for name in record.names:
-        if not _left(project, artifacts, name):
+        if not _left(tree, artifacts, name):
             tree.remove(f"{artifacts}/{name}")
             tree.move(f"{where}/{name}", f"{artifacts}/{name}")
         if tree.kind(f"{where}/{name}") is None:  # moved just now, or before a crash
@@ -108,20 +113,28 @@ def put_back(attempt: Attempt) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _left(project: Project, artifacts: str, name: str) -> bool:
+def discard(version: Version) -> None:
+    """Removes what was kept: the version is trained, and nothing is left to go on from."""
+    _tree(version).remove(_folder(version))
+
+
+def _tree(version: Version) -> Tree:
+    return version.project.workspace.tree
+
+
+def _folder(version: Version) -> str:
+    return f"{version.project.workspace.resume}/{version.id}"
+
+
+def _left(tree: Tree, artifacts: str, name: str) -> bool:
     """Whether a run left this itself; Lightning makes a log folder also for a run without an epoch."""
     if name == "logs":
-        return read_curves(project.workspace.tree, artifacts) is not None
-    return project.workspace.tree.kind(f"{artifacts}/{name}") is not None
-
-
-def discard(project: Project, cur: int) -> None:
-    """The version is trained: nothing is left to go on from."""
-    project.workspace.tree.remove(folder(project, cur))
+        return read_curves(tree, artifacts) is not None
+    return tree.kind(f"{artifacts}/{name}") is not None
 
 
 def _record(attempt: Attempt, snapshot: dict[str, str], epochs: int | None) -> None:
-    tree, where = attempt.project.workspace.tree, folder(attempt.project, attempt.version.number)
+    tree, where = _tree(attempt.version), _folder(attempt.version)
     record = KeptCheckpoint(
         attempt=attempt.number,
         snapshot=snapshot,
@@ -133,10 +146,10 @@ def _record(attempt: Attempt, snapshot: dict[str, str], epochs: int | None) -> N
     save(tree, f"{where}/{_RECORD}", record)
 
 
-def _is_whole(project: Project, relative: str) -> bool:
+def _is_whole(tree: Tree, relative: str) -> bool:
     """Not empty and, being one of torch's zip files, with its end: a run may be killed while it saves."""
     try:
-        with project.workspace.tree.opened(relative) as handle, os.fdopen(os.dup(handle), "rb") as file:
+        with tree.opened(relative) as handle, os.fdopen(os.dup(handle), "rb") as file:
             start = file.read(2)
             return zipfile.is_zipfile(file) if start == b"PK" else bool(start)
     except (FileNotFoundError, UnsafePath):

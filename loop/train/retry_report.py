@@ -1,8 +1,8 @@
-"""train_retry_report.md: one row an attempt, kept with the server's state so that it survives each wipe (T4)."""
+"""train_retry_report.md: one row for each training attempt of a version, written again after every wipe (T4)."""
 
 from ..project.attempts import Attempt
-from ..project.project import Project
 from ..project.version import Version
+from ..rules.reading import Rules
 from ..text import Say, words
 
 _HEAD = (
@@ -11,15 +11,16 @@ _HEAD = (
 )
 
 
-def write_retry_report(project: Project, cur: int) -> None:
-    """Writes the report into the version's artifact folder, from the attempts as they are recorded."""
-    say = words(project.rules().file.report_language)
-    rows = [_row(attempt, say) for attempt in Version(project, cur).attempts("train") if attempt.verdict]
+def write_retry_report(version: Version, rules: Rules) -> None:
+    """Writes the report into the version's artifact folder; none before an attempt has a verdict."""
+    say = words(rules.file.report_language)
+    rows = [_row(attempt, say) for attempt in version.attempts("train") if attempt.verdict]
     if not rows:
         return
-    title = say("# Training attempts of {script}").format(script=project.workspace.script(cur))
+    title = say("# Training attempts of {script}").format(script=version.script_name)
     text = "\n".join((title, "", _HEAD, *rows, ""))
-    project.workspace.tree.write(project.workspace.retry_report(cur), text.encode())
+    workspace = version.project.workspace
+    workspace.tree.write(workspace.retry_report(version.number), text.encode())
 
 
 def _row(attempt: Attempt, say: Say) -> str:

@@ -1,40 +1,33 @@
-"""A training: started once, attached to again by anyone, and judged by what it leaves (T1-T4)."""
+"""A version's training: started once, found again by whoever calls, and collected when it has ended (T1-T4).
 
-from concurrent.futures import ThreadPoolExecutor
+Any process may make any of these calls, since all state is in the attempt's folder. result.py says if the run counts.
+"""
+
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
-from ..errors import UnsafePath
 from ..jobs.job import Job, JobStatus
-from ..jobs.logs import tail
 from ..jobs.placing import command, confined, level
+from ..jobs.warm.next_jobs import NextJobs
 from ..project.attempts import Attempt, failure_of
 from ..project.disk import prune_trash, require_room
-from ..project.failures import Failure, process_failure
+from ..project.failures import Failure
 from ..project.integrity import require_intact
 from ..project.project import Project
 from ..project.receipts import LoopFile, Plan, TrainReceipt, Verdict
 from ..project.scripts import require_modules, take_snapshot
-from ..project.state import LoopState, derive, next_call, require
+from ..project.state import next_call
+from ..project.turn import Turn, turn
 from ..project.version import Version
 from ..rules.checks import check_script
 from ..rules.reading import Rules
-from ..script import Script
-from ..script.settings import settings
 from ..store import journal
-from ..store.digest import sha256
 from ..store.durable import make_durable
-from ..store.paths import version_id
-from ..store.records import save
-from ..store.tree import Tree
-from . import next_jobs, resume
-from .artifacts import CHECKPOINTS, missing, touched, untouchable, used_values
-from .curves import epochs_trained, read_curves
-from .progress import EPOCHS, Progress, progress_of
+from . import resume
+from .artifacts import untouchable
+from .progress import Progress, progress_of
+from .result import receipt_of, why_failed
 from .retry_report import write_retry_report
-
-LOG_TAIL_BYTES = 16_384
 
 
 @dataclass(frozen=True)
@@ -49,231 +42,142 @@ class TrainStatus:
     already_done: bool = False
 
 
-def train(project: Project, cur: int, *, attach: int | None = None, resumed: bool = False) -> TrainStatus:
+def train(project: Project, number: int, *, attach: int | None = None, resumed: bool = False) -> TrainStatus:
     """Starts the version's training, or attaches to the one that runs, or collects the one that ended.
 
-    Returns at once. With `attach`, the failure of that attempt is told also when somebody else has cancelled or
-    collected it: whoever waits for a training never starts another. `resumed` starts
-    it from the checkpoint that an interrupted attempt left.
+    Returns at once. Whoever waits for attempt n passes `attach=n`: should somebody else have cancelled or collected it
+    meanwhile, the call returns that failure and never starts another attempt. `resumed` starts the training from the
+    checkpoint that an interrupted attempt left.
     Raises `OutOfOrder`, `RuleViolation` (the script breaks a rule: nothing was started), `RunError`.
     """
-    rules = project.rules()
-    with project.mutation():
-        state = derive(project, rules)
-        if 1 <= cur <= state.cur and (receipt := Version(project, cur).receipt(TrainReceipt)):
+    with turn(project, "run_train", number) as t:
+        if receipt := t.done(TrainReceipt):
             return TrainStatus("done", receipt.attempt, receipt=receipt, already_done=True)
-        if attach is not None and (failure := failure_of(Version(project, cur).attempt("train", attach))):
+        if attach is not None and (failure := failure_of(t.version.attempt("train", attach))):
             return TrainStatus("failed", attach, verdict=failure, already_done=True)
-        loop = require(state, "run_train", cur, "train", "training", *(("repair",) if resumed else ()))
-        attempt = state.running or _start(project, rules, state, resumed=resumed)
+        loop = t.legal("train", "training", *(("repair",) if resumed else ()))
+        attempt = t.state.running or _start(t, loop, resumed=resumed)
         status = attempt.status()
         if status.state == "running":
-            return TrainStatus("running", attempt.number, progress=progress_of(project, attempt, status))
+            return TrainStatus("running", attempt.number, progress=progress_of(attempt, status))
         # Judged by the rules that it was started under: a script may have written others in the meantime.
-        project.require_unchanged_rules(rules, loop)
-        return _settle(project, rules, loop, attempt, status)
+        project.require_unchanged_rules(t.rules, loop)
+        return _collect(attempt, t.rules, loop, attempt.swept(status))
 
 
-def _script_text(project: Project, cur: int) -> str:
-    return project.workspace.tree.read(project.workspace.script(cur)).decode("utf-8-sig")
+def next_jobs(version: Version, rules: Rules) -> NextJobs:
+    """The jobs that may follow one of this version's."""
+    return NextJobs(version.project.workspace, rules.file.execution_config, version.script_name)
 
 
-def _start(project: Project, rules: Rules, state: LoopState, *, resumed: bool) -> Attempt:
-    assert state.loop is not None, "require() lets only a started loop through"
-    require_intact(project, rules, state.loop)
-    cur, workspace = state.cur, project.workspace
-    Version(project, cur).require_authored()
-    require_modules(Version(project, cur))
-    check_script(Script.parse(_script_text(project, cur), workspace.script(cur)), rules)
-    python = project.interpreter(rules)
-    sandbox = level(rules.file.execution_config)
-    require_room(workspace, rules.file.execution_config)
-    kept = resume.require_kept(project, cur, next_call(state)) if resumed else None
-    with Version(project, cur).new_attempt("train") as attempt:
-        # Whatever lies there is not this attempt's: a stale checkpoint must never be taken for a new one.
-        discard_artifacts(project, attempt)
-        snapshot = take_snapshot(Version(project, cur))
-        write_retry_report(project, cur)
+def expect_after(version: Version, rules: Rules, job: Job) -> None:
+    """Gets an interpreter ready for what comes after `job`, which has started; see NextJobs."""
+    last = version.number >= rules.file.loop_config.max_versions
+    next_jobs(version, rules).expect_after(version.project.executor, job, last=last)
+
+
+def expect_first(version: Version, rules: Rules) -> None:
+    """Gets interpreters ready for the version's training and then its evaluation, before either is called for."""
+
+    def job() -> Job:
+        return _job(version.attempt("train", 1), rules, version.project.interpreter(rules), resumed=False)
+
+    next_jobs(version, rules).expect(version.project.executor, job, ("train", "eval"))
+
+
+def _start(t: Turn, loop: LoopFile, *, resumed: bool) -> Attempt:
+    version, rules = t.version, t.rules
+    workspace, config = version.project.workspace, rules.file.execution_config
+    require_intact(version.project, rules, loop)
+    script = version.script()
+    require_modules(version)
+    check_script(script, rules)
+    python = version.project.interpreter(rules)
+    sandbox = level(config)
+    require_room(workspace, config)
+    kept = resume.require_kept(version, next_call(t.state)) if resumed else None
+    resumed_from = kept.attempt if kept else None
+    with version.new_attempt("train") as attempt:
+        # Whatever is there is not this attempt's: a stale checkpoint must never be taken for a new one.
+        _discard_artifacts(attempt, rules)
+        snapshot = take_snapshot(version)
+        write_retry_report(version, rules)
         attempt.save_plan(
             Plan(
-                script_sha256=snapshot[workspace.script(cur)],
+                script_sha256=snapshot[version.script_name],
                 snapshot=snapshot,
-                untouchable=untouchable(workspace, cur, state.loop.dataset_id, confined=sandbox.confined),
+                untouchable=untouchable(version, loop.dataset_id, confined=sandbox.confined),
                 sandbox=sandbox.name,
                 confined=sandbox.confined,
-                resumed_from=kept.attempt if kept else None,
+                resumed_from=resumed_from,
             )
         )
-        job = _job(project, rules, attempt, python, resumed=resumed)
+        job = _job(attempt, rules, python, resumed=resumed)
         attempt.submit(job)
-    next_jobs.expect_after(project, rules, cur, job)
-    journal.record(
-        workspace, "train_started", version_id(cur), attempt=attempt.number, resumed_from=kept.attempt if kept else None
-    )
+    expect_after(version, rules, job)
+    version.record("train_started", attempt=attempt.number, resumed_from=resumed_from)
     return attempt
 
 
-def _job(project: Project, rules: Rules, attempt: Attempt, python: str, *, resumed: bool) -> Job:
+def _job(attempt: Attempt, rules: Rules, python: str, *, resumed: bool) -> Job:
+    version, project = attempt.version, attempt.project
     config, minutes = rules.file.execution_config, rules.file.loop_config.max_train_minutes
     environment = project.environment(rules)
     if resumed:
-        environment[resume.VARIABLE] = resume.checkpoint(project, attempt.version.number)
+        environment[resume.VARIABLE] = resume.checkpoint(version)
     job = Job(
         kind="train",
-        version_id=attempt.version.id,
+        version_id=version.id,
         attempt=attempt.number,
-        argv=command(config, python, attempt.version.script_name),
+        argv=command(config, python, version.script_name),
         cwd=str(project.workspace.root),
         env=environment,
         timeout_seconds=None if minutes is None else minutes * 60,
-        imports=next_jobs.train_usable(project, rules, attempt.version.number),
+        imports=next_jobs(version, rules).train_preload(),
     )
-    writable = (attempt.version.artifacts,)
-    return confined(job, attempt.path, project.workspace, rules.file.execution_config, writable)
+    return confined(job, attempt.path, project.workspace, config, (version.artifacts,))
 
 
-def expect_first(project: Project, rules: Rules, cur: int) -> None:
-    """Tells the executor that the version's training comes next, and then its evaluation."""
-    attempt = Version(project, cur).attempt("train", 1)
+def _collect(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) -> TrainStatus:
+    version, wall = attempt.version, status.outcome.wall_seconds if status.outcome else None
+    if failure := why_failed(attempt, rules, loop, status):
+        return fail(attempt, rules, failure, wall)
+    receipt = receipt_of(attempt, status)
+    make_durable(version.project.workspace.tree, version.artifacts)
+    attempt.save_verdict(Verdict(status="PASS", summary="trained", wall_seconds=wall, at=journal.now()))
+    write_retry_report(version, rules)
+    # Last of what counts: after a crash in between, the run is collected again.
+    version.save(receipt)
+    version.record("trained", attempt=attempt.number)
+    resume.discard(version)
+    return TrainStatus("done", attempt.number, receipt=receipt)
 
-    def job() -> Job:
-        return _job(project, rules, attempt, project.interpreter(rules), resumed=False)
 
-    next_jobs.expect(project, rules, cur, job, ("train", "eval"))
+def fail(attempt: Attempt, rules: Rules, failure: Failure, wall: float | None) -> TrainStatus:
+    """Wipes the version's artifacts, which are kept in the trash, and records why (T4); call it with the lock held."""
+    verdict = resume.keep(attempt, failure).verdict(wall)
+    _discard_artifacts(attempt, rules)
+    attempt.save_verdict(verdict)
+    write_retry_report(attempt.version, rules)
+    attempt.version.record("train_failed", attempt=attempt.number, kind=failure.kind)
+    return TrainStatus("failed", attempt.number, verdict=verdict)
 
 
-def discard_artifacts(project: Project, attempt: Attempt) -> None:
+def revoke(version: Version, rules: Rules, failure: Failure) -> None:
+    """Takes a finished training back: its receipt goes, and its last attempt counts as failed; with the lock held."""
+    last = version.attempts("train")[-1]
+    wall = last.verdict.wall_seconds if last.verdict else None
+    last.save_verdict(failure.verdict(wall))
+    version.project.workspace.tree.remove(version.receipt_file(TrainReceipt))
+    fail(last, rules, failure, wall)
+
+
+def _discard_artifacts(attempt: Attempt, rules: Rules) -> None:
     """Moves the version's artifact folder to the trash and makes a fresh one."""
-    workspace = project.workspace
-    artifacts = attempt.version.artifacts
+    workspace, artifacts = attempt.project.workspace, attempt.version.artifacts
     if workspace.tree.names(artifacts):
         aside = f"{workspace.trash}/{attempt.version.id}-{attempt.kind}-{attempt.number:03d}"
         workspace.tree.remove(aside)
         workspace.tree.move(artifacts, aside)
-        prune_trash(workspace, project.rules().file.execution_config)
+        prune_trash(workspace, rules.file.execution_config)
     workspace.tree.make_folder(artifacts)
-
-
-def _settle(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, status: JobStatus) -> TrainStatus:
-    status = attempt.swept(status)
-    try:
-        failure = _failure(project, rules, loop, attempt, status)
-    except UnsafePath as error:
-        failure = Failure("missing artifacts", f"{error.where}: {error.what}", "")
-    wall = status.outcome.wall_seconds if status.outcome else None
-    if failure is not None:
-        return fail(project, attempt, failure, wall)
-    assert status.outcome is not None, "a run without an outcome has failed"
-    receipt = _receipt(project, rules, attempt, status)
-    make_durable(project.workspace.tree, attempt.version.artifacts)
-    attempt.save_verdict(Verdict(status="PASS", summary="trained", wall_seconds=wall, at=journal.now()))
-    write_retry_report(project, attempt.version.number)
-    save(project.workspace.tree, project.workspace.receipt(attempt.version.number, "train"), receipt)
-    journal.record(project.workspace, "trained", attempt.version.id, attempt=attempt.number)
-    resume.discard(project, attempt.version.number)
-    return TrainStatus("done", attempt.number, receipt=receipt)
-
-
-def fail(project: Project, attempt: Attempt, failure: Failure, wall: float | None) -> TrainStatus:
-    """Wipes the version's artifacts, which are kept in the trash, and records why (T4)."""
-    verdict = resume.keep(attempt, failure).verdict(wall)
-    discard_artifacts(project, attempt)
-    attempt.save_verdict(verdict)
-    write_retry_report(project, attempt.version.number)
-    journal.record(project.workspace, "train_failed", attempt.version.id, attempt=attempt.number, kind=failure.kind)
-    return TrainStatus("failed", attempt.number, verdict=verdict)
-
-
-def _monitors(project: Project, cur: int) -> tuple[str, ...]:
-    """What the script chooses its best checkpoint by; validation loss is the normal case, and on record."""
-    script = Script.parse(_script_text(project, cur), project.workspace.script(cur))
-    found = (setting.value for setting in settings(script) if setting.name == "monitor")
-    return tuple(dict.fromkeys(value for value in found if isinstance(value, str)))
-
-
-def _hashes(tree: Tree, artifacts: str) -> dict[str, str]:
-    """Of several gigabytes each at worst, so side by side."""
-    names = (*CHECKPOINTS, "spec.json")
-    with ThreadPoolExecutor(len(names)) as threads:
-        found = threads.map(partial(sha256, tree), [f"{artifacts}/{name}" for name in names])
-        return dict(zip(names, found, strict=True))
-
-
-def _same_weights(project: Project, cur: int, weights: str) -> str | None:
-    for other in project.workspace.versions():
-        if other < cur and Version(project, other).trained_weights == weights:
-            return version_id(other)
-    return None
-
-
-def revoke(project: Project, cur: int, failure: Failure) -> None:
-    """Takes a finished training back: its receipt goes, and its last attempt counts as failed."""
-    last = Version(project, cur).attempts("train")[-1]
-    wall = last.verdict.wall_seconds if last.verdict else None
-    last.save_verdict(failure.verdict(wall))
-    project.workspace.tree.remove(project.workspace.receipt(cur, "train"))
-    fail(project, last, failure, wall)
-
-
-def _failure(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, status: JobStatus) -> Failure | None:
-    """The first reason to reject the run, the process's own word first, then what it left."""
-    tree, artifacts = project.workspace.tree, attempt.version.artifacts
-    plan = attempt.plan
-    if plan is None:
-        return Failure("lost", "it was never started: the server ended in between", "")
-    log = tail(attempt.log, LOG_TAIL_BYTES)
-    now = untouchable(project.workspace, attempt.version.number, loop.dataset_id, confined=plan.confined)
-    if changed := touched(plan.untouchable, now):
-        return Failure("evaluation output", f"training created or changed {', '.join(changed[:5])}", "")
-    limit = rules.file.loop_config.max_train_minutes
-    if failure := process_failure(
-        status.outcome, log, limit_minutes=limit, requested=attempt.cancel_requested, detail=status.detail
-    ):
-        return failure
-    resume.put_back(attempt)
-    curves = read_curves(tree, artifacts)
-    if curves is not None and curves.not_finite:
-        return Failure("diverged", f"{', '.join(curves.not_finite)} became NaN or infinite", "")
-    if lacking := missing(tree, artifacts):
-        return Failure("missing artifacts", f"it exited with 0 but left no {', no '.join(lacking)}", "")
-    return _rule_failure(project, rules, attempt)
-
-
-def _rule_failure(project: Project, rules: Rules, attempt: Attempt) -> Failure | None:
-    tree, artifacts = project.workspace.tree, attempt.version.artifacts
-    if used := used_values(tree, artifacts, rules.fixed, rules.file.synonyms):
-        said = "; ".join(f"{clash.place} says {clash.found}, {clash.rule} fixes {clash.allowed!r}" for clash in used)
-        return Failure("rule violation", said, "")
-    epochs = next((rule.value for rule in rules.fixed if rule.name.lower() in EPOCHS), None)
-    trained = epochs_trained(tree, artifacts)
-    if type(epochs) is int and trained is not None and trained != epochs:
-        return Failure("rule violation", f"it trained {trained} epochs, the rules fix {epochs}", "")
-    return None
-
-
-def _receipt(project: Project, rules: Rules, attempt: Attempt, status: JobStatus) -> TrainReceipt:
-    tree, artifacts = project.workspace.tree, attempt.version.artifacts
-    outcome, plan = status.outcome, attempt.plan
-    assert outcome is not None and plan is not None, "a run without them has failed"
-    warnings = [f"had to end what it left running: {', '.join(outcome.killed)}"] if outcome.killed else []
-    warnings += resume.put_back(attempt)
-    hashes = _hashes(tree, artifacts)
-    if twin := _same_weights(project, attempt.version.number, hashes["best.ckpt"]):
-        warnings.append(f"best.ckpt is byte for byte that of {twin}: the change had no effect, or weights were copied")
-    return TrainReceipt(
-        attempt=attempt.number,
-        script_sha256=plan.script_sha256,
-        snapshot=plan.snapshot,
-        artifacts=hashes,
-        epochs=epochs_trained(tree, artifacts),
-        wall_seconds=outcome.wall_seconds or 0.0,
-        peak_memory_bytes=outcome.peak_memory_bytes,
-        gpu_peak_memory_bytes=outcome.gpu_peak_memory_bytes,
-        gpu_utilisation=outcome.gpu_utilisation,
-        monitors=_monitors(project, attempt.version.number),
-        sandbox=plan.sandbox,
-        start=outcome.start,
-        resumed_from=plan.resumed_from,
-        warnings=tuple(warnings),
-        at=journal.now(),
-    )

@@ -11,11 +11,11 @@ from pathlib import Path
 from ...loop.errors import LoopError, ProjectError
 from ...loop.project.project import Project
 from ...loop.project.state import report_receipt
-from ...loop.report.additions import PAGE
+from ...loop.report.report_folder import PAGE
 from ...loop.store.paths import RULES_FILE
-from .program import command
+from .invocation import command
+from .progress_display import console
 from .run import run
-from .terminal import console
 
 _TOLD_APART_BY = "dataset/prepdata/v1/stats.json"  # a loop's data set can't change
 _DEMO_NEEDS = ("torch", "lightning", "torchmetrics")

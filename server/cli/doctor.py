@@ -14,8 +14,8 @@ from ...loop.jobs.placing import level
 from ...loop.jobs.sandbox import INSTALL
 from ...loop.project.project import Project
 from ...loop.store.paths import RULES_FILE, STATE
-from .probe import probe
-from .terminal import console
+from .probe_job import probe
+from .progress_display import console
 
 _LOW_DISK_BYTES = 2 << 30
 _PROBE = """
@@ -133,7 +133,7 @@ def _executor(project: Project) -> Check:
 
 
 def _warm_start(project: Project) -> Check:
-    from ...loop.jobs.warm.server_keeper import resting
+    from ...loop.jobs.warm.spare_folders import resting
 
     try:
         wanted = project.rules().file.execution_config.warm_start

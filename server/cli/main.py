@@ -46,13 +46,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _pasteable(error: str, arguments: argparse.Namespace) -> str:
-    from .program import completed
+    from .invocation import completed
 
     return completed(error, _project(arguments))
 
 
 def _cancelling(arguments: argparse.Namespace) -> str:
-    from .program import command
+    from .invocation import command
 
     number: int | None = getattr(arguments, "number", None)
     return command("cancel", *(() if number is None else (str(number),)), project=_project(arguments))

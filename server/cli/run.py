@@ -24,7 +24,7 @@ from ...loop.text import clean
 from ...tools import final_report, next_step
 from ...tools.final_report import ReportResult
 from ..app import build_server
-from .terminal import console, lines, live
+from .progress_display import console, lines, live
 
 Tell = Callable[[Event], None]
 Hear = Callable[[int | None, str], None]

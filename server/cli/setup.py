@@ -14,8 +14,8 @@ from pydantic import JsonValue
 
 from ...loop.errors import LoopError
 from ...loop.store.tree import Tree
-from .program import program
-from .terminal import console
+from .invocation import program
+from .progress_display import console
 
 KEY = "loop"
 _BOM = b"\xef\xbb\xbf"

@@ -15,8 +15,8 @@ from ...loop.project.project import Project
 from ...loop.project.state import derive
 from ...loop.report import status as loop_status
 from ...tools import StepResult, attached, read_rules
-from .program import command, completed
-from .terminal import console, lines, live
+from .invocation import command, completed
+from .progress_display import console, lines, live
 from .track import problem_lines
 
 _POLL_SECONDS = 0.2

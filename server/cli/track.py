@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from ...loop.errors import LoopError
 from ...loop.project.project import Project
-from ...loop.report.tracker_state import FOLDER, TrackerView, configured, tracker_views
-from ...loop.report.trackers.start_mirror import start
+from ...loop.report.tracker_state import TrackerView, configured, tracker_views
+from ...loop.report.trackers.start_mirror import FOLDER, start
 from ...loop.store.paths import RULES_FILE
 
 AGAIN = "progressive-training track tries again"
@@ -18,7 +18,7 @@ def track(project: Project, *, as_json: bool) -> int:
 
     Raises `LoopError` if the rules name no tracker, no loop was started, or the mirror could not do its work.
     """
-    from .terminal import console
+    from .progress_display import console
 
     rules = project.rules()
     if not configured(rules):
@@ -42,7 +42,7 @@ def track(project: Project, *, as_json: bool) -> int:
 def detail(view: TrackerView) -> str:
     """How a tracker is, in a line or, with a problem, what that is."""
     if view.at is None:
-        return "nothing was sent yet"
+        return view.problem or "nothing was sent yet"
     versions = f"{view.sent} version{'' if view.sent == 1 else 's'}"
     there = f"{versions} sent to {view.target}" if view.target else f"{versions} sent"
     return "; ".join(text for text in (there, view.problem and f"then: {view.problem}", *view.notes) if text)

@@ -1,9 +1,8 @@
 """The loop as pages: read-only, without anything from elsewhere, on this machine only.
 
-overview    what the first page shows · version, journal: what a version's page and the journal's show
-scorings    what is scored for the report right now
-pages       both as HTML · static: the style, the script, and uPlot as its makers built it
-events      what has changed, told to an open page · stamps: whether a file is as it was
+overview_page, version_page, journal_page   what each page shows
+scorings    what is scored for the report right now · curves: learning curves as plots and tables
+html        the pages as HTML · static: the style, the script, and uPlot as its makers built it
 routes      which address is what
 access      who may look
 serving     `progressive-training dashboard`

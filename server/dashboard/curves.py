@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ...loop.project.project import Project
+from ...loop.project.version import Version
 from ...loop.text import clean
 from ...loop.train.curves import Curves, shown_curves
 
@@ -22,8 +22,8 @@ class CurveTable:
     epochs: int
 
 
-def curves_of(project: Project, cur: int) -> Curves | None:
-    return shown_curves(project.workspace.tree, project.workspace.artifacts(cur))
+def curves_of(version: Version) -> Curves | None:
+    return shown_curves(version.project.workspace.tree, version.artifacts)
 
 
 def plots(curves: Curves | None) -> tuple[str, str]:

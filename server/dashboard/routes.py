@@ -13,13 +13,14 @@ from ...loop.errors import LoopError
 from ...loop.evaluate.infer_samples import picture
 from ...loop.project.project import Project
 from ...loop.project.state import report_receipt
-from ...loop.report.additions import PAGE
+from ...loop.project.version import Version
+from ...loop.report.report_folder import PAGE
 from ...loop.store.paths import MAX_VERSION
-from .events import changes, look
-from .journal import journal_page
-from .overview import overview
-from .pages import STATIC, journal_html, overview_page, problem_html, version_html
-from .version import version_page
+from ..changes import changes, look
+from .html import STATIC, journal_html, overview_html, problem_html, version_html
+from .journal_page import journal_page
+from .overview_page import overview
+from .version_page import version_page
 
 _LAST_SECONDS = 2.0  # for a stream of events to end by itself when the server does
 _HEADERS = {
@@ -75,12 +76,12 @@ def _page(project: Project, show: Show) -> Callable[[Request], Response]:
 def _overview(project: Project, request: Request) -> Response:
     # Looked at first: what changes while the page is made is told to it afterwards.
     seen = look(project).text
-    return _html(overview_page(overview(project, _number(request.query_params.get("page", ""))), seen))
+    return _html(overview_html(overview(project, _number(request.query_params.get("page", ""))), seen))
 
 
 def _version(project: Project, request: Request) -> Response:
     seen, number = look(project).text, _number(request.path_params["number"])
-    view = version_page(project, number) if number else None
+    view = version_page(Version(project, number)) if number else None
     return _nothing(project, request) if view is None else _html(version_html(view, seen))
 
 
@@ -91,7 +92,7 @@ def _journal(project: Project, request: Request) -> Response:
 
 def _picture(project: Project, request: Request) -> Response:
     number, sample, file = (_number(request.path_params[name]) for name in ("number", "sample", "file"))
-    found = picture(project, number, sample, file) if number and sample and file else None
+    found = picture(Version(project, number), sample, file) if number and sample and file else None
     if found is None:
         return _nothing(project, request)
     return Response(found.data, media_type=found.kind, headers={**_HEADERS, "Content-Security-Policy": _PICTURE_POLICY})

@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from progressive_training.server.protocol import skills
+from progressive_training.server.protocol import skills_extension
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -62,5 +62,5 @@ def test_the_versions_of_lightning_that_stole_credentials_are_left_out() -> None
 
 
 def test_the_server_finds_the_skill_beside_its_package_as_in_a_wheel() -> None:
-    assert ROOT / FOLDERS["skill"] == skills.FOLDER
-    assert (skills.FOLDER / "SKILL.md").is_file()
+    assert ROOT / FOLDERS["skill"] == skills_extension.FOLDER
+    assert (skills_extension.FOLDER / "SKILL.md").is_file()

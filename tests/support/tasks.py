@@ -11,7 +11,7 @@ from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from mcp_types import CallToolResult, Request, RequestParams, Result
 from pydantic import ConfigDict, TypeAdapter
 
-from progressive_training.server.protocol.tasks import IDENTIFIER
+from progressive_training.server.protocol.tasks_extension import IDENTIFIER
 
 from .e2e import plain_failures
 

@@ -16,7 +16,7 @@ from progressive_training.loop.evaluate.external_model import MINUTES
 from progressive_training.loop.jobs.job import Job, JobStatus, Outcome
 from progressive_training.loop.project.integrity import accept_rules
 from progressive_training.loop.project.project import Project
-from progressive_training.loop.report.externals import unready
+from progressive_training.loop.report.external_models import unready
 from progressive_training.server.app import build_server
 from support.instant import Instant
 from support.projects import Agent, At, Folder, connected

@@ -1,31 +1,30 @@
 """`report_language: ko`: our fixed words in Korean; the requirements' section names and an agent's words stay."""
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from progressive_training.loop import text as fixed_words
 from progressive_training.loop.errors import RulesError
 from progressive_training.loop.project.failures import ADVICE
 from progressive_training.loop.rules.reading import parse_rules
-from progressive_training.pages import language as report_language
+from progressive_training.pages import report
 from support.pictures import png
 from support.projects import EVALUATOR, Folder, connected
 
 ROOT = Path(__file__).resolve().parents[2]
+KOREAN: dict[str, str] = json.loads((ROOT / "loop" / "korean.json").read_text(encoding="utf-8"))
 _TEXT = r"""((?:"(?:[^"\\]|\\.)+"\s*)+|'[^']+')"""
 _SAID = re.compile(rf"(?:\bsay|\b_)\(\s*{_TEXT}\s*\)|\b(?:Flag|Told)\(\s*{_TEXT}")
 
 
-def said(*files: str) -> set[str]:
+def said(*files: Path) -> set[str]:
     """Every text that these files say in the document's language."""
-    found = (match for name in files for match in _SAID.finditer((ROOT / name).read_text(encoding="utf-8")))
-    texts = [match[1] or match[2] for match in found]
-    return {
-        str(eval(f"({text})", dict(vars(report_language)))) for text in texts
-    }  # literals and constants of our own source
+    found = (match for path in files for match in _SAID.finditer(path.read_text(encoding="utf-8")))
+    # Literals and constants of our own source.
+    return {str(eval(f"({match[1] or match[2]})", dict(vars(report)))) for match in found}
 
 
 @pytest.mark.anyio
@@ -54,16 +53,16 @@ async def test_documents_speak_korean_where_the_words_are_ours(folder: Folder) -
     assert action.startswith("# v002 액션 추출\n\n## Selected Action\n\n### Goal\n")
     patch = folder.read("Models/Artifacts/baseline/_tests/baseline_patch_report.md")
     assert patch.startswith("# 베이스라인 패치 보고서\n\n## issues_found\n")
-    (report,) = folder.path("Models/Report").iterdir()
-    text = (report / "final-analysis.md").read_text(encoding="utf-8")
+    (made,) = folder.path("Models/Report").iterdir()
+    text = (made / "final-analysis.md").read_text(encoding="utf-8")
     assert (
         text.startswith("# 최종 분석\n")
         and "최고 버전: **v002**" in text
         and "## 상위 세 버전이 그 순위인 이유" in text
     )
-    page = (report / "report.html").read_text(encoding="utf-8")
+    page = (made / "report.html").read_text(encoding="utf-8")
     assert '<html lang="ko">' in page and "최종 보고서</h1>" in page
-    assert (report / "leaderboard.csv").read_text().startswith("version_id,dataset_id,created_at,latency_ms,")
+    assert (made / "leaderboard.csv").read_text().startswith("version_id,dataset_id,created_at,latency_ms,")
 
 
 # Section names that the requirements fix, in English whatever the documents' language is.
@@ -116,8 +115,8 @@ async def test_no_heading_warning_or_finding_of_ours_stays_english(folder: Folde
         await agent.act()
         await agent.author(1, ("LEARNING_RATE = 0.2", "LEARNING_RATE = 0.5"))
         folder.path("Models/Artifacts/v001/infer_samples/0001/viz.png").write_bytes(png())
-        report = await agent.report(stop_reason="충분합니다")
-    artifacts, report_folder = "Models/Artifacts/v001", report["folder"]
+        made = await agent.report(stop_reason="충분합니다")
+    artifacts, report_folder = "Models/Artifacts/v001", made["folder"]
     names = [f"{artifacts}/{name}.md" for name in ("result-analysis", "action-extract", "_tests/train_retry_report")]
     names += ["Models/Artifacts/baseline/_tests/baseline_patch_report.md", f"{report_folder}/final-analysis.md"]
     for name in names:
@@ -142,25 +141,18 @@ async def test_no_heading_warning_or_finding_of_ours_stays_english(folder: Folde
 
 
 def test_every_text_is_translated_and_none_is_left_over() -> None:
-    ours = said(
-        "loop/judge/comparison.py", "loop/judge/analysis.py", "loop/author/baseline.py", "loop/train/retry_report.py"
-    )
-    flags = {text for text in fixed_words.KOREAN if text.startswith("trade-off")}
-    assert ours | {"better", "worse", "same", "new"} | flags | set(ADVICE) == set(fixed_words.KOREAN)
-    ours = said(
-        *("pages/report.py", "pages/templates/final_analysis.md.j2", "pages/templates/report.html.j2"),
-        *(f"pages/charts/{name}.py" for name in ("curves", "latency", "lineage", "samples")),
-        *("loop/report/warnings.py", "loop/report/externals.py"),
-    )
-    constants = {report_language.NOISE_TOLD, report_language.FIRST, report_language.EXTERNAL}
-    assert ours | constants == set(report_language.KOREAN)
+    rooms = ("loop/author", "loop/judge", "loop/train", "loop/report", "pages")
+    files = (path for room in rooms for path in (ROOT / room).rglob("*"))
+    ours = said(*(path for path in files if path.suffix in (".py", ".j2")))
+    flags = {text for text in KOREAN if text.startswith("trade-off")}
+    constants = {report.NOISE_TOLD, report.FIRST, report.EXTERNAL}
+    assert ours | {"better", "worse", "same", "new"} | flags | constants | set(ADVICE) == set(KOREAN)
 
 
 def test_a_translation_has_the_places_of_its_text() -> None:
     places = re.compile(r"\{[^}]*\}")
-    for korean in (fixed_words.KOREAN, report_language.KOREAN):
-        for text, translated in korean.items():
-            assert sorted(places.findall(text)) == sorted(places.findall(translated)), text
+    for text, translated in KOREAN.items():
+        assert sorted(places.findall(text)) == sorted(places.findall(translated)), text
 
 
 def test_a_language_that_there_is_not_is_refused() -> None:

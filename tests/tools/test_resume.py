@@ -105,7 +105,7 @@ async def test_an_interrupted_resumed_training_is_resumed_from_its_own_last_chec
         # Ended before it wrote anything: what the first interruption left still counts.
         await agent.call("run_train", version=1, resume=True)
         await agent.call("cancel_run", version=1)
-        record = kept(folder.project(), 1)
+        record = kept(Version(folder.project(), 1))
         assert record is not None and (record.attempt, record.epochs) == (1, 2)
         folder.write("gate", "")
         result = await agent.call("run_train", version=1, resume=True, wait_seconds=45)

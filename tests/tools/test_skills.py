@@ -10,7 +10,7 @@ from mcp_types import Request, RequestParams
 from pydantic import ConfigDict, TypeAdapter
 
 from progressive_training.server.app import build_server
-from progressive_training.server.protocol.skills import FOLDER, IDENTIFIER
+from progressive_training.server.protocol.skills_extension import FOLDER, IDENTIFIER
 from support.e2e import plain_failures
 from support.projects import Folder
 

@@ -13,8 +13,8 @@ from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, Request
 
 from progressive_training.loop.project.integrity import accept_protocol
 from progressive_training.server.app import build_server
-from progressive_training.server.protocol.task_store import LoopTasks
-from progressive_training.server.protocol.tasks import IDENTIFIER
+from progressive_training.server.protocol.job_tasks import LoopTasks
+from progressive_training.server.protocol.tasks_extension import IDENTIFIER
 from support.e2e import GATED_TRAINER
 from support.projects import FOLDER_NAME, At, Folder, connected, make_project
 from support.tasks import CreatedTask, tasks_of

@@ -299,6 +299,20 @@ async def test_runs_are_found_again_when_all_that_was_remembered_of_them_is_dama
     assert [run.run_id for run in server.runs().values()] == before
 
 
+async def test_what_a_later_release_remembered_of_its_runs_stays_and_is_pointed_out(at: At) -> None:
+    folder = at("trained")
+    track(folder, tensorboard={})
+    fine(folder)
+    state = folder.json(f"{TRACKING}/tensorboard.json")
+    newer = json.dumps(state | {"schema": state["schema"] + 1, "release": "9.1.0"})
+    folder.write(f"{TRACKING}/tensorboard.json", newer)
+    shown = command(folder, "track")
+    assert shown.returncode == 1 and "made by a newer progressive-training (9.1.0)" in shown.stdout
+    assert folder.read(f"{TRACKING}/tensorboard.json") == newer
+    async with connected(folder) as agent:
+        assert await agent.where() == ("evaluate", 1), "the loop itself never needs it"
+
+
 async def test_the_loop_goes_on_without_its_server_says_so_and_sends_everything_later(
     folder: Folder, fake: tuple[Mlflow, FakeMlflow]
 ) -> None:

@@ -13,7 +13,8 @@ from mcp import Client, StdioServerParameters
 from mcp.shared.exceptions import MCPDeprecationWarning
 from mcp_types import ResourceUpdatedNotification
 
-from progressive_training.server.protocol.watching import StatusWatch, fingerprint
+from progressive_training.server.changes import look
+from progressive_training.server.protocol.status_subscriptions import StatusWatch
 from support.e2e import PROGRAM, ended, free_port, listens, plain_failures, started, until
 from support.projects import At, Folder, connected
 
@@ -134,10 +135,10 @@ CHANGES: dict[str, Callable[[Folder], Any]] = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_what_a_subscriber_would_see_makes_another_fingerprint(at: At, what: str) -> None:
+def test_what_a_subscriber_would_see_makes_another_state(at: At, what: str) -> None:
     folder = at("started")
     folder.write(".progressive-training/attempts/v001/train-001/job.json", "{}")
-    before = fingerprint(folder.project())
-    assert fingerprint(folder.project()) == before
+    before = look(folder.project()).state
+    assert look(folder.project()).state == before
     CHANGES[what](folder)
-    assert fingerprint(folder.project()) != before
+    assert look(folder.project()).state != before

@@ -1,4 +1,4 @@
-"""Sees one attempt through: the script's parent, with its log, its limits, and the word on how it ended.
+"""The runner's loop: starts the attempt's script, and as its parent sees it through to its end.
 
 Standard library only: the runner's interpreter knows no package.
 """
@@ -18,10 +18,11 @@ from typing import Any, Protocol
 
 from . import attempt_files, gpu, limits, processes
 from .capped_log import CappedLog
-from .job_files import Ending, Order
+from .job_order import Order
 from .launch import Launched, launch, variables
 from .scratch import Scratch
 from .signals import Signals
+from .status_files import Ending, Heartbeat, RunnerIdentity, StatusFiles
 
 HEARTBEAT_SECONDS = 2.0
 SETTLE_SECONDS = 0.5  # a helper process may end by itself just after its script
@@ -54,6 +55,7 @@ class Supervisor:
         """`why` is what stood in the way of a warm start, if there might have been one."""
         self._folder = folder
         self._order = Order.read(folder)
+        self._status = StatusFiles(folder)
         self._marker = os.urandom(16).hex()
         self._how = f"cold: {why}" if why else "cold"
         self._started_at = _utc()
@@ -70,7 +72,7 @@ class Supervisor:
         processes.become_subreaper()
         self._selector.register(self._signals, selectors.EVENT_READ)
         self._log = CappedLog(self._folder / attempt_files.LOG, self._order.log_limit_bytes)
-        self._reserve()
+        self._status.reserve()
         try:
             adopted = spare is not None and job is not None and self._adopt(spare, job)
             if not adopted:
@@ -80,14 +82,14 @@ class Supervisor:
                 self._script = self._spawn()
         except (OSError, ValueError):  # ValueError: a NUL or "=" in a variable's name
             self._scratch.remove()
-            for name in (attempt_files.RUNNER, attempt_files.LOG, attempt_files.RESERVE):
-                with contextlib.suppress(FileNotFoundError):
-                    (self._folder / name).unlink()
+            self._status.withdraw()
             raise
         self._watch()
 
     def _adopt(self, spare: Spare, job: dict[str, object]) -> bool:
         """Whether the spare has become the job. If not, nothing of it is left, and the job has not begun."""
+        # The identity is written before the spare may begin: were this process to die in between, whoever looks knows
+        # that the job was here (server_keeper), and finds the script by its marker.
         reason = spare.move(self._folder)
         if reason is None:
             self._scratch, self._marker = spare.scratch, spare.marker
@@ -126,11 +128,6 @@ class Supervisor:
         return self._write_result(reason)
 
     # Starting
-
-    def _reserve(self) -> None:
-        """Room for the result, should the script fill the disk."""
-        with contextlib.suppress(OSError):
-            (self._folder / attempt_files.RESERVE).write_bytes(os.urandom(limits.RESERVE_BYTES))
 
     def _spawn(self) -> Launched:
         me = os.getpid()
@@ -181,22 +178,20 @@ class Supervisor:
         raise OSError(f"{fault}: {said}" if said else fault)
 
     def _write_identity(self, script_pid: int | None) -> None:
-        attempt_files.write_json(
-            self._folder / attempt_files.RUNNER,
-            {
-                "pid": os.getpid(),
-                "stamp": processes.start_stamp(os.getpid()),
-                "boot_id": processes.boot_id(),
-                "host": socket.gethostname(),
-                "python": sys.executable,
-                "marker": self._marker,
-                "script_pid": script_pid,
-                "scratch": str(self._scratch.path),
-                "start": self._how,
-                "started_at": self._started_at,
-                "started_monotonic": self._started,
-            },
-            durable=False,  # it says who lives since the machine was started
+        self._status.identity(
+            RunnerIdentity(
+                pid=os.getpid(),
+                stamp=processes.start_stamp(os.getpid()) or "",
+                boot_id=processes.boot_id(),
+                host=socket.gethostname(),
+                python=sys.executable,
+                marker=self._marker,
+                script_pid=script_pid,
+                scratch=str(self._scratch.path),
+                started_at=self._started_at,
+                started_monotonic=self._started,
+                start=self._how,
+            )
         )
 
     # Running
@@ -236,7 +231,10 @@ class Supervisor:
             woken = woken or _now() >= deadline
 
     def _drain(self, *, to_the_end: bool = False) -> None:
-        """Moves what is in the pipe to the log: a script must never wait for us."""
+        """Moves what is in the pipe to the log: a script whose pipe is full would wait for us.
+
+        Without `to_the_end` one read only, so that a script that never stops talking can't keep us from its time limit.
+        """
         if self._pipe < 0:
             return
         while True:
@@ -272,10 +270,7 @@ class Supervisor:
         if now < self._next_beat:
             return
         self._next_beat = now + HEARTBEAT_SECONDS
-        value = {"monotonic": now, "elapsed_seconds": now - self._started, "output_bytes": self._log.received}
-        # On a full disk the run goes on without a heartbeat.
-        with contextlib.suppress(OSError):
-            attempt_files.write_json(self._folder / attempt_files.HEARTBEAT, value, durable=False)
+        self._status.heartbeat(Heartbeat(now, now - self._started, self._log.received))
 
     # Ending
 
@@ -305,10 +300,6 @@ class Supervisor:
         return True
 
     def _write_result(self, reason: str) -> int:
-        # Before the reserve is given up.
-        disk_full = self._log.disk_full or limits.is_full(self._folder)
-        with contextlib.suppress(FileNotFoundError):
-            (self._folder / attempt_files.RESERVE).unlink()
         ending = Ending(
             status=self._script.status,
             reason=reason,
@@ -319,11 +310,11 @@ class Supervisor:
             killed=list(self._killed.values()),
             oom_kills_before=self._oom_kills,
             log_truncated=self._log.truncated,
-            disk_full=disk_full,
+            disk_full=self._log.disk_full,
             start=self._how,
             gpu=self._gpus.end() if self._gpus else None,
         )
-        attempt_files.write_json(self._folder / attempt_files.RESULT, ending.result())
+        self._status.result(ending)
         return ending.exit_code
 
 

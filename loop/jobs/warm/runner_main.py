@@ -1,4 +1,4 @@
-"""Waits as a spare for one attempt, and runs that: `<socket fd>`, by way of __main__.py.
+"""A runner that waits with a spare for one attempt, and then runs that: `<socket fd>`, by way of __main__.py.
 
 Standard library only: the runner's interpreter knows no package.
 """
@@ -16,16 +16,13 @@ from pathlib import Path
 from ..runner import processes
 from ..runner.main import detach, record_crash, run_attempt
 from ..runner.signals import Signals
-from .runner_spare import Spare, receive_order
+from .messages import receive_order
+from .runner_spare import Spare
 
 
 def main(arguments: list[str]) -> int:
-    """Serves the server at the other end of the socket `arguments[0]`; see the module's docstring."""
-    return _serve(socket.socket(fileno=int(arguments[0])))
-
-
-def _serve(line: socket.socket) -> int:
-    """Waits as a spare for one attempt, and runs that; ends when nobody gives it one."""
+    """Serves the server at the other end of the socket `arguments[0]`; ends when nobody gives it an attempt."""
+    line = socket.socket(fileno=int(arguments[0]))
     line.set_inheritable(False)
     detach()
     order = receive_order(line)

@@ -1,12 +1,7 @@
-"""The runner's side of a warm start: an interpreter in its sandbox that has imported what a script needs, and waits.
+"""In a runner that waits: its spare, an interpreter in its sandbox that has imported what a script needs.
 
-Standard library only: the runner's interpreter knows no package. The server holds the other end of `line`; when that
-closes, or nobody came in time, the spare and its folder are gone. What is said on it:
-
-    the server  a SpareOrder after its length; then {"attempt": folder, "job": for user_interpreter.py}, with the
-                descriptor of run.lock, which is held
-    we          {"pid": …, "stamp": …}; {"ended": why, "ready": had it imported all} if the interpreter is of no use;
-                later the runner's report
+Standard library only: the runner's interpreter knows no package. The server holds the other end of `line` (messages.py
+says what comes over it); when that closes, or nobody came in time, the spare and its folder are gone.
 """
 
 from __future__ import annotations
@@ -20,22 +15,21 @@ import signal
 import socket
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..runner import attempt_files, processes
 from ..runner.launch import Launched, launch, variables
 from ..runner.limits import Limits
 from ..runner.scratch import Scratch
 from ..runner.signals import Signals
+from .messages import Handover, HandoverReader, SpareOrder
 
 if TYPE_CHECKING:
     from .late_mounts import Doorway
 
 STAGE = "stage"
-ORDER_HEAD_BYTES = 8  # how long the first message is, in digits
 MAX_OUTPUT_BYTES = 1 << 20
 READY_SECONDS = 25.0  # below what the server gives the whole of a start
-_MAX_MESSAGE_BYTES = 1 << 20
 # For the imports only. The threads of an OpenBLAS spin for 2^28 cycles before they sleep, from its import on, and numpy
 # and scipy bring one each: a tenth of a preload. Spinning for 2^24, 6 ms, still spans the calls of a loop.
 _WHILE_IMPORTING = {"OPENBLAS_THREAD_TIMEOUT": "24"}
@@ -56,35 +50,15 @@ boot()
 """
 
 
-class SpareOrder(NamedTuple):
-    """What to wait with. `argv` is the interpreter and its options; `wrapper` has `folder`/tmp as its /tmp."""
-
-    folder: str
-    argv: list[str]
-    cwd: str
-    env: dict[str, str]
-    wrapper: list[str]
-    max_file_bytes: int | None
-    imports: list[str]
-    root: str
-    idle_seconds: float
-    delay_seconds: float
-
-
-class Handover(NamedTuple):
-    """The job that the spare is to become. `lock` is the descriptor of its run.lock, which is held."""
-
-    attempt: Path
-    lock: int
-    job: dict[str, Any]
-
-
 class Unfit(Exception):
     """The spare can't become this job; the job has not begun."""
 
 
 class Spare:
-    """An interpreter that waits. Raises: OSError where none can be started."""
+    """An interpreter that waits; supervisor.py adopts it as an attempt's script. Raises: OSError.
+
+    One object is good for one job: after become() it is the attempt's, after discard() nothing of it is left.
+    """
 
     def __init__(self, line: socket.socket, order: SpareOrder, signals: Signals) -> None:
         self._line, self._order, self._signals = line, order, signals
@@ -114,8 +88,7 @@ class Spare:
     def wait(self) -> Handover | None:
         """The job, when it comes; None when the spare is to end: nobody is there any more, or it is of no use."""
         deadline = time.monotonic() + self._order.idle_seconds
-        received = b""
-        lock = -1
+        handover = HandoverReader(self._line)
         with selectors.DefaultSelector() as selector:
             for source in (self._line, self._channel, self._signals, self.pipe):
                 selector.register(source, selectors.EVENT_READ)
@@ -125,20 +98,12 @@ class Spare:
                     return None
                 for key, _ in found:
                     if key.fileobj is self._line:
-                        data, descriptors = _receive(self._line)
-                        lock = descriptors[0] if descriptors else lock
-                        received += data
-                        if not data or len(received) > _MAX_MESSAGE_BYTES:
+                        if not handover.read():
                             return None
-                    elif key.fileobj is self._channel:
-                        self._listen()
-                    elif key.fileobj == self.pipe:
-                        self._take_output()
                     else:
-                        self._signals.drain()
-                if received.endswith(b"\n") and lock >= 0:
-                    message = json.loads(received)
-                    return Handover(Path(message["attempt"]), lock, message["job"])
+                        self._take(key.fileobj)
+                if (job := handover.whole()) is not None:
+                    return job
         if self._fault is not None:
             with contextlib.suppress(OSError):
                 self._line.sendall(json.dumps({"ended": self._fault, "ready": self._ready}).encode() + b"\n")
@@ -236,6 +201,15 @@ class Spare:
             attempt_files.write_json(self._folder / attempt_files.RUNNER, told, durable=False)
         return me
 
+    def _take(self, source: object) -> None:
+        """Takes in what is there to read: of the interpreter, of its output, or a signal."""
+        if source is self._channel:
+            self._listen()
+        elif source == self.pipe:
+            self._take_output()
+        else:
+            self._signals.drain()
+
     def _await(self, word: str, deadline: float) -> None:
         """Until the interpreter says `word`. Raises: Unfit."""
         while self._fault is None and not (word == "ready" and self._ready):
@@ -283,31 +257,6 @@ class Spare:
     def _remove(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
         os.close(self._lock)
-
-
-def receive_order(line: socket.socket) -> SpareOrder | None:
-    """The first message; None if the server is gone."""
-    # To its last byte and no further: a job may follow at once, and its descriptor would be lost here.
-    received, length = b"", ORDER_HEAD_BYTES
-    while len(received) < length:
-        data = line.recv(length - len(received))
-        if not data:
-            return None
-        received += data
-        if len(received) == ORDER_HEAD_BYTES:
-            length += int(received)
-    return SpareOrder(**json.loads(received[ORDER_HEAD_BYTES:]))
-
-
-def _receive(line: socket.socket) -> tuple[bytes, list[int]]:
-    """Nothing when the other end is closed."""
-    try:
-        data, descriptors, _, _ = socket.recv_fds(line, 1 << 16, 1)
-    except OSError:
-        return b"", []
-    for descriptor in descriptors:
-        os.set_inheritable(descriptor, False)
-    return data, descriptors
 
 
 def _hold(folder: Path) -> int:

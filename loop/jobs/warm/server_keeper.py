@@ -1,7 +1,8 @@
-"""Keeps spares: interpreters that have imported what the next jobs need, at most one for trainings and one for scores.
+"""In the server: keeps spares, interpreters that wait with the next job's imports done; hands jobs over to them.
 
-A spare hangs on a socket of this process and ends with it. Its runner does for a job all that any runner does; what it
-was made with (interpreter, variables, sandbox, imports) must be what the job asks for, or the job starts cold.
+There is at most one spare for trainings and one for evaluations. A spare hangs on a socket of this process and ends
+with it. Its runner does for a job all that any runner does. What it was made with (interpreter, variables, sandbox,
+imports) must be what the job asks for, or the job starts cold: a warm start must never change what a run computes.
 """
 
 from __future__ import annotations
@@ -9,13 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,11 @@ from ..runner import attempt_files as files
 from ..runner import processes
 from ..runner.command import START_SECONDS, runner_command
 from ..sandbox import Shell
+from .messages import Handover, SpareOrder, send_handover, send_order
+from .spare_folders import SPARES, free_bytes, remove_dead
 
 IDLE_SECONDS = 30 * 60.0
 _RUNNER = Path(__file__).with_name("__main__.py")
-SPARES = "spares"
 _LEAST_FREE_BYTES = 2 << 30
 _IMPORT_SECONDS = 5.0  # what a large framework takes
 _OPTIONS = frozenset({"-B", "-E", "-I", "-O", "-P", "-S", "-s", "-u"})
@@ -37,7 +38,7 @@ _OPTIONS = frozenset({"-B", "-E", "-I", "-O", "-P", "-S", "-s", "-u"})
 
 @dataclass(frozen=True)
 class _Making:
-    """What a spare is made with, once and for all."""
+    """What a spare is made with and can't change any more."""
 
     interpreter: tuple[str, ...]
     env: Mapping[str, str]
@@ -71,7 +72,7 @@ class _Making:
 
 @dataclass
 class _Spare:
-    """One that was started; `line` is the socket to its runner, from which messages come as lines."""
+    """One that was started; `line` is the socket to its runner (messages.py says what comes over it)."""
 
     making: _Making
     imports: tuple[str, ...]
@@ -80,7 +81,7 @@ class _Spare:
     runner: tuple[int, str] | None = None
 
     def message(self, seconds: float) -> dict[str, Any] | None:
-        """The next one. None when the runner has died. Raises: TimeoutError."""
+        """The runner's next message; None when it has died. Raises: TimeoutError."""
         self.line.settimeout(seconds)
         while b"\n" not in self.received:
             try:
@@ -100,7 +101,11 @@ class _Spare:
 
 
 class Keeper:
-    """Starts spares when jobs are expected, and hands jobs over. Safe to use from several threads."""
+    """Starts spares when jobs are expected, and hands jobs over. Safe to use from several threads.
+
+    A spare ends after `idle_seconds` without a job. One that doesn't answer within `start_seconds` is killed, and its
+    job starts cold. None is made while the machine has less than `least_free_bytes` of memory to give.
+    """
 
     def __init__(
         self,
@@ -115,7 +120,7 @@ class Keeper:
         self._spares: dict[str, _Spare] = {}
         self._useless: dict[tuple[str, ...], str] = {}
         self._lock = threading.Lock()
-        self._busy = False  # with a job that started cold
+        self._busy = False  # the newest job started cold: it may be importing now
 
     def start(self, attempt: Path, job: Job, lock: int) -> str | None:
         """Hands the job to a spare; None once that has it, else why nobody has, so that it is to be started cold.
@@ -131,9 +136,9 @@ class Keeper:
             return _hand_over(spare, attempt, job, lock, self._patience)
 
     def expect(self, jobs: Sequence[Job], state: Path, python: str) -> None:
-        """Sees to it that there is a spare for each job that can have one.
+        """Sees to it that there is a spare for each job that can have one; `python` is the runners' interpreter.
 
-        While a job that started cold still imports what it needs, they are made one after another.
+        Returns at once, and gives no promise: a spare that can't be made or fails is found out by the job.
         """
         with self._lock:
             delay = 0.0
@@ -141,15 +146,21 @@ class Keeper:
                 making = _Making.of(job)
                 if making is None or job.imports is None or job.imports in self._useless:
                     continue
-                spare = self._spares.get(job.kind)
-                if spare is not None and _problem(spare, making, job.imports) is None and self._lives(spare):
-                    continue
-                self._drop(job.kind)
-                if free_bytes() < self._least_free:
+                if not self._is_wanted(job.kind, making, job.imports):
                     continue
                 with contextlib.suppress(OSError):  # without a spare the job starts cold, and says what is wrong
                     self._spares[job.kind] = _begin(making, job, state, python, self._idle, delay)
+                    # One after another while a job that started cold still imports: on few cores each import more
+                    # makes the job that somebody waits for slower.
                     delay += _IMPORT_SECONDS if self._busy else 0.0
+
+    def _is_wanted(self, kind: str, making: _Making, imports: tuple[str, ...]) -> bool:
+        """Whether a spare is lacking and there is memory for one; drops one that no longer fits."""
+        spare = self._spares.get(kind)
+        if spare is not None and _problem(spare, making, imports) is None and self._lives(spare):
+            return False
+        self._drop(kind)
+        return free_bytes() >= self._least_free
 
     def close(self) -> None:
         """Ends the spares; they also end by themselves when this process does."""
@@ -177,10 +188,11 @@ class Keeper:
         return spare, ""
 
     def _lives(self, spare: _Spare) -> bool:
-        """Whether its runner waits, as far as it has said; remembers why an interpreter was of no use."""
+        """Whether its runner waits, by all that it has said so far; remembers why an interpreter was of no use."""
         try:
             while (message := spare.message(0)) is not None:
-                # One that died while it waited may be tried again.
+                # Imports that failed would fail again, for as long as the server lives. One that died later, while it
+                # waited, may be tried again.
                 if "ended" in message and not message["ready"]:
                     self._useless[spare.imports] = message["ended"]
         except TimeoutError:
@@ -195,6 +207,7 @@ class Keeper:
 
 
 def _problem(spare: _Spare, making: _Making, imports: tuple[str, ...]) -> str | None:
+    """Why a job that asks for this making and these imports can't have the spare, or None."""
     if (other := spare.making.difference(making)) is not None:
         return f"its spare was made with {other}"
     # In the same order, from the first on: what an import does may depend on the ones before.
@@ -208,24 +221,31 @@ def _begin(making: _Making, job: Job, state: Path, python: str, idle: float, del
     place = state / SPARES
     remove_dead(place)
     folder = place / f"{job.kind}-{uuid.uuid4().hex[:12]}"
-    order = {
-        "folder": str(folder),
-        "argv": making.interpreter,
-        "cwd": job.cwd,
-        "env": dict(making.env),
-        "wrapper": making.shell.with_scratch(folder / files.SCRATCH) if making.wrapped else (),
-        "max_file_bytes": making.max_file_bytes,
-        "imports": job.imports,
-        "root": str(state.parent),
-        "idle_seconds": idle,
-        "delay_seconds": delay,
-    }
+    order = SpareOrder(
+        folder=str(folder),
+        argv=making.interpreter,
+        cwd=job.cwd,
+        env=dict(making.env),
+        wrapper=making.shell.with_scratch(folder / files.SCRATCH) if making.wrapped else (),
+        max_file_bytes=making.max_file_bytes,
+        imports=job.imports or (),
+        root=str(state.parent),
+        idle_seconds=idle,
+        delay_seconds=delay,
+    )
+    line = _start_runner(python, making.env)
+    send_order(line, order)
+    return _Spare(making, order.imports, line)
+
+
+def _start_runner(python: str, env: Mapping[str, str]) -> socket.socket:
+    """The server's end of the socket to a runner that waits for its order. Raises: OSError."""
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
             runner_command(python, str(theirs.fileno()), program=_RUNNER),
             cwd="/",
-            env=dict(making.env),
+            env=dict(env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -234,88 +254,40 @@ def _begin(making: _Making, job: Job, state: Path, python: str, idle: float, del
         )
     # It leaves its runner to the system at once; somebody has to wait for it, and nobody shall be kept waiting.
     threading.Thread(target=process.wait, daemon=True).start()
-    text = json.dumps(order).encode()
-    ours.sendall(b"%8d" % len(text) + text)
-    return _Spare(making, job.imports or (), ours)
+    return ours
 
 
 def _hand_over(spare: _Spare, attempt: Path, job: Job, lock: int, seconds: float) -> str | None:
-    env = {name: value for name, value in job.env.items() if name == RESUME_VARIABLE}
-    if job.wrapper:
-        env["PWD"] = os.path.realpath(job.cwd)  # as bubblewrap sets it
-    told = {
-        "interpreter": spare.making.interpreter,
-        "argv": job.argv[len(spare.making.interpreter) :],
-        "cwd": job.cwd,
-        "env": env,
-        "writable": Shell.of(job.wrapper)[1],
-    }
-    message = json.dumps({"attempt": str(attempt), "job": told}).encode() + b"\n"
+    """None once the spare has the job, else why it hasn't; nothing runs then. Raises: RunError."""
     try:
         spare.line.settimeout(seconds)
-        sent = socket.send_fds(spare.line, [message], [lock])
-        spare.line.sendall(message[sent:])
+        send_handover(spare.line, Handover(attempt, lock, _as_handed_over(spare.making, job)))
         while (found := spare.message(seconds)) is not None:
             if "error" in found:
                 raise RunError(f"the job can't be started: {found['error']}", where=str(attempt))
             if "pid" in found and "stamp" not in found:
                 return None
     except TimeoutError:
+        # Nobody knows what it is doing. KILLed, it has either become the job, which is lost then, or never will.
         if spare.runner is not None:
             processes.send_signal(*spare.runner, signal.SIGKILL)
-        spare.message(START_SECONDS)  # its end
+        spare.message(START_SECONDS)  # returns at its end
     except OSError:  # it has died
         pass
-    # A runner writes down who it is before its script can begin. Whoever did so had the job, and lost it.
+    # A runner writes down who it is before its script can begin. Whoever did so had the job, and lost it: to start that
+    # cold as well would run it twice.
     return None if (attempt / files.RUNNER).exists() else "its spare died when it was given the job"
 
 
-def remove_dead(place: Path) -> None:
-    """Removes the folders of spares that were killed together with their runners."""
-    for folder in place.iterdir() if place.is_dir() else ():
-        if not files.is_held(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-@dataclass(frozen=True)
-class Resting:
-    """A spare that lives now, whoever keeps it, and its share of memory in bytes (None = not told here).
-
-    `ready`: it has imported all.
-    """
-
-    kind: str
-    memory_bytes: int | None
-    ready: bool
-
-
-def resting(state: Path) -> Iterator[Resting]:
-    """The spares of a project, whose folder for what is ours is `state`."""
-    place = state / SPARES
-    for folder in sorted(place.iterdir()) if place.is_dir() else ():
-        if not files.is_held(folder):
-            continue
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            told = json.loads(files.read_text(folder / files.RUNNER))
-            members = [process.pid for process in processes.Tree(told["marker"]).members()]
-            yield Resting(folder.name.partition("-")[0], _share_of_memory([told["pid"], *members]), told["ready"])
-
-
-def _share_of_memory(pids: Sequence[int]) -> int | None:
-    total = 0
-    for pid in pids:
-        try:
-            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        except OSError:  # gone, or not Linux
-            continue
-        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) << 10
-    return total or None
-
-
-def free_bytes() -> int:
-    """Memory that programs can have without anybody being pushed out; a lot where that isn't told."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) << 10
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def _as_handed_over(making: _Making, job: Job) -> dict[str, Any]:
+    """What of the job is not in the making of its spare, as user_interpreter.py reads it."""
+    env = {name: value for name, value in job.env.items() if name == RESUME_VARIABLE}
+    if job.wrapper:
+        env["PWD"] = os.path.realpath(job.cwd)  # as bubblewrap sets it
+    return {
+        "interpreter": making.interpreter,
+        "argv": job.argv[len(making.interpreter) :],
+        "cwd": job.cwd,
+        "env": env,
+        "writable": Shell.of(job.wrapper)[1],
+    }

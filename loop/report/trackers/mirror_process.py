@@ -10,15 +10,14 @@ import uuid
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
-from ...errors import LoopError
+from ...errors import LoopError, NewerRecord
 from ...project.project import Project
 from ...project.receipts import LoopFile
+from ...project.version import Version
 from ...rules.reading import Rules
 from ...store import journal
-from ...store.paths import version_id
 from ...store.records import save
 from ..tracker_state import (
-    FOLDER,
     MirroredRun,
     TrackerName,
     TrackerState,
@@ -28,9 +27,13 @@ from ..tracker_state import (
     state_file,
     tracker_state,
 )
-from .start_mirror import open_log
+from .mlflow import mlflow
+from .start_mirror import FOLDER, open_log
+from .tensorboard import TensorboardFiles
 from .tracker import Tracker, Unreachable
+from .trackio import TrackioRuns
 from .version_as_run import run_view, stamp
+from .wandb import WandbRuns
 
 LIMIT_SECONDS = 3600.0
 _MOST_LOG_BYTES = 1 << 18
@@ -104,7 +107,10 @@ def _shorten(log: int) -> bool:
 
 
 def _record_problem(project: Project, name: TrackerName, problem: str) -> None:
-    known = tracker_state(project, name)
+    try:
+        known = tracker_state(project, name)
+    except NewerRecord:  # a later release's memory of its runs: it stays, and whoever looks at it is told
+        return
     state = known or TrackerState(target="", loop="", runs={}, at=journal.now())
     with project.mutation():
         save(
@@ -149,21 +155,13 @@ def _opened(project: Project, rules: Rules, name: TrackerName) -> Generator[Trac
     """The tracker that `name` stands for. Raises `Unreachable` if its package is missing, or its settings are wrong."""
     config, folder = rules.file.tracking_config, project.workspace.root.name
     if name == "mlflow" and config.mlflow is not None:
-        from .mlflow import mlflow
-
         with mlflow(config.mlflow, folder) as tracker:
             yield tracker
     elif name == "tensorboard" and config.tensorboard is not None:
-        from .tensorboard import TensorboardFiles
-
         yield TensorboardFiles(config.tensorboard, project.workspace.root)
     elif name == "trackio" and config.trackio is not None:
-        from .trackio import TrackioRuns
-
         yield TrackioRuns(config.trackio.project or folder)
     elif name == "wandb" and config.wandb is not None:
-        from .wandb import WandbRuns
-
         yield WandbRuns(config.wandb, folder)
 
 
@@ -185,34 +183,34 @@ class _Pass:
     def run(self) -> None:
         problem: str | None = None
         notes: dict[str, None] = {}
-        for cur in self._project.workspace.versions():
+        for version in (Version(self._project, number) for number in self._project.workspace.versions()):
             try:
-                notes.update(dict.fromkeys(self._send(cur)))
+                notes.update(dict.fromkeys(self._send(version)))
             except Unreachable as error:
                 problem = error_line(error)
                 break
             except LoopError as error:
-                problem = problem or f"{version_id(cur)}: {error_line(error)}"
+                problem = problem or f"{version.id}: {error_line(error)}"
         self._save(problem, tuple(notes)[:5])
 
-    def _send(self, cur: int) -> tuple[str, ...]:
-        known, seen = self._runs.get(version_id(cur)), stamp(self._project, cur)
+    def _send(self, version: Version) -> tuple[str, ...]:
+        known, seen = self._runs.get(version.id), stamp(version)
         if known is not None and known.sent and known.stamp == seen:
             return self._old_notes()
-        view = run_view(self._project, self._rules, self._loop, self._loop_id, cur)
+        view = run_view(version, self._rules, self._loop, self._loop_id)
         digest = view.digest
         if known is not None and known.sent == digest:
-            self._runs[version_id(cur)] = known.model_copy(update={"stamp": seen})
+            self._runs[version.id] = known.model_copy(update={"stamp": seen})
             return self._old_notes()
 
         def remember(run_id: str, parts: Mapping[str, str]) -> None:
-            self._runs[version_id(cur)] = MirroredRun(run_id=run_id, stamp="", sent="", parts=dict(parts))
+            self._runs[version.id] = MirroredRun(run_id=run_id, stamp="", sent="", parts=dict(parts))
             self._save(self._saved.problem if self._saved else None, self._old_notes())
 
         tree = self._project.workspace.tree
         notes = self._tracker.send(tree, view, known.run_id if known else None, known.parts if known else {}, remember)
-        done = self._runs[version_id(cur)]
-        self._runs[version_id(cur)] = done.model_copy(update={"stamp": seen, "sent": digest})
+        done = self._runs[version.id]
+        self._runs[version.id] = done.model_copy(update={"stamp": seen, "sent": digest})
         self._save(self._saved.problem if self._saved else None, self._old_notes())
         return notes
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from ...project.project import Project
 from ...project.version import Version
 from ...rules.reading import Rules
 from ...script import Script, decode_script
@@ -15,13 +14,13 @@ _MOST_CHARACTERS = 250
 _SEEDERS = ("seed_everything", "manual_seed", "set_seed")
 
 
-def params(project: Project, rules: Rules, cur: int) -> dict[str, Param]:
+def params(version: Version, rules: Rules) -> dict[str, Param]:
     """By name, as Python names it: `LEARNING_RATE`, `Config.lr`, `Trainer.max_epochs`; `fixed.…` is what the rules fix.
 
     A name that is set to several values has them all, in the order of the script. Raises `ScriptError`.
     """
     found: dict[str, list[Value]] = {}
-    for setting in settings(_script(project, cur)):
+    for setting in settings(_script(version)):
         name = _name(setting)
         if name is not None and setting.value is not UNRESOLVED:
             values = found.setdefault(name, [])
@@ -31,13 +30,13 @@ def params(project: Project, rules: Rules, cur: int) -> dict[str, Param]:
     return own | {f"fixed.{fixed.rule}": _plain(fixed.value) for fixed in rules.fixed}
 
 
-def _script(project: Project, cur: int) -> Script:
+def _script(version: Version) -> Script:
     """As it was trained; as it is now where there is no snapshot of that."""
-    name = project.workspace.script(cur)
+    name = version.script_name
     try:
-        data = project.workspace.tree.read(f"{project.workspace.snapshot(cur)}/{name}")
+        data = version.project.workspace.tree.read(f"{version.snapshot}/{name}")
     except FileNotFoundError:
-        return Version(project, cur).script(authored=False)
+        return version.script(authored=False)
     return Script.parse(decode_script(data, name), name)
 
 

@@ -9,9 +9,10 @@ import threading
 from ...errors import LoopError
 from ...project.project import Project
 from ...rules.schema import TrackingConfig
+from ...store.paths import STATE
 from ...store.tree import Tree
 
-LOG = "log.txt"
+FOLDER, LOG = f"{STATE}/tracking", "log.txt"
 _logger = logging.getLogger(__name__)
 
 
@@ -54,8 +55,6 @@ def start(project: Project, *, wait: bool) -> "subprocess.Popen[bytes]":
 
 def open_log(tree: Tree) -> int:
     """A handle to append to .progressive-training/tracking/log.txt."""
-    from ..tracker_state import FOLDER
-
     with tree.folder(tuple(FOLDER.split("/")), create=True) as folder:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(LOG, flags, 0o644, dir_fd=folder)

@@ -12,13 +12,21 @@ from typing import Literal
 from ...errors import LoopError, UnsafePath
 from ...evaluate.infer_samples import MAX_PICTURE_BYTES, kind_of
 from ...project.project import Project
-from ...project.receipts import EvalReceipt, LoopFile, NextReceipt, StartReceipt, TrainReceipt
+from ...project.receipts import (
+    ActionReceipt,
+    AnalysisReceipt,
+    EvalReceipt,
+    LoopFile,
+    NextReceipt,
+    ReportReceipt,
+    StartReceipt,
+    TrainReceipt,
+)
 from ...project.state import REPORT_RECEIPT, report_receipt
 from ...project.version import Version
 from ...rules.reading import Rules
 from ...store.digest import sha256
 from ...store.paths import STATE, version_id
-from ...store.records import load
 from ...text import clean
 from ...train.curves import read_curves
 from ..status import VersionView, version_view
@@ -93,64 +101,76 @@ class RunView:
         return self.trained_ms - self.wall_ms + self.wall_ms * (place + 1) // count
 
 
-def stamp(project: Project, cur: int) -> str:
+def stamp(version: Version) -> str:
     """Changes whenever something that the version's run is made from may have changed; costs a look at each file."""
-    workspace = project.workspace
-    tree, artifacts = workspace.tree, workspace.artifacts(cur)
-    tried = workspace.attempts(cur)
+    project, tried = version.project, version.project.workspace.attempts(version.number)
+    tree = project.workspace.tree
     looked_at = [
-        *(workspace.receipt(cur, step) for step in ("start", "train", "eval", "analysis", "action")),
-        *(workspace.receipt(cur - 1, step) for step in ("action", "next") if cur > 1),
+        *map(version.receipt_file, (StartReceipt, TrainReceipt, EvalReceipt, AnalysisReceipt, ActionReceipt)),
+        *(map(version.parent.receipt_file, (ActionReceipt, NextReceipt)) if version.parent else ()),
         *(f"{tried}/{name}/{file}" for name in tree.names(tried) for file in ("verdict.json", "repair.json")),
-        f"{STATE}/scores/{version_id(cur)}/noise.json",
-        *(f"{artifacts}/{name}" for name in ("best.ckpt", "spec.json", "eval_score.json", *_DOCUMENTS)),
-        workspace.script(cur),
+        f"{STATE}/scores/{version.id}/noise.json",
+        *(f"{version.artifacts}/{name}" for name in ("best.ckpt", "spec.json", "eval_score.json", *_DOCUMENTS)),
+        version.script_name,
         REPORT_RECEIPT,
     ]
-    if (report := report_receipt(project)) is not None and report.best == version_id(cur):
+    if (report := report_receipt(project)) is not None and report.best == version.id:
         looked_at += [source for source, _ in _report_files(project, report.folder)]
     found = [(name, tree.known.stamp(name)) for name in looked_at]
     return hashlib.sha256(repr(found).encode()).hexdigest()
 
 
-def run_view(project: Project, rules: Rules, loop: LoopFile, loop_id: str, cur: int) -> RunView:
+@dataclass(frozen=True)
+class _Records:
+    """What is on record of a version, read once."""
+
+    version: Version
+    shown: VersionView
+    trained: TrainReceipt | None
+    scored: EvalReceipt | None
+    report: ReportReceipt | None
+
+    @property
+    def is_best(self) -> bool:
+        return self.report is not None and self.report.best == self.version.id
+
+
+def run_view(version: Version, rules: Rules, loop: LoopFile, loop_id: str) -> RunView:
     """Raises `ProjectError` for a receipt that is damaged."""
-    shown = version_view(project, rules.file.eval_config.primary_metric, cur)
-    trained, scored = Version(project, cur).receipt(TrainReceipt), Version(project, cur).receipt(EvalReceipt)
-    started = _ms(_authored_at(project, loop, cur))
+    primary = rules.file.eval_config.primary_metric
+    found = _Records(
+        version,
+        shown=version_view(version, primary),
+        trained=version.receipt(TrainReceipt),
+        scored=version.receipt(EvalReceipt),
+        report=report_receipt(version.project),
+    )
+    trained = found.trained
+    started = _ms(_authored_at(version, loop))
     trained_ms = _ms(trained.at) if trained else started
-    score = {f"eval/{metric.name}": metric.value for metric in shown.metrics}
-    if scored is not None:
-        score["eval/latency_ms"] = scored.latency_ms
-    if trained is not None:
-        score["train/seconds"] = trained.wall_seconds
-    if trained is not None and trained.peak_memory_bytes is not None:
-        score["train/peak_memory_bytes"] = float(trained.peak_memory_bytes)
     return RunView(
         loop=loop_id,
-        project=project.workspace.root.name,
-        version=cur,
-        status=_STATUS.get(shown.status, "running"),
+        project=version.project.workspace.root.name,
+        version=version.number,
+        status=_STATUS.get(found.shown.status, "running"),
         started_ms=started,
         trained_ms=trained_ms,
         wall_ms=round(trained.wall_seconds * 1000) if trained else 0,
-        ended_ms=max(started, trained_ms, *_verdict_times(project, cur)),
-        note=note(project, rules, cur, shown),
+        ended_ms=max(started, trained_ms, *_verdict_times(version)),
+        note=note(version, found.shown, primary),
         # Until it is trained, a repair may change them, and some trackers never forget a parameter.
-        params=params(project, rules, cur) if trained else {},
-        tags=_tags(project, loop, loop_id, cur, shown),
-        curves=tuple(_curves(project, cur)) if trained else (),
-        score=score,
-        score_step=scored.attempt if scored else 0,
-        files=tuple(_files(project, cur, trained)),
+        params=params(version, rules) if trained else {},
+        tags=_tags(found, loop, loop_id),
+        curves=tuple(_curves(version)) if trained else (),
+        score=_score(found),
+        score_step=found.scored.attempt if found.scored else 0,
+        files=tuple(_files(found)),
     )
 
 
-def _authored_at(project: Project, loop: LoopFile, cur: int) -> str:
-    authored = Version(project, cur - 1).receipt(NextReceipt) if cur > 1 else None
-    if authored is not None:
-        return authored.at
-    made = load(project.workspace.tree, project.workspace.receipt(cur, "start"), StartReceipt)
+def _authored_at(version: Version, loop: LoopFile) -> str:
+    authored = version.parent.receipt(NextReceipt) if version.parent else None
+    made = authored or version.receipt(StartReceipt)
     return made.at if made else loop.started_at
 
 
@@ -158,19 +178,25 @@ def _ms(at: str) -> int:
     return round(datetime.fromisoformat(at).timestamp() * 1000)
 
 
-def _verdict_times(project: Project, cur: int) -> Iterator[int]:
-    for kind in ("train", "eval"):
-        for attempt in Version(project, cur).attempts(kind):
-            if verdict := attempt.verdict:
-                yield _ms(verdict.at)
+def _verdict_times(version: Version) -> Iterator[int]:
+    for attempt in (*version.attempts("train"), *version.attempts("eval")):
+        if verdict := attempt.verdict:
+            yield _ms(verdict.at)
 
 
-def _tags(project: Project, loop: LoopFile, loop_id: str, cur: int, shown: VersionView) -> dict[str, str]:
-    trained, scored, report = (
-        Version(project, cur).receipt(TrainReceipt),
-        Version(project, cur).receipt(EvalReceipt),
-        report_receipt(project),
-    )
+def _score(found: _Records) -> dict[str, float]:
+    score = {f"eval/{metric.name}": metric.value for metric in found.shown.metrics}
+    if found.scored is not None:
+        score["eval/latency_ms"] = found.scored.latency_ms
+    if found.trained is not None:
+        score["train/seconds"] = found.trained.wall_seconds
+        if found.trained.peak_memory_bytes is not None:
+            score["train/peak_memory_bytes"] = float(found.trained.peak_memory_bytes)
+    return score
+
+
+def _tags(found: _Records, loop: LoopFile, loop_id: str) -> dict[str, str]:
+    shown, trained, scored = found.shown, found.trained, found.scored
     own = {
         "version": shown.version_id,
         "loop": loop_id,
@@ -179,8 +205,8 @@ def _tags(project: Project, loop: LoopFile, loop_id: str, cur: int, shown: Versi
         "attempts": str(shown.attempts),
         "symbols": ", ".join(shown.symbols),
     }
-    if cur > 1:
-        own["parent"] = version_id(cur - 1)
+    if found.version.parent:
+        own["parent"] = found.version.parent.id
     if gain := shown.gain:
         own["gain"] = f"{gain.delta:+.6g}"
         own["gain_is"] = gain.label or "not known"
@@ -193,13 +219,13 @@ def _tags(project: Project, loop: LoopFile, loop_id: str, cur: int, shown: Versi
         own["protocol"] = scored.fingerprint
     if warnings := (*(trained.warnings if trained else ()), *(scored.warnings if scored else ())):
         own["warnings"] = "; ".join(warnings)
-    if report is not None:
-        own["best"] = str(report.best == shown.version_id).lower()
+    if found.report is not None:
+        own["best"] = str(found.is_best).lower()
     return {f"progressive_training.{name}": clean(value, 1000) for name, value in own.items() if value}
 
 
-def _curves(project: Project, cur: int) -> Iterator[Curve]:
-    curves = read_curves(project.workspace.tree, project.workspace.artifacts(cur))
+def _curves(version: Version) -> Iterator[Curve]:
+    curves = read_curves(version.project.workspace.tree, version.artifacts)
     if curves is None:
         return
     for name, values in curves.series.items():
@@ -209,23 +235,22 @@ def _curves(project: Project, cur: int) -> Iterator[Curve]:
             yield Curve(f"curve/{clean(name, 200)}", points)
 
 
-def _files(project: Project, cur: int, trained: TrainReceipt | None) -> Iterator[File]:
-    tree, artifacts = project.workspace.tree, project.workspace.artifacts(cur)
-    places = [(project.workspace.script(cur), project.workspace.script(cur))]
-    if trained is not None:
+def _files(found: _Records) -> Iterator[File]:
+    project, version, artifacts = found.version.project, found.version, found.version.artifacts
+    places = [(version.script_name, version.script_name)]
+    if found.trained is not None:
         places += [(f"{artifacts}/{name}", name) for name in ("spec.json", "eval_score.json")]
     places += [(f"{artifacts}/{name}", f"documents/{name.split('/')[-1]}") for name in _DOCUMENTS]
-    if Version(project, cur).receipt(EvalReceipt) is not None:
+    if found.scored is not None:
         places += list(_pictures(project, f"{artifacts}/infer_samples"))
-    report = report_receipt(project)
-    if report is not None and report.best == version_id(cur):
-        places += list(_report_files(project, report.folder))
+    if found.report is not None and found.is_best:
+        places += list(_report_files(project, found.report.folder))
     for source, name in places:
         if (size := _size(project, source)) is not None:
-            yield File(name, source, sha256(tree, source), size)
+            yield File(name, source, sha256(project.workspace.tree, source), size)
     # The last and largest; its hash is known, so that gigabytes need not be read to see that nothing changed.
-    if trained is not None and (size := _size(project, f"{artifacts}/best.ckpt")) is not None:
-        yield File("best.ckpt", f"{artifacts}/best.ckpt", trained.artifacts["best.ckpt"], size)
+    if found.trained is not None and (size := _size(project, f"{artifacts}/best.ckpt")) is not None:
+        yield File("best.ckpt", f"{artifacts}/best.ckpt", found.trained.artifacts["best.ckpt"], size)
 
 
 def _size(project: Project, source: str) -> int | None:

@@ -10,7 +10,7 @@ from typing import Literal, Protocol, cast
 
 from ...rules.schema import WandbConfig
 from ...store.tree import Tree
-from ..tracker_state import FOLDER
+from .start_mirror import FOLDER
 from .tracker import Remember, package
 from .version_as_run import RunView
 

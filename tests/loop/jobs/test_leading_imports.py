@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 
 from progressive_training.loop.jobs.warm.leading_imports import leading_imports
+from progressive_training.loop.jobs.warm.next_jobs import NextJobs
 from progressive_training.loop.rules.execution import ExecutionConfig
-from progressive_training.loop.rules.reading import Rules
-from progressive_training.loop.rules.schema import RulesFile
-from progressive_training.loop.train.next_jobs import usable
+from progressive_training.loop.store.paths import Workspace
 
 
 def found(root: Path, script: str, **others: str) -> tuple[str, ...]:
@@ -95,12 +94,17 @@ def test_a_script_that_cannot_be_parsed_has_none(tmp_path: Path) -> None:
     assert found(tmp_path, "import torch\ndef (\n") == ()
 
 
-def rules(**execution: object) -> Rules:
-    config = ExecutionConfig.model_validate(execution)
-    return Rules(RulesFile(execution_config=config), None, None, None, None, None)
+def preload(root: Path, script: str, **execution: object) -> tuple[str, ...] | None:
+    (root / "train.py").write_text(script, encoding="utf-8")
+    return NextJobs(Workspace(root), ExecutionConfig.model_validate(execution), "train.py").train_preload()
 
 
-def test_nothing_is_kept_ready_for_the_standard_library_alone_or_where_it_is_not_wanted() -> None:
-    assert usable(rules(), ("os", "json", "A=1")) is None
-    assert usable(rules(), ("os", "?torch:nn")) == ("os", "?torch:nn")
-    assert usable(rules(warm_start=False), ("torch",)) is None
+def test_nothing_is_kept_ready_for_the_standard_library_alone_or_where_it_is_not_wanted(tmp_path: Path) -> None:
+    torch = "import os\ntry:\n    import torch.nn\nexcept ImportError:\n    pass\n"
+    assert preload(tmp_path, 'import os\nimport json\nos.environ["A"] = "1"\n') is None
+    assert preload(tmp_path, torch) == ("os", "?torch.nn")
+    assert preload(tmp_path, torch, warm_start=False) is None
+
+
+def test_nothing_is_kept_ready_for_a_training_whose_processes_another_program_starts(tmp_path: Path) -> None:
+    assert preload(tmp_path, "import torch\n", launcher="torchrun") is None

@@ -220,7 +220,8 @@ async def test_a_run_for_which_there_is_no_room_is_refused_and_nothing_is_wiped(
 # Runs a loop in which training fills a disk of its own; says what was recorded, and what the next call says.
 FILL = """
 import json, pathlib, sys, time
-from progressive_training.loop import starting, training
+from progressive_training.loop.author import start as starting
+from progressive_training.loop.train import training
 from progressive_training.loop.errors import LoopError
 from support.projects import RULES, TRAINER, edited, make_project
 

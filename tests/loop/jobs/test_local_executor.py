@@ -18,9 +18,9 @@ from progressive_training.loop.errors import RunError
 from progressive_training.loop.jobs.job import Job
 from progressive_training.loop.jobs.local import LocalExecutor
 from progressive_training.loop.jobs.logs import tail
-from progressive_training.loop.jobs.records import RunnerIdentity
 from progressive_training.loop.jobs.runner import attempt_files as files
 from progressive_training.loop.jobs.runner import processes
+from progressive_training.loop.jobs.runner.status_files import RunnerIdentity
 from support.jobs import FAMILY, STAY, alive, finish, job, linux, pid_in, run, submit_and_die, wait_for
 from support.warmed import Warmed
 

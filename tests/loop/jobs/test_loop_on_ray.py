@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from progressive_training.loop.jobs.backends import batch
-from progressive_training.server.cli.probe import probe
+from progressive_training.server.cli.probe_job import probe
 from support.clusters.digits import Scores, digits
 from support.clusters.loops import goes_on, same_scores, trained_to
 from support.clusters.ray import RayCluster, ray

@@ -9,7 +9,7 @@ import anyio.to_thread
 import pytest
 
 from progressive_training.loop.jobs.backends import batch
-from progressive_training.server.cli.probe import probe
+from progressive_training.server.cli.probe_job import probe
 from support.clusters.digits import Scores, digits
 from support.clusters.loops import goes_on, same_scores, trained_to
 from support.clusters.slurm import SlurmCluster, fill, slurm

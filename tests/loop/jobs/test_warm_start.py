@@ -31,7 +31,8 @@ from progressive_training.loop.jobs.local import LocalExecutor
 from progressive_training.loop.jobs.logs import tail
 from progressive_training.loop.jobs.runner import attempt_files as files
 from progressive_training.loop.jobs.runner import processes
-from progressive_training.loop.jobs.warm.server_keeper import SPARES, Keeper, remove_dead, resting
+from progressive_training.loop.jobs.warm.server_keeper import Keeper
+from progressive_training.loop.jobs.warm.spare_folders import SPARES, remove_dead, resting
 from progressive_training.loop.project.receipts import EvalReceipt, TrainReceipt
 from progressive_training.loop.project.version import Version
 from support.projects import EVALUATOR, STATE, TRAINER, Folder, connected

@@ -27,7 +27,7 @@ from mcp_types import (
     TextResourceContents,
 )
 
-from progressive_training.server.protocol.tasks import IDENTIFIER
+from progressive_training.server.protocol.tasks_extension import IDENTIFIER
 
 from . import asking_fixtures
 from .asking_fixtures import answer_of, form

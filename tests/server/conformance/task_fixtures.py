@@ -11,7 +11,7 @@ from mcp.server.context import CallNext, HandlerResult
 from mcp_types import CallToolRequestParams, InputRequiredResult
 from pydantic import JsonValue
 
-from progressive_training.server.protocol.tasks import RequestContext, Task
+from progressive_training.server.protocol.tasks_extension import RequestContext, Task
 
 from .asking_fixtures import form
 

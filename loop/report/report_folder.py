@@ -1,14 +1,21 @@
-"""What is put into a report after it was made: the agent's analysis, and pictures that could not be painted then."""
+"""A report's folder: made whole (R3, R5), then completed by the agent's analysis and by late pictures (R6)."""
 
 import hashlib
+import inspect
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from ..errors import OutOfOrder
 from ..project.project import Project
 from ..project.receipts import ReportReceipt
-from ..project.state import REPORT_RECEIPT, report_receipt
+from ..project.state import REPORT_RECEIPT, derive, report_receipt
 from ..store import journal, transaction
+from ..store.paths import ARTIFACTS, REPORT_SCRIPT, REPORTS, STATE
+from . import leaderboard
+from .contents import ReportData
 
 DOCUMENT, PAGE, PICTURES_FOLDER = "final-analysis.md", "report.html", "pictures"
 MAX_ANALYSIS = 40_000
@@ -34,6 +41,78 @@ class Place:
 
 
 ANALYSIS, PICTURES = Place("analysis"), Place("pictures")
+
+
+def publish(project: Project, data: ReportData, pages: Mapping[str, bytes]) -> ReportReceipt:
+    """Builds the report folder aside; it, 04_final_report.py and the receipt appear together.
+
+    `pages` are the documents and pictures that others made of `data`: path in the folder -> content.
+    """
+    rules = project.rules()
+    with project.mutation():
+        state = derive(project, rules)
+        if state.phase == "done" and (receipt := report_receipt(project)):
+            return receipt
+        workspace, building, folder = project.workspace, f"{STATE}/report", _free_folder(project)
+        workspace.tree.remove(building)
+        workspace.tree.make_folder(building)
+        _fill(project, data, workspace.tree.path(building), workspace.root / folder, pages)
+        receipt = ReportReceipt(
+            folder=folder,
+            last_version=state.cur,
+            reason=data.reason,
+            best=data.best,
+            with_analysis=False,
+            at=journal.now(),
+        )
+        transaction.commit(
+            workspace,
+            moved={building: folder},
+            new={},
+            changed={REPORT_SCRIPT: _report_script(data.primary)},
+            records={REPORT_RECEIPT: receipt},
+        )
+        journal.record(workspace, "reported", folder=folder, best=data.best, reason=data.reason)
+        return receipt
+
+
+def _report_script(primary: str) -> str:
+    default = f"PRIMARY_METRIC = {leaderboard.PRIMARY_METRIC!r}".replace("'", '"')
+    source = inspect.getsource(leaderboard)
+    assert default in source, "the script has a default to replace"
+    return source.replace(default, f"PRIMARY_METRIC = {primary!r}", 1)
+
+
+def _free_folder(project: Project) -> str:
+    """`Models/Report/YYYY-MM-DD_HH-MM`, local time; a minute later where a report of this minute exists."""
+    moment = datetime.now().astimezone()
+    while True:
+        folder = f"{REPORTS}/{moment:%Y-%m-%d_%H-%M}"
+        if project.workspace.tree.kind(folder) is None:
+            return folder
+        moment += timedelta(minutes=1)
+
+
+def _fill(project: Project, data: ReportData, building: Path, folder: Path, pages: Mapping[str, bytes]) -> None:
+    for name, content in pages.items():
+        (building / name).parent.mkdir(exist_ok=True)
+        (building / name).write_bytes(content)
+    if data.best is not None:
+        _bundle(project.workspace.tree.path(f"{ARTIFACTS}/{data.best}"), building / "Artifacts" / data.best)
+    leaderboard.write_leaderboard(project.workspace.root, folder, building / "leaderboard.csv", data.primary)
+
+
+def _bundle(source: Path, bundle: Path) -> None:
+    bundle.mkdir(parents=True)
+    for name in ("best.ckpt", "spec.json"):
+        # A version from before the loop may lack one; what the loop trained was checked.
+        if (source / name).is_file():
+            shutil.copyfile(source / name, bundle / name, follow_symlinks=False)
+    assets = source / "additional_assets"
+    if assets.is_dir():
+        shutil.copytree(assets, bundle / "additional_assets", symlinks=True)
+    else:
+        (bundle / "additional_assets").mkdir()
 
 
 def complete_analysis(project: Project, analysis: str, html: str) -> ReportReceipt:

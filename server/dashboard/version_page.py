@@ -9,16 +9,15 @@ from ...loop.evaluate.infer_samples import Sample, count, samples
 from ...loop.judge.analysis import ANALYSIS_FILE
 from ...loop.judge.labels import recorded
 from ...loop.judge.noise.verdict import NoiseVerdict
-from ...loop.project.project import Project
+from ...loop.project.attempts import failure_of
 from ...loop.project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt
 from ...loop.project.state import derive
 from ...loop.project.version import Version
 from ...loop.report.status import VersionView, version_view
-from ...loop.store.paths import version_id
 from ...loop.text import clean
 from ...pages.diffs import DiffLine, diff_lines
 from .curves import CurveTable, curve_table, curves_of, plots
-from .overview import Head, Running, Trouble, head_of, running, troubles
+from .overview_page import Head, Running, Trouble, head_of, running, troubles
 from .scorings import Scorings, scorings
 
 _MOST_SAMPLES = 12
@@ -74,66 +73,62 @@ class VersionPage:
     traces: tuple[Trace, ...]
 
 
-def version_page(project: Project, cur: int) -> VersionPage | None:
+def version_page(version: Version) -> VersionPage | None:
     """None for a version that is not there. Raises `LoopError`."""
+    project, number = version.project, version.number
     versions = project.workspace.versions()
-    if cur not in versions:
+    if number not in versions:
         return None
     rules = project.rules()
     state = derive(project, rules)
     primary = rules.file.eval_config.primary_metric
-    authored = Version(project, cur - 1).receipt(NextReceipt) if cur > 1 else None
-    scored = Version(project, cur).receipt(EvalReceipt)
+    authored = version.parent.receipt(NextReceipt) if version.parent else None
+    scored = version.receipt(EvalReceipt)
     job = running(project, state)
-    curves = curves_of(project, cur)
+    curves = curves_of(version)
     losses, others = plots(curves)
     return VersionPage(
         head=head_of(project, rules, state),
-        view=version_view(project, primary, cur),
-        parent=version_id(cur - 1) if authored else None,
-        previous=max((number for number in versions if number < cur), default=None),
-        following=min((number for number in versions if number > cur), default=None),
-        running=job if job and job.version == cur else None,
-        scorings=scorings(project).of(cur),
-        action=Version(project, cur - 1).receipt(ActionReceipt) if authored else None,
+        view=version_view(version, primary),
+        parent=version.parent.id if version.parent and authored else None,
+        previous=max((one for one in versions if one < number), default=None),
+        following=min((one for one in versions if one > number), default=None),
+        running=job if job and job.version == number else None,
+        scorings=scorings(project).of(number),
+        action=version.parent.receipt(ActionReceipt) if version.parent and authored else None,
         symbols=authored.symbols if authored else (),
         diff=diff_lines(clean(authored.diff, 400_000)) if authored else (),
-        scores=tuple(_scores(project, cur, primary)),
+        scores=tuple(_scores(version, scored, primary)) if scored else (),
         num_samples=scored.num_samples if scored else None,
         curves=curve_table(curves),
         losses=losses,
         others=others,
-        samples=samples(project, cur, _MOST_SAMPLES),
-        sample_count=count(project, cur),
-        documents=tuple(_documents(project, cur)),
-        troubles=tuple(troubles(project, cur)),
-        traces=tuple(_traces(project, cur)),
+        samples=samples(version, _MOST_SAMPLES),
+        sample_count=count(version),
+        documents=tuple(_documents(version)),
+        troubles=tuple(troubles(version)),
+        traces=tuple(_traces(version)),
     )
 
 
-def _scores(project: Project, cur: int, primary: str) -> Iterator[Score]:
-    scored, parent = (
-        Version(project, cur).receipt(EvalReceipt),
-        Version(project, cur - 1).receipt(EvalReceipt) if cur > 1 else None,
-    )
-    if scored is None:
-        return
+def _scores(version: Version, scored: EvalReceipt, primary: str) -> Iterator[Score]:
+    parent = version.parent.receipt(EvalReceipt) if version.parent else None
     before = {metric.name: metric.value for metric in parent.metrics} if parent else {}
-    against = version_id(cur - 1) if parent else None
-    noise = {one.metric: one for one in recorded(project, cur) if one.against == against}
+    against = version.parent.id if version.parent and parent else None
+    noise = {one.metric: one for one in recorded(version.project, version.number) if one.against == against}
     for metric in sorted(scored.metrics, key=lambda one: one.name != primary):
         yield Score(metric, before.get(metric.name), noise.get(metric.name), metric.name == primary)
 
 
-def _documents(project: Project, cur: int) -> Iterator[Document]:
-    artifacts = project.workspace.artifacts(cur)
+def _documents(version: Version) -> Iterator[Document]:
+    workspace = version.project.workspace
     for where, title in (
-        (f"{artifacts}/{ANALYSIS_FILE}", "Result analysis"),
-        (f"{artifacts}/{ACTION_FILE}", "The action chosen for the next version"),
-        (project.workspace.retry_report(cur), "Training attempts"),
+        (f"{version.artifacts}/{ANALYSIS_FILE}", "Result analysis"),
+        (f"{version.artifacts}/{ACTION_FILE}", "The action chosen for the next version"),
+        (workspace.retry_report(version.number), "Training attempts"),
     ):
         try:
-            text = project.workspace.tree.read(where).decode(errors="replace")
+            text = workspace.tree.read(where).decode(errors="replace")
         except FileNotFoundError:
             continue
         except LoopError as error:
@@ -141,9 +136,7 @@ def _documents(project: Project, cur: int) -> Iterator[Document]:
         yield Document(where.rpartition("/")[2], title, clean(text, 100_000))
 
 
-def _traces(project: Project, cur: int) -> Iterator[Trace]:
-    for kind in ("train", "eval"):
-        for attempt in Version(project, cur).attempts(kind)[-5:]:
-            verdict = attempt.verdict
-            if verdict is not None and verdict.status == "FAIL" and verdict.trace:
-                yield Trace(attempt.number, kind, clean(verdict.trace, 6_000))
+def _traces(version: Version) -> Iterator[Trace]:
+    for attempt in (*version.attempts("train")[-5:], *version.attempts("eval")[-5:]):
+        if (verdict := failure_of(attempt)) and verdict.trace:
+            yield Trace(attempt.number, attempt.kind, clean(verdict.trace, 6_000))

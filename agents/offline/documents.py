@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .client import Status, VersionStatus
 from .diagnosis import Diagnosis, Scores, Verdict
+from .loop_client import Status, VersionStatus
 from .playbook import Move
 
 _VERDICTS: dict[Verdict, str] = {

@@ -23,8 +23,8 @@ from ...loop.store.records import Record, load, save
 from ...tools import StepResult, cancel_run, final_report, run_eval, run_train
 from ...tools.results import JobView
 from ..answers import answer, refusal
-from .asking import accept, can_ask, is_yes, question
-from .tasks import RequestContext, Task
+from .tasks_extension import RequestContext, Task
+from .user_decisions import accept, can_ask, is_yes, question
 
 Tool = Literal["run_train", "run_eval", "final_report"]
 _FOLDER = f"{STATE}/tasks"

@@ -13,9 +13,9 @@ from ...loop.store.paths import version_id
 from ...loop.text import clean
 from ...pages.html import FOLDER as PAGES
 from ...pages.html import page_environment
-from .journal import JournalPage
-from .overview import Overview
-from .version import VersionPage
+from .journal_page import JournalPage
+from .overview_page import Overview
+from .version_page import VersionPage
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -85,7 +85,7 @@ def _environment() -> "Environment":
     return environment
 
 
-def overview_page(view: Overview, seen: str) -> str:
+def overview_html(view: Overview, seen: str) -> str:
     """`seen` says which state of the project the page shows."""
     return _environment().get_template("overview.html.j2").render(view=view, head=view.head, seen=seen)
 

@@ -1,6 +1,6 @@
-"""Seed noise: the first scored version trained again with other seeds, if the user asked for it.
+"""How far a metric moves by the seed alone: the first scored version trained again with other seeds, on request.
 
-The repeats say how far a metric moves by the seed alone. They are never used to choose a version.
+The repeats are a measure of noise. They are never used to choose a version.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ from statistics import stdev
 
 from ..errors import EvaluationError
 from ..project.attempts import Attempt
-from ..project.project import Project
 from ..project.receipts import SeedNoise
 from ..rules.reading import Rules
 from ..script import Script, decode_script
@@ -40,11 +39,14 @@ def repeats(rules: Rules) -> tuple[Repeat, ...]:
     return tuple(Repeat(n, rules.file.seed + n, f"repeat-{n}", f"out-repeat-{n}") for n in numbers)
 
 
-def lay_out(project: Project, attempt: Attempt, repeat: Repeat, python: str) -> dict[str, object]:
-    """Stages the version with another seed; the child's run that trains and scores it."""
-    workspace = project.workspace
+def lay_out(attempt: Attempt, repeat: Repeat, python: str) -> dict[str, object]:
+    """Stages the version with another seed, and returns the run that trains and scores it.
+
+    Raises `EvaluationError` for a script that states no seed.
+    """
+    workspace = attempt.project.workspace
     stage, script = attempt.path / repeat.stage, attempt.version.script_name
-    make_stage(workspace.root, workspace.tree.path(workspace.snapshot(attempt.version.number)), stage)
+    make_stage(workspace.root, workspace.tree.path(attempt.version.snapshot), stage)
     staged = Script.parse(decode_script((stage / script).read_bytes(), script), script)
     reseeded = materialise(staged, [Fixed("seed", "seed", repeat.seed)])
     if reseeded.missing:
@@ -65,9 +67,12 @@ def lay_out(project: Project, attempt: Attempt, repeat: Repeat, python: str) -> 
     }
 
 
-def collect(project: Project, rules: Rules, attempt: Attempt, first: str) -> None:
-    """Records every metric's values over the repeats. Raises `EvaluationError` if one of them left no score."""
-    tree = project.workspace.tree
+def collect(attempt: Attempt, rules: Rules, first: str) -> None:
+    """Records every metric's values over the repeats; `first` is the folder of the version's own score.
+
+    Raises `EvaluationError` if one of them left no score.
+    """
+    tree = attempt.project.workspace.tree
     found = [read_metrics(tree, first)]
     found += [read_metrics(tree, f"{attempt.relative}/{repeat.out}") for repeat in repeats(rules)]
     names = set[str].intersection(*(set(values) for values in found))

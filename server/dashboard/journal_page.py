@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ...loop.project.project import Project
 from ...loop.project.state import derive
 from ...loop.store import journal
-from .overview import Head, head_of
+from .overview_page import Head, head_of
 
 EVENTS_A_PAGE = 500
 _SHORTEST = 100  # bytes; no event's line is shorter

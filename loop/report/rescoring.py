@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from ..errors import EvaluationError, StillReading
 from ..evaluate.evaluation import open_attempt, settle, start
+from ..evaluate.evaluation_job import clean_up
 from ..evaluate.external_model import ExternalAttempt
-from ..evaluate.job import clean_up
 from ..jobs.job import Job
 from ..project.attempts import Attempt, failure_of
 from ..project.evaluation_protocol import acceptance, fingerprint
@@ -21,10 +21,9 @@ from ..project.receipts import EvalReceipt, LoopFile, Verdict
 from ..project.version import Version
 from ..rules.reading import Rules
 from ..store import journal
-from ..store.paths import version_id
-from ..train.next_jobs import expect
 from ..train.progress import Progress, progress_of
-from . import externals
+from ..train.training import next_jobs
+from . import external_models
 
 _ON_A_CLUSTER = 8
 # A call starts and collects for so long, then lets others have the lock; the next one goes on.
@@ -66,9 +65,13 @@ def scored_by(attempt: Attempt) -> str:
 
 def open_attempts(project: Project) -> list[Attempt]:
     """Every scoring for the report that runs or waits to be collected; never a version's first one."""
-    scored = (cur for cur in project.workspace.versions() if Version(project, cur).receipt(EvalReceipt))
-    found = [attempt for cur in scored if (attempt := open_attempt(project, cur))]
-    return [*found, *externals.open_attempts(project)]
+    found = [attempt for version in _scored(project) if (attempt := open_attempt(version))]
+    return [*found, *external_models.open_attempts(project)]
+
+
+def _scored(project: Project) -> list[Version]:
+    versions = (Version(project, number) for number in project.workspace.versions())
+    return [version for version in versions if version.receipt(EvalReceipt)]
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,13 @@ def left(project: Project, found: Sequence[Attempt]) -> Left:
     protocol = next((plan.fingerprint for plan in plans if plan), None)
     if protocol is None:
         return Left(0, 0)
-    receipts = [
-        receipt for cur in project.workspace.versions() if (receipt := Version(project, cur).receipt(EvalReceipt))
-    ]
-    return Left(len(receipts), sum(receipt.fingerprint != protocol for receipt in receipts))
+    scored = _scored(project)
+    return Left(len(scored), sum(_is_stale(version, protocol) for version in scored))
+
+
+def _is_stale(version: Version, protocol: str) -> bool:
+    receipt = version.receipt(EvalReceipt)
+    return receipt is not None and receipt.fingerprint != protocol
 
 
 def advance(project: Project, rules: Rules, loop: LoopFile, awaited: Collection[str] = ()) -> Rescoring | None:
@@ -107,9 +113,10 @@ class _Turn:
 
     def __init__(self, project: Project, rules: Rules, loop: LoopFile, awaited: Collection[str]) -> None:
         self._project, self._rules, self._loop = project, rules, loop
-        self._scored = [cur for cur in project.workspace.versions() if Version(project, cur).receipt(EvalReceipt)]
+        self._scored = _scored(project)
         self._protocol = fingerprint(project, rules, loop) if self._scored else ""
         self._told = set(awaited)
+        self._job: Job | None = None  # of the version that was started last
         # From here on: what comes before may take long by itself, and something must be done in each turn.
         self._deadline = time.monotonic() + _TURN_SECONDS
 
@@ -120,16 +127,12 @@ class _Turn:
     def taken(self) -> Rescoring | None:
         while True:
             running = list(self._collected())
-            stale = [cur for cur in self._scored if self._is_stale(cur)]
+            stale = [version for version in self._scored if _is_stale(version, self._protocol)]
             self._require_sound(stale, running)
             waiting, begun = self._filled(stale, running)
             if not begun or self._is_over:
                 found = Rescoring((*running, *begun), len(self._scored), len(stale), waiting)
                 return found if found.running else None
-
-    def _is_stale(self, cur: int) -> bool:
-        receipt = Version(self._project, cur).receipt(EvalReceipt)
-        return receipt is not None and receipt.fingerprint != self._protocol
 
     def _collected(self) -> Iterator[Running]:
         """What goes on running; the rest is settled, as far as the time allows."""
@@ -139,73 +142,81 @@ class _Turn:
             if _is_of_another(attempt, self._protocol):
                 _drop(attempt)
             elif status.state == "running" or self._is_over:
-                yield Running(attempt, progress_of(self._project, attempt, status))
+                yield Running(attempt, progress_of(attempt, status))
             elif isinstance(attempt, ExternalAttempt):
-                externals.settle(project, rules, loop, attempt, status)
+                external_models.settle(project, rules, loop, attempt, status)
             else:
                 self._told.add(attempt.relative)
-                settle(project, rules, loop, attempt, status)
+                settle(attempt, rules, loop, status)
 
-    def _require_sound(self, stale: Sequence[int], running: Sequence[Running]) -> None:
+    def _require_sound(self, stale: Sequence[Version], running: Sequence[Running]) -> None:
         """Raises `EvaluationError` for what failed now, or while the caller waited for it."""
-        found = [(cur, verdict) for cur in stale if (verdict := self._failure(cur))]
+        found = [(version, verdict) for version in stale if (verdict := self._failure(version))]
         if not found:
             return
-        cur, verdict = found[0]
-        others = f"; neither can {', '.join(version_id(one) for one, _ in found[1:])}" if found[1:] else ""
+        version, verdict = found[0]
+        others = f"; neither can {', '.join(one.id for one, _ in found[1:])}" if found[1:] else ""
         todo = "call" if verdict.kind == "cancelled" else "correct what it names, then call"
         meanwhile = f" ({len(running)} more scorings go on; it collects them)" if running else ""
         raise EvaluationError(
-            f"{version_id(cur)} can't be scored under the present protocol: {verdict.summary}{others}",
+            f"{version.id} can't be scored under the present protocol: {verdict.summary}{others}",
             hint=f"{todo} final_report again{meanwhile}",
         )
 
-    def _failure(self, cur: int) -> Verdict | None:
-        tried = [one for one in Version(self._project, cur).attempts("eval") if not _is_of_another(one, self._protocol)]
+    def _failure(self, version: Version) -> Verdict | None:
+        tried = [one for one in version.attempts("eval") if not _is_of_another(one, self._protocol)]
         if not tried or tried[-1].relative not in self._told or (verdict := failure_of(tried[-1])) is None:
             return None
         # The machine, or a server that ended before it could submit, is no reason to stop: the first time.
         before = failure_of(tried[-2]) if len(tried) > 1 else None
         return verdict if verdict.kind != "lost" or (before and before.kind == "lost") else None
 
-    def _filled(self, stale: Sequence[int], running: Sequence[Running]) -> tuple[int, list[Running]]:
+    def _filled(self, stale: Sequence[Version], running: Sequence[Running]) -> tuple[int, list[Running]]:
         """How many external models wait, as far as it was looked at, and what was started beside `running`."""
-        project, rules, loop = self._project, self._rules, self._loop
         # An evaluator on trial may be refused: until it is accepted, its first evaluation runs alone.
-        trial = bool(stale) and acceptance(project) is None
-        room = max(0, (1 if trial else most_at_once(rules)) - len(running))
-        busy = {one.attempt.version.number for one in running if not isinstance(one.attempt, ExternalAttempt)}
-        todo = [cur for cur in stale if cur not in busy]
+        trial = bool(stale) and acceptance(self._project) is None
+        room = max(0, (1 if trial else most_at_once(self._rules)) - len(running))
+        busy = {one.attempt.version for one in running if not isinstance(one.attempt, ExternalAttempt)}
+        todo = [version for version in stale if version not in busy]
         models = self._models(with_nothing_else=not running and not todo) if len(todo) <= room and not trial else []
         ready = [model for model in models if model.plan is not None]
+        begun = self._begun((*todo, *ready)[:room], running)
+        if 0 < len(begun) < len(todo):
+            # Not after each: the second of several would wait for the spare that was begun for it.
+            following = next_jobs(todo[len(begun)], self._rules)
+            following.expect(self._project.executor, self._job_of_a_version, ("eval",))
+        return sum(model.waits for model in models), begun
+
+    def _begun(self, chosen: Sequence[Version | external_models.External], running: Sequence[Running]) -> list[Running]:
+        """Starts these, as far as the time allows: the first one always."""
+        project, rules, loop = self._project, self._rules, self._loop
         begun: list[Running] = []
-        job: Job | None = None
-        for one in (*todo, *ready)[:room]:
+        for one in chosen:
             if begun and self._is_over:
                 break
             beside = self._company([*running, *begun])
-            if isinstance(one, int):
-                attempt, job = start(project, rules, loop, one, side_by_side=beside)
+            if isinstance(one, Version):
+                attempt, self._job = start(one, rules, loop, side_by_side=beside)
             else:
-                attempt = externals.start(project, rules, loop, one, side_by_side=beside)
+                attempt = external_models.start(project, rules, loop, one, side_by_side=beside)
             begun.append(Running(attempt, Progress()))
-        if job is not None and len(todo) > len(begun):
-            # Not after each: the second of several would wait for the spare that was begun for it.
-            again = job
-            expect(project, rules, todo[len(begun)], lambda: again, ("eval",))
-        return sum(model.waits for model in models), begun
+        return begun
+
+    def _job_of_a_version(self) -> Job:
+        assert self._job is not None, "versions are started before models, and one was"
+        return self._job
 
     def _company(self, running: Sequence[Running]) -> int:
-        """How many run side by side on this machine with one more, which is noted with the others."""
+        """How many evaluations share this machine with one more; each that runs remembers that it isn't alone."""
         if self._rules.file.execution_config.executor != "local":
             return 1
         for one in running:
             one.attempt.save_company(2)
         return len(running) + 1
 
-    def _models(self, *, with_nothing_else: bool) -> list[externals.External]:
+    def _models(self, *, with_nothing_else: bool) -> list[external_models.External]:
         try:
-            return [one for one in externals.standing(self._project, self._rules, self._loop) if one.waits]
+            return [one for one in external_models.standing(self._project, self._rules, self._loop) if one.waits]
         except StillReading:
             if with_nothing_else:
                 raise

@@ -1,7 +1,11 @@
-"""An evaluation as a job: the staged version, the child's plan, and where its runs leave what they found."""
+"""The job of one evaluation: the copy of the project that it runs in, its plan, and the folders of its runs.
+
+user_python/run_evaluator.py carries the plan out, in the user's interpreter.
+"""
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -9,14 +13,16 @@ from pydantic import TypeAdapter, ValidationError
 from ..errors import EvaluationError
 from ..jobs.job import Job
 from ..jobs.placing import confined
+from ..jobs.warm.next_jobs import ISOLATED
 from ..project.attempts import Attempt
-from ..project.project import Project
 from ..project.receipts import EvalPlan, LoopFile
+from ..project.version import Version
 from ..rules.reading import Rules
-from ..store.paths import EVAL_SCRIPT, version_id
-from ..train.next_jobs import ISOLATED, eval_imports, usable
-from .acceptance import Trial
-from .repeats import lay_out, repeats
+from ..store.paths import EVAL_SCRIPT
+from ..train import artifacts as training_artifacts
+from ..train import training
+from .evaluator_trial import Trial
+from .seed_repeats import Repeat, lay_out, repeats
 from .user_python.project_copy import make_stage
 
 # Names that tell an evaluator nothing about which of its runs is the trial with disordered weights.
@@ -28,38 +34,23 @@ _CODES = TypeAdapter(tuple[int | None, ...])
 _HERE = Path(__file__).resolve().parent / "user_python"
 
 
-def prepare(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, plan: EvalPlan) -> Job:
-    """Lays the attempt out and returns its job. No code of the project runs in its place."""
-    workspace, cur = project.workspace, attempt.version.number
-    stage = attempt.path / STAGE
+def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> Job:
+    """Lays the attempt out and returns its job, which runs in a copy of the project that holds this version's code."""
+    project, version = attempt.project, attempt.version
+    workspace, config = project.workspace, rules.file.execution_config
+    python, again = project.interpreter(rules), repeats(rules) if plan.accepting else ()
     workspace.tree.make_folder(f"{attempt.relative}/{SAID}")
-    make_stage(workspace.root, workspace.tree.path(workspace.snapshot(cur)), stage)
-    artifacts = workspace.tree.path(workspace.artifacts(cur))
-    best = str(artifacts / "best.ckpt")
-    runs: list[dict[str, object]] = [_run(attempt, OUT, best)]
-    again = repeats(rules) if plan.accepting else ()
-    python = project.interpreter(rules)
-    if plan.accepting:
-        spoilt = str(attempt.path / SPOILT)
-        runs += [_run(attempt, AGAIN, best), {**_run(attempt, DISORDERED, spoilt), "disordered": True}]
-        runs += [lay_out(project, attempt, repeat, python) for repeat in again]
-    # The child's code is copied beside the attempt: the user's interpreter may lack this package, or have another one.
+    make_stage(workspace.root, workspace.tree.path(version.snapshot), attempt.path / STAGE)
+    # Copied beside the attempt: the user's interpreter may lack this package, or have another release of it.
     for name in ("run_evaluator.py", "read_checkpoint.py"):
         shutil.copyfile(_HERE / name, attempt.path / name)
-    imports = eval_imports(project, cur)
+    coming = training.next_jobs(version, rules)
     content = {
         "evaluator": str(workspace.root / EVAL_SCRIPT),
-        "arguments": {
-            "version": version_id(cur),
-            "project": str(workspace.root),
-            "source": str(stage),
-            "samples": rules.file.eval_config.infer_samples,
-            "seed": rules.file.seed,
-            "dataset-id": loop.dataset_id,
-        },
-        "imports": imports,
-        "runs": runs,
-        "checkpoints": {"best.ckpt": best, "last.ckpt": str(artifacts / "last.ckpt")},
+        "arguments": _arguments(attempt, rules, loop),
+        "imports": coming.eval_imports(),
+        "runs": _runs(attempt, again, python, accepting=plan.accepting),
+        "checkpoints": {name: _artifact(version, name) for name in training_artifacts.CHECKPOINTS},
         "checkpoints_out": str(attempt.path / CHECKPOINTS),
         "runs_out": str(attempt.path / RUNS),
     }
@@ -67,19 +58,48 @@ def prepare(project: Project, rules: Rules, loop: LoopFile, attempt: Attempt, pl
     workspace.tree.write(where, json.dumps(content, ensure_ascii=False, indent=1).encode())
     job = Job(
         kind="eval",
-        version_id=version_id(cur),
+        version_id=version.id,
         attempt=attempt.number,
-        # -I: neither the project's json.py nor its sitecustomize stands in for a module that scores.
         argv=(python, *ISOLATED, str(attempt.path / "run_evaluator.py"), str(workspace.tree.path(where))),
-        cwd=str(stage),
+        cwd=str(attempt.path / STAGE),
         env=project.environment(rules),
         timeout_seconds=_limit(rules, len(again)),
-        imports=usable(rules, imports),
+        imports=coming.eval_preload(),
     )
     outs = (OUT, AGAIN, DISORDERED) if plan.accepting else (OUT,)
     outs += tuple(name for repeat in again for name in (repeat.stage, repeat.out))
     writable = tuple(f"{attempt.relative}/{name}" for name in (STAGE, SAID, *outs))
-    return confined(job, attempt.path, workspace, rules.file.execution_config, writable)
+    return confined(job, attempt.path, workspace, config, writable)
+
+
+def _arguments(attempt: Attempt, rules: Rules, loop: LoopFile) -> dict[str, object]:
+    """The evaluator's options, but for those that each run has of its own (docs/contract.md)."""
+    return {
+        "version": attempt.version.id,
+        "project": str(attempt.project.workspace.root),
+        "source": str(attempt.path / STAGE),
+        "samples": rules.file.eval_config.infer_samples,
+        "seed": rules.file.seed,
+        "dataset-id": loop.dataset_id,
+    }
+
+
+def _runs(attempt: Attempt, again: Sequence[Repeat], python: str, *, accepting: bool) -> list[dict[str, object]]:
+    """The score's own run; an evaluator on trial is run a second time, with weights in disorder, and for each repeat.
+
+    The score's run is the first: if that fails, the others are spared.
+    """
+    best = _artifact(attempt.version, "best.ckpt")
+    runs = [_run(attempt, OUT, best)]
+    if accepting:
+        disordered = {**_run(attempt, DISORDERED, str(attempt.path / SPOILT)), "disordered": True}
+        runs += [_run(attempt, AGAIN, best), disordered]
+        runs += [lay_out(attempt, repeat, python) for repeat in again]
+    return runs
+
+
+def _artifact(version: Version, name: str) -> str:
+    return str(version.project.workspace.tree.path(f"{version.artifacts}/{name}"))
 
 
 def _limit(rules: Rules, repeats: int) -> float | None:

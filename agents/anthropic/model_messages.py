@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from .steps import Answer, Where
+from .tools import Answer, Where
 
 _ROLE = """\
 You improve a training script through the tools of a training loop, alone and unattended: nobody reads your prose, so \

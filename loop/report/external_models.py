@@ -16,7 +16,7 @@ from ..evaluate.user_python.run_external_model import script_of
 from ..jobs.job import JobStatus
 from ..jobs.logs import tail
 from ..jobs.placing import level
-from ..project.attempts import failure_of, submitted_whole
+from ..project.attempts import failure_of, numbers_of, submitted_whole
 from ..project.disk import require_room
 from ..project.evaluation_protocol import files_below, fingerprint
 from ..project.failures import Failure, process_failure
@@ -74,14 +74,14 @@ def unready(project: Project) -> tuple[tuple[str, str], ...]:
 
 def standing(project: Project, rules: Rules, loop: LoopFile) -> list[External]:
     """Every external model as it stands; call it with the lock held."""
-    cur = _reference(project)
-    return [_standing(project, rules, loop, name, cur) for name in names(project)]
+    reference = _reference(project)
+    return [_standing(project, rules, loop, name, reference) for name in names(project)]
 
 
 def open_attempts(project: Project) -> list[jobs.ExternalAttempt]:
     """The evaluations of external models that run or wait to be collected, one a model at most."""
-    cur = _reference(project) or 1
-    newest = [tried[-1] for name in _fit(project) if (tried := _tried(project, name, cur))]
+    reference = _reference(project) or Version(project, 1)
+    newest = [tried[-1] for name in _fit(project) if (tried := _tried(reference, name))]
     return [attempt for attempt in newest if attempt.verdict is None]
 
 
@@ -107,30 +107,23 @@ def publish(project: Project, externals: Sequence[External], dataset_id: str) ->
             tree.write(where, expected)
 
 
-def _reference(project: Project) -> int | None:
+def _reference(project: Project) -> Version | None:
     """The loop's first scored version: its data is what every version has started from."""
-    versions = project.workspace.versions()
-    return next(
-        (
-            cur
-            for cur in versions
-            if Version(project, cur).receipt(EvalReceipt) and Version(project, cur).receipt(TrainReceipt)
-        ),
-        None,
-    )
+    versions = (Version(project, number) for number in project.workspace.versions())
+    return next((one for one in versions if one.receipt(EvalReceipt) and one.receipt(TrainReceipt)), None)
 
 
-def _standing(project: Project, rules: Rules, loop: LoopFile, name: str, cur: int | None) -> External:
+def _standing(project: Project, rules: Rules, loop: LoopFile, name: str, reference: Version | None) -> External:
     if (unfit := _unfit(name)) is not None:
         return External(name, problem=unfit)
-    if cur is None:
+    if reference is None:
         return External(name, problem=Told("no version is scored, so there is nothing to compare it with"))
     try:
         digest = external_digest(project, name)
     except OSError as error:
         values = {"file": cell(str(error.filename), 500), "error": error.strerror}
         return External(name, problem=Told("its folder can't be read: {file}: {error}", values))
-    tried = _tried(project, name, cur)
+    tried = _tried(reference, name)
     if tried and tried[-1].verdict is None:  # also where its receipt was saved and the server ended then
         return External(name, attempt=tried[-1])
     protocol = fingerprint(project, rules, loop)
@@ -167,27 +160,25 @@ def _unfit(name: str) -> Told | None:
     return None
 
 
-def _tried(project: Project, name: str, cur: int) -> list[jobs.ExternalAttempt]:
-    numbers = [
-        int(entry[5:]) for entry in project.workspace.tree.names(jobs.attempts_folder(name)) if entry[5:].isdigit()
-    ]
-    return [jobs.ExternalAttempt(Version(project, cur), "eval", number, name) for number in sorted(numbers)]
+def _tried(reference: Version, name: str) -> list[jobs.ExternalAttempt]:
+    found = numbers_of("eval", reference.project.workspace.tree.names(jobs.attempts_folder(name)))
+    return [jobs.ExternalAttempt(reference, "eval", number, name) for number in found]
 
 
 def start(
     project: Project, rules: Rules, loop: LoopFile, external: External, *, side_by_side: int = 1
 ) -> jobs.ExternalAttempt:
     """Submits the evaluation of one that waits without any, as one of so many; call it with the lock held."""
-    cur = _reference(project)
-    assert cur is not None and external.plan is not None, "it waits to be started"
+    reference = _reference(project)
+    assert reference is not None and external.plan is not None, "it waits to be started"
     require_room(project.workspace, rules.file.execution_config)
-    tried = _tried(project, external.name, cur)
+    tried = _tried(reference, external.name)
     number = tried[-1].number + 1 if tried else 1
-    attempt = jobs.ExternalAttempt(Version(project, cur), "eval", number, external.name)
+    attempt = jobs.ExternalAttempt(reference, "eval", number, external.name)
     with submitted_whole(attempt):
         attempt.save_plan(external.plan)
         attempt.save_company(side_by_side)
-        attempt.submit(jobs.prepare(project, rules, loop, attempt))
+        attempt.submit(jobs.prepare(attempt, rules, loop))
     journal.record(project.workspace, "external_started", name=external.name, attempt=number)
     return attempt
 
@@ -204,7 +195,7 @@ def settle(project: Project, rules: Rules, loop: LoopFile, attempt: jobs.Externa
         failure = failure or Failure("lost", "it was never started: the server ended in between", "")
     if failure is None and plan is not None:
         try:
-            jobs.publish(project, rules, loop, attempt, plan)
+            jobs.publish(attempt, rules, loop, plan)
         except (EvaluationError, UnsafePath) as error:
             failure = Failure("invalid score", f"{error.where}: {error.what}", "")
     passed = Verdict(status="PASS", summary="scored", wall_seconds=wall, at=journal.now())

@@ -2,11 +2,9 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
 from mcp.server.context import ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp.server.session import ServerSession
@@ -14,11 +12,8 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ResourceUpdated, S
 from mcp_types import EmptyResult, SubscribeRequestParams, UnsubscribeRequestParams
 
 from ...loop.project.project import Project
-from ...loop.store.paths import INSTRUCTION_FILE, RULES_FILE, STATE
 
 STATUS_URI = "loop://status"
-_SECONDS = 0.5
-Fingerprint = tuple[tuple[str, int, int], ...]
 
 
 class StatusWatch(InMemorySubscriptionBus):
@@ -33,7 +28,8 @@ class StatusWatch(InMemorySubscriptionBus):
         self._project = project
         self._listening = 0
         self._sessions: dict[int, ServerSession] = {}
-        self._wanted: anyio.Event | None = None
+        self._wanted: anyio.Event | None = None  # set once somebody subscribes
+        self._unwanted: anyio.Event | None = None  # set once nobody is left
 
     def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
         remove = super().subscribe(listener)
@@ -46,6 +42,7 @@ class StatusWatch(InMemorySubscriptionBus):
             self._listening -= active
             active = False
             remove()
+            self._rest()
 
         return unsubscribe
 
@@ -70,7 +67,7 @@ class StatusWatch(InMemorySubscriptionBus):
             # The SDK says that handlers push their clean-up here, and gives them no other way to it.
             connection = ctx.session._connection  # pyright: ignore[reportPrivateUsage]
             if id(connection) not in self._sessions:
-                connection.exit_stack.callback(self._sessions.pop, id(connection), None)
+                connection.exit_stack.callback(self._forget, id(connection))
             self._sessions[id(connection)] = ctx.session
             self._wake()
         return EmptyResult()
@@ -79,7 +76,7 @@ class StatusWatch(InMemorySubscriptionBus):
         self, ctx: ServerRequestContext[Any, Any], params: UnsubscribeRequestParams
     ) -> EmptyResult:
         if params.uri == STATUS_URI:
-            self._sessions.pop(id(ctx.session._connection), None)  # pyright: ignore[reportPrivateUsage]
+            self._forget(id(ctx.session._connection))  # pyright: ignore[reportPrivateUsage]
         return EmptyResult()
 
     @property
@@ -91,18 +88,31 @@ class StatusWatch(InMemorySubscriptionBus):
         if self._wanted is not None:
             self._wanted.set()
 
+    def _forget(self, connection: int) -> None:
+        self._sessions.pop(connection, None)
+        self._rest()
+
+    def _rest(self) -> None:
+        if self._unwanted is not None and not self.watching:
+            self._unwanted.set()
+
     async def _watch(self) -> None:
         while True:
             if not self.watching:
                 self._wanted = anyio.Event()
                 await self._wanted.wait()
-            seen = await anyio.to_thread.run_sync(fingerprint, self._project)
-            while self.watching:
-                await anyio.sleep(_SECONDS)
-                found = await anyio.to_thread.run_sync(fingerprint, self._project)
-                if found != seen:
-                    seen = found
-                    await self._tell()
+            await self._tell_changes()
+
+    async def _tell_changes(self) -> None:
+        """Tells of each change, for as long as somebody is subscribed."""
+        from ..changes import changes  # it imports what scores a report, which a server's start must not wait for
+
+        self._unwanted = anyio.Event()
+        state: str | None = None
+        async for seen in changes(self._project, self._unwanted):
+            if state not in (None, seen.state):
+                await self._tell()
+            state = seen.state
 
     async def _tell(self) -> None:
         await self.publish(ResourceUpdated(uri=STATUS_URI))
@@ -110,22 +120,4 @@ class StatusWatch(InMemorySubscriptionBus):
             try:
                 await session.send_resource_updated(STATUS_URI)
             except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-                self._sessions.pop(key, None)
-
-
-def fingerprint(project: Project) -> Fingerprint:
-    """Another one after every Step, after an edit of the user's rules, and when a job has ended."""
-    root = project.workspace.root
-    places = [root / project.workspace.journal]
-    places += [folder / name for folder in (root, *project.skill_folders) for name in (RULES_FILE, INSTRUCTION_FILE)]
-    # A job's end adds a file to its attempt's folder; only the newest version's can run, but for a re-scoring.
-    places += root.glob(f"{STATE}/attempts/*/*")
-    return tuple(sorted(seen for place in places if (seen := _seen(place)) is not None))
-
-
-def _seen(path: Path) -> tuple[str, int, int] | None:
-    try:
-        status = path.lstat()
-    except OSError:
-        return None
-    return (str(path), status.st_mtime_ns, status.st_size)
+                self._forget(key)

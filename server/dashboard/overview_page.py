@@ -8,12 +8,12 @@ from pydantic import JsonValue
 
 from ...loop.judge.comparison import cost, named
 from ...loop.judge.lineage import Point, best_of, best_so_far, points, primary_metrics
-from ...loop.project.attempts import Attempt
+from ...loop.project.attempts import Attempt, failure_of
 from ...loop.project.project import Project
-from ...loop.project.receipts import Metric
+from ...loop.project.receipts import Metric, Verdict
 from ...loop.project.state import LoopState, derive, report_receipt
 from ...loop.project.version import Version
-from ...loop.report import externals
+from ...loop.report import external_models
 from ...loop.report.status import VersionView, version_view
 from ...loop.rules.reading import Rules
 from ...loop.store import journal
@@ -179,7 +179,7 @@ def overview(project: Project, page: int | None) -> Overview:
     wide, narrow = charts(shown, metrics, best, primary)
     job = running(project, state)
     models = tuple(_externals(project, primary))
-    losses, _ = plots(curves_of(project, job.version)) if job and job.kind == "train" else ("", "")
+    losses, _ = plots(curves_of(Version(project, job.version))) if job and job.kind == "train" else ("", "")
     return Overview(
         head=head_of(project, rules, state),
         running=job,
@@ -195,7 +195,7 @@ def overview(project: Project, page: int | None) -> Overview:
         pages=pages,
         externals=models,
         external_metrics=_metric_names((model.metrics for model in models), primary),
-        troubles=tuple(trouble for cur in reversed(chosen) for trouble in troubles(project, cur)),
+        troubles=tuple(trouble for number in reversed(chosen) for trouble in troubles(Version(project, number))),
         fixed=tuple(Setting(one.rule, one.value) for one in rules.fixed),
         defaults=rules.defaults,
         instruction=rules.instruction,
@@ -215,7 +215,8 @@ def charts(
 
 
 def _row(project: Project, primary: str, point: Point, best: int | None) -> Row:
-    return Row(version_view(project, primary, point.version), point.change, point.version == best)
+    view = version_view(Version(project, point.version), primary)
+    return Row(view, point.change, point.version == best)
 
 
 def _value(metrics: Sequence[Metric], name: str) -> float | None:
@@ -231,7 +232,7 @@ def _metric_names(scored: Iterable[Sequence[Metric]], primary: str) -> tuple[str
 
 def _externals(project: Project, primary: str) -> list[External]:
     """In the leaderboard's order: best first, those without the primary metric last."""
-    found = [External(clean(name, 200), one.metrics, one.latency_ms) for name, one in externals.scored(project)]
+    found = [External(clean(name, 200), one.metrics, one.latency_ms) for name, one in external_models.scored(project)]
 
     def place(model: External) -> tuple[bool, float]:
         metric = named(model.metrics, primary)
@@ -255,23 +256,17 @@ def running(project: Project, state: LoopState) -> Running | None:
     if attempt is None:
         return None
     status = attempt.status()
-    return Running(
-        attempt.kind, attempt.version.number, attempt.number, status.state, progress_of(project, attempt, status)
-    )
+    return Running(attempt.kind, attempt.version.number, attempt.number, status.state, progress_of(attempt, status))
 
 
-def troubles(project: Project, cur: int) -> Iterator[Trouble]:
+def troubles(version: Version) -> Iterator[Trouble]:
     """The failed attempts of a version, newest first, and what was done about each."""
-    for kind in ("eval", "train"):
-        for attempt in reversed(Version(project, cur).attempts(kind)):
-            if (trouble := _trouble(attempt)) is not None:
-                yield trouble
+    for attempt in (*reversed(version.attempts("eval")), *reversed(version.attempts("train"))):
+        if verdict := failure_of(attempt):
+            yield _trouble(attempt, verdict)
 
 
-def _trouble(attempt: Attempt) -> Trouble | None:
-    verdict = attempt.verdict
-    if verdict is None or verdict.status == "PASS":
-        return None
+def _trouble(attempt: Attempt, verdict: Verdict) -> Trouble:
     repair = attempt.repair
     return Trouble(
         version=attempt.version.number,

@@ -1,4 +1,4 @@
-"""An evaluator is tried once before its first score counts, and is left as it is from then on.
+"""The trial of an evaluator: before its first score counts it is run three times, and judged by what comes out.
 
 It must give the same score twice, and another one (or none) for the same weights in disorder: an evaluator that ignores
 the model is refused.
@@ -24,13 +24,11 @@ _HINT = "correct 03_eval.py through write_eval"
 # Two runs on one machine agree to the last bit or nearly so; what differs more is another measurement.
 _SAME = 1e-9
 _TOLERATED = 1e-3
-
-
 _TRAINING_DATA = re.compile(r"(?:^|[/\\\\])train(?:ing)?(?:[/\\\\.]|$)|^train_dataloader$", re.I)
 
 
 def training_data_warnings(project: Project) -> tuple[str, ...]:
-    """Says where the evaluator names the training data: allowed (its statistics may be needed), and to be known."""
+    """A warning where the evaluator names the training data, which is allowed: its statistics may be needed."""
     script = read_script(project.workspace.root / EVAL_SCRIPT)
     words = [
         node.attr if isinstance(node, ast.Attribute) else node.value

@@ -1,0 +1,110 @@
+"""Which evaluation output counts, and how it is published: checked, the evaluator accepted, then copied whole."""
+
+import hashlib
+from dataclasses import replace
+
+from ..errors import EvaluationError
+from ..jobs.job import JobStatus
+from ..project.attempts import Attempt
+from ..project.evaluation_protocol import RECEIPT, dataset_digest, evaluator_hashes
+from ..project.integrity import score_bytes
+from ..project.receipts import Acceptance, EvalPlan, EvalReceipt, LoopFile, Verdict
+from ..project.version import Version
+from ..rules.reading import Rules
+from ..store import journal
+from ..store.digest import sha256
+from ..store.paths import version_id
+from ..store.records import save
+from .checkpoint_clashes import unreadable
+from .evaluation_job import OUT, clean_up, trial
+from .evaluator_trial import judge, training_data_warnings
+from .output import MAX_SAMPLE_BYTES, Evaluated, check_output, other_targets
+from .seed_repeats import collect, repeats
+
+
+def checked(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> Evaluated:
+    """The output, once it is whole and its evaluator is accepted; an evaluator's first output accepts it.
+
+    Raises `EvaluationError` naming what is wrong with the output, the checkpoint or the evaluator, and `UnsafePath`.
+    """
+    version, tree = attempt.version, attempt.project.workspace.tree
+    evaluated = check_output(
+        tree,
+        f"{attempt.relative}/{OUT}",
+        dataset_id=loop.dataset_id,
+        val_samples=loop.val_samples,
+        wanted=rules.metric_names,
+        primary=rules.file.eval_config.primary_metric,
+        most=rules.file.eval_config.infer_samples,
+    )
+    if sha256(tree, f"{version.artifacts}/best.ckpt") != plan.checkpoint_sha256:
+        raise EvaluationError("was changed while it was scored", where="best.ckpt", hint="put the trained file back")
+    warnings = (*evaluated.warnings, *unreadable(attempt), *_other_targets(attempt))
+    if plan.accepting:
+        warnings += _accept_evaluator(attempt, rules, loop)
+    return replace(evaluated, warnings=warnings)
+
+
+def publish(attempt: Attempt, plan: EvalPlan, evaluated: Evaluated, status: JobStatus) -> EvalReceipt:
+    """Copies the checked output into place; the receipt comes last, so that a crash in between publishes again."""
+    version, workspace = attempt.version, attempt.project.workspace
+    tree, out = workspace.tree, f"{attempt.relative}/{OUT}"
+    score = evaluated.score.model_copy(update={"created_at": journal.now()})
+    samples, shown = tree.read(f"{out}/samples.jsonl", limit=MAX_SAMPLE_BYTES), f"{version.artifacts}/infer_samples"
+    tree.write(workspace.sample_scores(version.number), samples)
+    tree.remove(shown)
+    if evaluated.infer_samples:
+        tree.copy(f"{out}/infer_samples", shown)
+    receipt = EvalReceipt(
+        attempt=attempt.number,
+        fingerprint=plan.fingerprint,
+        checkpoint_sha256=plan.checkpoint_sha256,
+        samples_sha256=hashlib.sha256(samples).hexdigest(),
+        num_samples=score.num_samples,
+        metrics=tuple(score.metrics),
+        latency_ms=score.latency_ms,
+        created_at=score.created_at,
+        sandbox=plan.sandbox,
+        start=status.outcome.start if status.outcome else "",
+        side_by_side=attempt.side_by_side,
+        warnings=evaluated.warnings,
+    )
+    tree.write(f"{version.artifacts}/eval_score.json", score_bytes(receipt, score.dataset_id))
+    version.save(receipt)
+    attempt.save_verdict(Verdict(status="PASS", summary="scored", at=journal.now()))
+    clean_up(attempt)
+    version.record("scored", attempt=attempt.number)
+    return receipt
+
+
+def _accept_evaluator(attempt: Attempt, rules: Rules, loop: LoopFile) -> tuple[str, ...]:
+    """Judges the evaluator's trial and records that it is accepted; its warnings. Raises `EvaluationError`."""
+    project = attempt.project
+    spread, warnings = judge(project.workspace.tree, trial(attempt), rules.file.eval_config.primary_metric)
+    warnings += training_data_warnings(project)
+    accepted = Acceptance(
+        files=evaluator_hashes(project),
+        dataset_sha256=dataset_digest(project, loop),
+        spread=spread,
+        warnings=warnings,
+        at=journal.now(),
+    )
+    if repeats(rules):
+        collect(attempt, rules, f"{attempt.relative}/{OUT}")
+    # After everything that may refuse: from here on every score is made by this evaluator.
+    save(project.workspace.tree, RECEIPT, accepted)
+    journal.record(project.workspace, "evaluator_accepted", files=", ".join(accepted.files))
+    return warnings
+
+
+def _other_targets(attempt: Attempt) -> tuple[str, ...]:
+    """A warning where the targets differ from the first scored version's: a version's own code makes them."""
+    project, workspace = attempt.project, attempt.project.workspace
+    earlier = (number for number in workspace.versions() if number < attempt.version.number)
+    first = next((number for number in earlier if Version(project, number).receipt(EvalReceipt)), None)
+    if first is None:
+        return ()
+    samples = workspace.sample_scores(first)
+    differing, shared = other_targets(workspace.tree, f"{attempt.relative}/{OUT}/samples.jsonl", samples)
+    warning = f"{differing} of {shared} targets are not those of {version_id(first)}: the scores don't compare"
+    return (warning,) if differing else ()

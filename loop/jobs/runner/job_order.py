@@ -1,0 +1,56 @@
+"""What the runner reads of job.json: the command, its variables and its limits.
+
+Standard library only: the runner's interpreter knows no package. The server's ..job.Job writes the file and has checked
+every value; to import that here would cost pydantic's start. So the fields of Order are listed again, by name alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from . import attempt_files
+from .limits import Limits
+
+# Names of the variables that a batch script's setup made, with spaces between.
+SETUP_VARIABLE = "PROGRESSIVE_TRAINING_SETUP"
+
+
+class Order(NamedTuple):
+    """What a job asks of its runner; see ..job.Job for each field."""
+
+    argv: list[str]
+    cwd: str
+    env: dict[str, str]
+    timeout_seconds: float | None
+    log_limit_bytes: int
+    grace_seconds: float
+    wrapper: list[str]
+    max_processes: int | None
+    max_threads: int | None
+    max_file_bytes: int | None
+    watched: list[str]
+    max_watched_bytes: int | None
+    inherits: list[str]
+
+    @classmethod
+    def read(cls, folder: Path) -> Order:
+        """Raises: OSError, ValueError, KeyError."""
+        value = cast("dict[str, Any]", json.loads(attempt_files.read_text(folder / attempt_files.JOB)))
+        return cls(**{name: value[name] for name in cls._fields})
+
+    def limits(self, scratch: Path) -> Limits:
+        """What the job may use; its temporary files count with what is watched."""
+        folders = (*self.watched, str(scratch))
+        return Limits(self.max_processes, self.max_threads, self.max_file_bytes, self.max_watched_bytes, folders)
+
+    def environment(self, here: Mapping[str, str]) -> dict[str, str]:
+        """The job's variables, where `here` are those of the place that it runs in."""
+        if not self.inherits:
+            return self.env
+        # The second are what execution_config.setup made on a cluster's node (cluster/submission.py).
+        names = {*self.inherits, *here.get(SETUP_VARIABLE, "").split()}
+        beginnings = tuple(name[:-1] for name in self.inherits if name.endswith("*"))
+        return {**self.env, **{name: here[name] for name in here if name in names or name.startswith(beginnings)}}

@@ -1,0 +1,173 @@
+"""What a report says: every version and external model under one protocol, in the leaderboard's order (R1, R2, R4)."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import takewhile
+
+from ..errors import OutOfOrder
+from ..evaluate.evaluation import require_weights
+from ..judge.comparison import Comparison, comparisons
+from ..judge.noise.verdict import NoiseVerdict
+from ..project.integrity import require_intact
+from ..project.project import Project
+from ..project.receipts import ActionReceipt, AnalysisReceipt, EvalReceipt, NextReceipt, ReportReceipt, TrainReceipt
+from ..project.state import LoopState, derive, next_call, report_receipt
+from ..project.version import Version
+from ..rules.reading import Rules
+from ..store.paths import version_number
+from ..text import Told
+from . import external_models, leaderboard, rescoring
+from .rescoring import Rescoring
+from .warnings import warnings
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One row of the leaderboard with what explains it."""
+
+    rank: int
+    version_id: str
+    metrics: tuple[tuple[str, float, bool], ...]
+    latency_ms: float | None
+    action: str | None
+    change: str | None
+    symbols: tuple[str, ...]
+    diff: str
+    analysis: str | None
+    noise: NoiseVerdict | None
+    external: bool = False
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What final-analysis.md is rendered from. Rows are in the leaderboard's order."""
+
+    reason: str
+    dataset_id: str
+    primary: str
+    rows: tuple[Ranked, ...]
+    best: str | None
+    looks: int
+    warnings: tuple[Told, ...]
+
+    @property
+    def above(self) -> tuple[str, ...]:
+        """External models that rank above the best version; all there are with the metric, where no version has it."""
+        before = takewhile(lambda row: row.version_id != self.best, self.rows)
+        return tuple(
+            row.version_id for row in before if row.external and any(self.primary == m[0] for m in row.metrics)
+        )
+
+
+def advance(
+    project: Project, stop_reason: str | None, awaited: Collection[str] = ()
+) -> Rescoring | ReportData | ReportReceipt:
+    """One step towards the report: the scorings that run, or all that the report says, or the finished report.
+
+    Returns at once. `awaited` is as in `rescoring.advance`. Raises `OutOfOrder` while the loop isn't over and no
+    `stop_reason` ends it, `EvaluationError` if a version can't be scored under the present protocol.
+    """
+    rules = project.rules()
+    state = derive(project, rules)
+    if state.phase == "done":
+        receipt = report_receipt(project)
+        assert receipt is not None, "done means that there is a report"
+        return receipt
+    if state.loop is not None:
+        project.require_unchanged_rules(rules, state.loop)
+    reason = _reason(state, (stop_reason or "").strip())
+    assert state.loop is not None, "a loop that can end was started"
+    with project.mutation():
+        require_intact(project, rules, state.loop)
+        going_on = rescoring.advance(project, rules, state.loop, awaited)
+    return going_on or _data(project, rules, state, reason)
+
+
+def _reason(state: LoopState, stop_reason: str) -> str:
+    if state.phase == "report":
+        return "max_versions"
+    if state.phase == "stuck":
+        return stop_reason or (state.next.why if state.next else "stuck")
+    if stop_reason and state.phase not in ("start", "training", "evaluating"):
+        return stop_reason[:2000]
+    hint = next_call(state)
+    if state.phase not in ("start", "training", "evaluating"):
+        hint += ". To end the loop early, pass stop_reason"
+    raise OutOfOrder(f"final_report is not possible now: the loop is not over (phase: {state.phase})", hint=hint)
+
+
+def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> ReportData:
+    assert state.loop is not None, "a loop that can end was started"
+    primary = rules.file.eval_config.primary_metric
+    with project.mutation():
+        models = external_models.standing(project, rules, state.loop)
+        external_models.publish(project, models, state.loop.dataset_id)
+    others = {model.name: model for model in models}
+    ranked = leaderboard.rank(leaderboard.read_rows(project.workspace.root), primary)
+    best = leaderboard.best_version(ranked, primary)
+    if best is not None:
+        _require_best_as_trained(_version(project, best))
+    compared = comparisons(project, rules)
+    rows: list[Ranked] = []
+    for place, row in enumerate(ranked, 1):
+        if "external" in row:
+            rows.append(_external(place, others[str(row["version_id"])]))
+        else:
+            version = _version(project, str(row["version_id"]))
+            rows.append(_ranked(place, version, compared.get(version.number), primary))
+    return ReportData(
+        reason=reason,
+        dataset_id=state.loop.dataset_id,
+        primary=primary,
+        rows=tuple(rows),
+        best=best,
+        looks=rules.file.loop_config.max_versions,
+        warnings=tuple(warnings(project, rules, models)),
+    )
+
+
+def _version(project: Project, name: str) -> Version:
+    number = version_number(name)
+    assert number is not None, "the leaderboard names a version by its id"
+    return Version(project, number)
+
+
+def _require_best_as_trained(best: Version) -> None:
+    """Raises as `require_weights`: what the report bundles must be what was scored."""
+    if trained := best.receipt(TrainReceipt):
+        require_weights(best, trained)
+
+
+def _external(place: int, model: external_models.External) -> Ranked:
+    receipt = model.receipt
+    return Ranked(
+        rank=place,
+        version_id=model.name,
+        metrics=tuple((m.name, m.value, m.higher_is_better) for m in receipt.metrics) if receipt else (),
+        latency_ms=receipt.latency_ms if receipt else None,
+        action=None,
+        change=None,
+        symbols=(),
+        diff="",
+        analysis=None,
+        noise=None,
+        external=True,
+    )
+
+
+def _ranked(place: int, version: Version, comparison: Comparison | None, primary: str) -> Ranked:
+    scored, analysis = version.receipt(EvalReceipt), version.receipt(AnalysisReceipt)
+    authored = version.parent.receipt(NextReceipt) if version.parent else None
+    action = version.parent.receipt(ActionReceipt) if version.parent else None
+    return Ranked(
+        rank=place,
+        version_id=version.id,
+        metrics=tuple((m.name, m.value, m.higher_is_better) for m in scored.metrics) if scored else (),
+        latency_ms=scored.latency_ms if scored else None,
+        action=action.goal if action else None,
+        change=action.change if action else None,
+        symbols=authored.symbols if authored else (),
+        diff=authored.diff if authored else "",
+        analysis=analysis.summary if analysis else None,
+        noise=comparison.verdict(primary, comparison.previous) if comparison else None,
+    )
