@@ -10,7 +10,7 @@ from ..loop.project.project import Project
 from ..loop.report.contents import Ranked, ReportData
 from ..loop.report.pictures import Shown, shown
 from ..loop.report.report_folder import ANALYSIS, DOCUMENT, PAGE, PICTURES, PICTURES_FOLDER
-from ..loop.text import Language, Say, english, words
+from ..loop.text import Language, Say, cell, english, words
 from .charts.curves import Curve, curves_chart
 from .charts.latency import latency_chart
 from .charts.lineage import LineageInput, lineage_chart
@@ -53,6 +53,13 @@ class _Row(NamedTuple):
     label: str
 
 
+class _Rule(NamedTuple):
+    rule: str
+    value: str
+    versions: str
+    verdict: str
+
+
 @dataclass(frozen=True)
 class _View:
     dataset_id: str
@@ -63,6 +70,7 @@ class _View:
     looks: int
     rows: tuple[_Row, ...]
     above: str
+    rules: tuple[_Rule, ...]
 
     @property
     def top(self) -> tuple[_Row, ...]:
@@ -193,6 +201,10 @@ def _view(
         data.looks,
         rows,
         ", ".join(map(shown_as, data.above)),
+        tuple(
+            _Rule(cell(row.rule, 100), cell(row.value, 100), ", ".join(row.versions), cell(row.verdict.told(say), 600))
+            for row in data.rules
+        ),
     )
 
 

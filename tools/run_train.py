@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from ..loop.project.project import Project
+from ..loop.project.receipts import Standing, TrainReceipt
 from ..loop.project.version import Version
-from .results import JobView, StepResult, failure_of, job_of, where_now
+from .results import JobView, StepResult, Value, failure_of, job_of, where_now
 
 if TYPE_CHECKING:
     from ..loop.train.training import TrainStatus
@@ -14,10 +15,23 @@ if TYPE_CHECKING:
 Resume = Annotated[bool, Field(description="go on from the checkpoint that an interrupted attempt left")]
 
 
+class RuleResult(Value):
+    """What became of one value that the user fixed, as far as it was measured."""
+
+    rule: str
+    value: JsonValue
+    standing: Standing
+    verdict: str
+
+
 class TrainResult(StepResult):
+    """`completed` says what the loop found or wrote that the script left out."""
+
     artifacts: str | None = None
     epochs: int | None = None
     wall_seconds: float | None = None
+    rules: tuple[RuleResult, ...] = ()
+    completed: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -40,6 +54,8 @@ def run_train(project: Project, version: int, resume: Resume = False, *, attach:
         artifacts=trained.artifacts if receipt else None,
         epochs=receipt.epochs if receipt else None,
         wall_seconds=round(receipt.wall_seconds, 2) if receipt else None,
+        rules=_rules(receipt) if receipt else (),
+        completed=receipt.completed if receipt else (),
         warnings=receipt.warnings if receipt else (),
         next=following,
     )
@@ -50,6 +66,26 @@ def _message(name: str, status: "TrainStatus", job: JobView | None) -> str:
         doing = "waits to be trained" if job.waiting else "is training"
         return f"{name} {doing}, attempt {status.attempt} ({job.line}). It goes on by itself; call again."
     if status.receipt is not None:
-        return f"{name} is trained (attempt {status.attempt}); its artifacts are complete."
+        said = [*status.receipt.completed, *status.receipt.warnings]
+        done = f"{name} is trained (attempt {status.attempt}); its artifacts are complete."
+        return "\n- ".join((f"{done} {_standings(status.receipt)}".rstrip(), *said))
     summary = status.verdict.summary[:400] if status.verdict else ""
     return f"Training attempt {status.attempt} of {name} failed: {summary}. Its artifacts were wiped."
+
+
+def _standings(receipt: TrainReceipt) -> str:
+    """`Of 3 fixed values 2 were in force, 1 is not verified.`"""
+    if not receipt.rules:
+        return ""
+    sure = sum(one.standing == "in force" for one in receipt.rules)
+    rest = f", {len(receipt.rules) - sure} not verified" if sure < len(receipt.rules) else ""
+    return f"Of {len(receipt.rules)} fixed values {sure} were in force{rest}."
+
+
+def _rules(receipt: TrainReceipt) -> tuple[RuleResult, ...]:
+    from ..loop.train.verdicts import told
+
+    return tuple(
+        RuleResult(rule=one.rule, value=one.value, standing=one.standing, verdict=str(told(one)))
+        for one in receipt.rules
+    )

@@ -3,7 +3,7 @@
 import ast
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import GuardError, ProjectError, ScriptError
@@ -15,6 +15,7 @@ from ..script.settings import replace_setting, settings
 from ..script.version import with_header, with_version
 from ..store.paths import ARTIFACTS, BASELINE, BASELINE_SCRIPT, PREPDATA, version_id
 from ..text import Say, Told, english
+from ..train.verdicts import measurable
 from .patch import apply_patch, unified_diff
 
 BASELINE_FOLDER = f"{ARTIFACTS}/{BASELINE}"
@@ -88,7 +89,7 @@ def prepare(project: Project, rules: Rules, dataset_id: str, patch: str | None) 
     texts[BASELINE_SCRIPT] = _corrected(texts[BASELINE_SCRIPT], project, rules, dataset_id, settled)
     baseline = Script.parse(texts[BASELINE_SCRIPT], BASELINE_SCRIPT)
     v001, applied, missing = _first_version(baseline, rules)
-    open_findings = [*_audit(texts, dataset_id), *(_unstated(fixed) for fixed in missing)]
+    open_findings = [*_audit(texts, dataset_id), *_unstated_rules(missing, rules)]
     changed = {name: text for name, text in texts.items() if text != originals[name]}
     diff = "".join(unified_diff(originals[name], text, name=name) for name, text in changed.items())
     return Prepared(changed, v001, (*settled, *open_findings), applied, diff)
@@ -226,9 +227,20 @@ def _audit(texts: Mapping[str, str], dataset_id: str) -> list[Finding]:
     return findings
 
 
-def _unstated(fixed: Fixed) -> Finding:
+def _unstated_rules(missing: Sequence[Fixed], rules: Rules) -> Iterator[Finding]:
+    for fixed in missing:
+        yield _unstated(fixed, measured=measurable(fixed, rules.file.synonyms))
+
+
+def _unstated(fixed: Fixed, *, measured: bool) -> Finding:
     values = {"rule": fixed.rule, "value": fixed.value}
-    return Finding(Told("{rule} = {value!r} is stated nowhere in the script; it is checked after each run", values))
+    if measured:
+        return Finding(Told("{rule} = {value!r} is stated nowhere in the script; each run is measured for it", values))
+    return Finding(
+        Told(
+            "{rule} = {value!r} is stated nowhere in the script, and nothing measures it: it stays not verified", values
+        )
+    )
 
 
 def _list(items: Sequence[str], say: Say) -> str:

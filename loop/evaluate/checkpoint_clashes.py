@@ -1,53 +1,104 @@
-"""What the checkpoints say that training used, against what the rules fix (T1)."""
+"""What the checkpoints say that training used, against what the rules fix and what was measured (T1).
 
-from collections.abc import Mapping
-from typing import cast
+An evaluation's child reads them (user_python/read_checkpoint.py, record/checkpoint_facts.py), never this process.
+"""
 
-from pydantic import TypeAdapter, ValidationError
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..errors import EvaluationError
 from ..project.attempts import Attempt
 from ..project.receipts import TrainReceipt
+from ..record.disagreements import CheckpointFacts, Disagreement, disagreements
 from ..rules.reading import Rules
-from ..script.fixed import Clash, recorded_clashes, synonyms
+from ..script.fixed import Clash, Fixed, agrees, recorded_clashes, synonyms
+from ..train.measured import facts_of
 from .evaluation_job import CHECKPOINTS
 
 
-def checkpoint_clashes(attempt: Attempt, rules: Rules) -> tuple[Clash, ...]:
-    """Hyper-parameters of best.ckpt and the number of epochs that last.ckpt has seen, where a rule says otherwise.
+class _Said(BaseModel):
+    """What the child found in one checkpoint; user code could have written it."""
 
-    Raises `EvaluationError` if what the evaluation's process left of it can't be read; user code may have written it.
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    unreadable: str | None = None
+    epoch: int | None = None
+    hyper_parameters: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
+    weights: str | None = None
+    facts: CheckpointFacts | None = None
+
+
+def checkpoint_clashes(attempt: Attempt, rules: Rules) -> tuple[Clash, ...]:
+    """Where a checkpoint has another value than a rule.
+
+    Of a rule that was measured only what the script can't easily bend counts: epochs and optimizers in last.ckpt. Of
+    others, hyper-parameters are the script's own word.
+    Raises `EvaluationError` if what the evaluation's process left of it can't be read.
     """
-    said = _said(attempt)
+    said, trained = _said(attempt), attempt.version.receipt(TrainReceipt)
+    verdicts = trained.rules if trained is not None else ()
+    measured = {one.rule for one in verdicts if one.standing == "in force" and one.reason != "stated"}
+    open_rules = [rule for rule in rules.fixed if rule.rule not in measured]
     found: list[Clash] = []
     for name, values in said.items():
-        parameters = cast(Mapping[str, object], values.get("hyper_parameters") or {})
-        found += recorded_clashes(parameters, rules.fixed, source=name, extra=rules.file.synonyms)
-    epoch = said.get("last.ckpt", {}).get("epoch")
-    wanted = next((rule for rule in rules.fixed if rule.name.lower() in synonyms("epochs")), None)
-    if wanted is None or type(wanted.value) is not int or type(epoch) is not int:
-        return tuple(dict.fromkeys(found))
-    if not _fits(attempt, epoch + 1, wanted.value):
-        found.append(Clash(wanted.rule, wanted.value, f"{epoch + 1} epochs", "last.ckpt"))
+        found += recorded_clashes(values.hyper_parameters, open_rules, source=name, extra=rules.file.synonyms)
+    found += _epochs(said.get("last.ckpt"), rules.fixed, trained, measured)
+    found += _rates(attempt, rules)
     return tuple(dict.fromkeys(found))
 
 
-def _fits(attempt: Attempt, epochs: int, wanted: int) -> bool:
-    """Whether last.ckpt may be of this epoch: of the last one, or of an earlier one where the logs have them all.
+def checkpoint_warnings(attempt: Attempt) -> tuple[str, ...]:
+    """Checkpoints that could not be read, and where last.ckpt and the recorder say different things."""
+    unreadable = (f"{name}: {one.unreadable}" for name, one in _said(attempt).items() if one.unreadable is not None)
+    differing = (
+        f"the recorder and last.ckpt disagree on {one.what}: {one.recorded}, and {one.saved} in the checkpoint"
+        for one in _disagreements(attempt)
+    )
+    return (*unreadable, *differing)
+
+
+def weights(attempt: Attempt) -> str | None:
+    """The digest of best.ckpt's tensors."""
+    said = _said(attempt).get("best.ckpt")
+    return said.weights if said is not None else None
+
+
+def _epochs(
+    last: _Said | None, fixed: Sequence[Fixed], trained: TrainReceipt | None, measured: set[str]
+) -> Iterator[Clash]:
+    """Epochs that last.ckpt has seen. It may be of an earlier one, where the run itself had as many as the rule says.
 
     Lightning's `save_last` writes it only when another checkpoint is written too: not where the last epochs were worse.
     """
-    trained = attempt.version.receipt(TrainReceipt)
-    return epochs == wanted or (epochs < wanted and trained is not None and trained.epochs == wanted)
+    rule = next((rule for rule in fixed if rule.name.lower() in synonyms("epochs")), None)
+    if rule is None or type(rule.value) is not int or last is None or last.epoch is None:
+        return
+    epochs = last.epoch + 1
+    had = rule.rule in measured or (trained is not None and trained.epochs == rule.value)
+    if epochs > rule.value or (epochs < rule.value and not had):
+        yield Clash(rule.rule, rule.value, f"{epochs} epochs", "last.ckpt")
 
 
-def unreadable(attempt: Attempt) -> tuple[str, ...]:
-    """Checkpoints whose own record could not be read, as warnings."""
-    said = _said(attempt)
-    return tuple(f"{name}: {values['unreadable']}" for name, values in said.items() if "unreadable" in values)
+def _rates(attempt: Attempt, rules: Rules) -> Iterator[Clash]:
+    """Rates of the optimizers in last.ckpt that are neither the rule's nor those that were recorded."""
+    names: Mapping[Literal["lr", "weight_decay"], str] = {"lr": "learning_rate", "weight_decay": "weight_decay"}
+    for one in _disagreements(attempt):
+        meant = synonyms(names[one.what]) if one.what in names else frozenset[str]()
+        for rule in rules.fixed:
+            if rule.name.lower() in meant and not agrees(rule, one.saved):
+                yield Clash(rule.rule, rule.value, f"{one.saved}, recorded as {one.recorded}", "last.ckpt")
 
 
-def _said(attempt: Attempt) -> Mapping[str, Mapping[str, object]]:
+def _disagreements(attempt: Attempt) -> tuple[Disagreement, ...]:
+    last, trained = _said(attempt).get("last.ckpt"), attempt.version.receipt(TrainReceipt)
+    if last is None or last.facts is None or trained is None:
+        return ()
+    return disagreements(facts_of(attempt.version.attempt("train", trained.attempt)), last.facts)
+
+
+def _said(attempt: Attempt) -> Mapping[str, _Said]:
     where = f"{attempt.relative}/{CHECKPOINTS}"
     try:
         return _SAID.validate_json(attempt.project.workspace.tree.read(where))
@@ -57,4 +108,4 @@ def _said(attempt: Attempt) -> Mapping[str, Mapping[str, object]]:
         raise EvaluationError("is damaged", where=where, hint="call run_eval again") from error
 
 
-_SAID = TypeAdapter(dict[str, dict[str, object]])
+_SAID = TypeAdapter(dict[str, _Said])

@@ -17,6 +17,7 @@ from ..jobs.warm.next_jobs import ISOLATED
 from ..project.attempts import Attempt
 from ..project.receipts import EvalPlan, LoopFile
 from ..project.version import Version
+from ..record.injection import CHECKPOINT_FACTS
 from ..rules.reading import Rules
 from ..store.paths import EVAL_SCRIPT
 from ..train import artifacts as training_artifacts
@@ -42,8 +43,8 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> J
     workspace.tree.make_folder(f"{attempt.relative}/{SAID}")
     make_stage(workspace.root, workspace.tree.path(version.snapshot), attempt.path / STAGE)
     # Copied beside the attempt: the user's interpreter may lack this package, or have another release of it.
-    for name in ("run_evaluator.py", "read_checkpoint.py"):
-        shutil.copyfile(_HERE / name, attempt.path / name)
+    for source in (_HERE / "run_evaluator.py", _HERE / "read_checkpoint.py", CHECKPOINT_FACTS):
+        shutil.copyfile(source, attempt.path / source.name)
     coming = training.next_jobs(version, rules)
     content = {
         "evaluator": str(workspace.root / EVAL_SCRIPT),

@@ -15,7 +15,7 @@ from ..store import journal
 from ..store.digest import sha256
 from ..store.paths import version_id
 from ..store.records import save
-from .checkpoint_clashes import unreadable
+from .checkpoint_clashes import checkpoint_warnings, weights
 from .evaluation_job import OUT, clean_up, trial
 from .evaluator_trial import judge, training_data_warnings
 from .output import MAX_SAMPLE_BYTES, Evaluated, check_output, other_targets
@@ -39,7 +39,7 @@ def checked(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> E
     )
     if sha256(tree, f"{version.artifacts}/best.ckpt") != plan.checkpoint_sha256:
         raise EvaluationError("was changed while it was scored", where="best.ckpt", hint="put the trained file back")
-    warnings = (*evaluated.warnings, *unreadable(attempt), *_other_targets(attempt))
+    warnings = (*evaluated.warnings, *checkpoint_warnings(attempt), *_twin(attempt), *_other_targets(attempt))
     if plan.accepting:
         warnings += _accept_evaluator(attempt, rules, loop)
     return replace(evaluated, warnings=warnings)
@@ -59,6 +59,7 @@ def publish(attempt: Attempt, plan: EvalPlan, evaluated: Evaluated, status: JobS
         attempt=attempt.number,
         fingerprint=plan.fingerprint,
         checkpoint_sha256=plan.checkpoint_sha256,
+        weights=weights(attempt),
         samples_sha256=hashlib.sha256(samples).hexdigest(),
         num_samples=score.num_samples,
         metrics=tuple(score.metrics),
@@ -95,6 +96,19 @@ def _accept_evaluator(attempt: Attempt, rules: Rules, loop: LoopFile) -> tuple[s
     save(project.workspace.tree, RECEIPT, accepted)
     journal.record(project.workspace, "evaluator_accepted", files=", ".join(accepted.files))
     return warnings
+
+
+def _twin(attempt: Attempt) -> tuple[str, ...]:
+    """A warning where an earlier version has the very same weights."""
+    project, ours = attempt.project, weights(attempt)
+    for number in project.workspace.versions():
+        receipt = Version(project, number).receipt(EvalReceipt) if number < attempt.version.number else None
+        if receipt is not None and ours is not None and receipt.weights == ours:
+            return (
+                f"its weights are those of {version_id(number)}, tensor by tensor:"
+                " the change had no effect, or weights were copied",
+            )
+    return ()
 
 
 def _other_targets(attempt: Attempt) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ class Job:
     have done before; None if that mustn't be.
     `placement` says where it runs, if not on this machine. `inherits` are names of variables, or with a `*` how they
     begin, which it takes from where it runs; they count more than those of `env`.
+    `recording` is how what it does is recorded, if it is.
     Raises: RunError for a value that no process could be started with.
     """
 
@@ -56,6 +57,7 @@ class Job:
     max_watched_bytes: int | None = None
     imports: tuple[str, ...] | None = None
     inherits: tuple[str, ...] = ()
+    recording: Recording | None = None
     placement: Placement | None = None
 
     def __post_init__(self) -> None:
@@ -181,6 +183,21 @@ def _is_text(text: str) -> bool:
     except UnicodeEncodeError:  # a lone surrogate: bytes that were no UTF-8
         return False
     return True
+
+
+@dataclass(frozen=True)
+class Recording:
+    """How a recorder gets into each Python process of a job.
+
+    `variables` are set, and `python_path` is put before whatever PYTHONPATH there is. An interpreter that waits already
+    runs `source` instead.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    variables: Mapping[str, str]
+    python_path: str
+    source: str
 
 
 _JOB = TypeAdapter(Job)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import RunError
+from ..record.injection import RECORDER
 from ..rules.execution import ExecutionConfig
 from ..store.paths import EXTERNAL, PREPDATA, RULES_FILE, Workspace
 from . import sandbox
@@ -15,7 +16,8 @@ from .job import Job, Placement
 from .runner.attempt_files import SCRATCH
 
 _GIB = 1 << 30
-
+# In every sandbox, since one that waits is not yet of any job.
+_RECORDER = RECORDER.resolve()
 
 # How a machine is set up: a node's own count, not those of the machine that the server runs on.
 _OF_THE_NODE = (
@@ -144,7 +146,7 @@ def _environment(env: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _readable(root: Path, python: str) -> tuple[Path, ...]:
-    """The project, what its links lead to, and both interpreters: the script's and the runner's."""
+    """The project, what its links lead to, both interpreters, the script's and the runner's, and our recorder."""
     linked = sandbox.links_out((root, root / "dataset", root / PREPDATA, root / EXTERNAL))
     own = sandbox.interpreter_folders(sys.executable)
-    return (*own, *sandbox.interpreter_folders(python), *linked, root)
+    return (*own, _RECORDER, *sandbox.interpreter_folders(python), *linked, root)

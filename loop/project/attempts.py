@@ -45,6 +45,11 @@ class Attempt:
         return self.path / "log.txt"
 
     @property
+    def facts(self) -> str:
+        """The folder, relative to the project, in which a training leaves what its recorder measured."""
+        return f"{self.relative}/facts"
+
+    @property
     def submitted(self) -> bool:
         return self.project.workspace.tree.is_file(f"{self.relative}/job.json")
 

@@ -117,6 +117,44 @@ class Repair(Record):
     at: str
 
 
+Standing = Literal["in force", "broken", "not verified"]
+Reason = Literal[
+    "measured",
+    "ended_early",
+    "scheduled",
+    "partly_none",
+    "stated",
+    "other_value",
+    "beyond_parent",
+    "record_differs",
+    "checkpoint_differs",
+    "no_facts",
+    "nothing_measures",
+    "fits_differ",
+    "groups_differ",
+    "own_schedule",
+    "loaders_differ",
+    "sizes_vary",
+    "never_seeded",
+    "seeds_differ",
+]
+
+
+class RuleVerdict(Record):
+    """What became of one fixed value in a training.
+
+    `reason` says how that is known, or why not; `found` what was measured or stated, in words of numbers and names;
+    `beside` what belongs to it, such as the effective batch.
+    """
+
+    rule: str
+    value: bool | int | float | str | None
+    standing: Standing
+    reason: Reason
+    found: str = ""
+    beside: str = ""
+
+
 class Metric(Record):
     """`"0.75"` is no number and `"yes"` no truth value: an evaluator writes these."""
 
@@ -152,6 +190,8 @@ class TrainReceipt(Record):
     snapshot: dict[str, str]
     artifacts: dict[str, str] = Field(description="best.ckpt, last.ckpt, spec.json -> sha256")
     epochs: int | None
+    rules: tuple[RuleVerdict, ...] = Field(default=(), description="each fixed value, and whether it was in force")
+    completed: tuple[str, ...] = Field(default=(), description="what the loop wrote or found that the script left out")
     wall_seconds: float
     peak_memory_bytes: int | None
     gpu_peak_memory_bytes: int | None = None
@@ -172,6 +212,7 @@ class EvalReceipt(Record):
     attempt: int
     fingerprint: str
     checkpoint_sha256: str
+    weights: str | None = Field(default=None, description="digest of best.ckpt's tensors, whatever else it holds")
     samples_sha256: str = Field(description="of the per-sample scores that the noise labels are computed from")
     num_samples: int
     metrics: tuple[Metric, ...]

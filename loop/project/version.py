@@ -13,7 +13,7 @@ from ..errors import GuardError
 from ..script import Script, decode_script
 from ..store import journal
 from ..store.paths import version_id
-from ..store.records import R, Record, load, load_part, save
+from ..store.records import R, Record, load, save
 from .attempts import Attempt, JobKind, numbers_of, submitted_whole
 from .project import Project
 from .receipts import (
@@ -33,12 +33,6 @@ _RECEIPTS: Mapping[type[Record], Literal["start", "train", "eval", "analysis", "
     ActionReceipt: "action",
     NextReceipt: "next",
 }
-
-
-class _Weights(str):
-    """What `Tree.known` keeps of a train receipt."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -124,14 +118,6 @@ class Version:
     def receipt_file(self, kind: type[Record]) -> str:
         """Where that receipt lies."""
         return self.project.workspace.receipt(self.number, _RECEIPTS[kind])
-
-    @property
-    def trained_weights(self) -> str | None:
-        """The hash of best.ckpt, or None where no training passed."""
-        where = self.receipt_file(TrainReceipt)
-        return load_part(
-            self.project.workspace.tree, where, TrainReceipt, _Weights, lambda it: it.artifacts["best.ckpt"]
-        )
 
     def attempts(self, kind: JobKind) -> list[Attempt]:
         """Every attempt of one kind, oldest first."""

@@ -18,6 +18,7 @@ from ..store.paths import version_number
 from ..text import Told
 from . import external_models, leaderboard, rescoring
 from .rescoring import Rescoring
+from .rule_table import RuleRow, rule_table
 from .warnings import warnings
 
 
@@ -49,6 +50,7 @@ class ReportData:
     best: str | None
     looks: int
     warnings: tuple[Told, ...]
+    rules: tuple[RuleRow, ...] = ()
 
     @property
     def above(self) -> tuple[str, ...]:
@@ -123,6 +125,7 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
         best=best,
         looks=rules.file.loop_config.max_versions,
         warnings=tuple(warnings(project, rules, models)),
+        rules=rule_table(project),
     )
 
 

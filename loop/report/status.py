@@ -8,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from ..judge.labels import recorded
 from ..project.attempts import Attempt
 from ..project.project import Project
-from ..project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt, TrainReceipt
+from ..project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt, Standing, TrainReceipt
 from ..project.state import derive, report_receipt
 from ..project.version import Version
+from ..train.verdicts import told
+from .rule_table import of_version
 from .tracker_state import TrackerView, tracker_views
 
 VersionState = Literal["authored", "training", "failed", "trained", "scored", "analysed"]
@@ -35,6 +37,15 @@ class GainView(_View):
     label: str | None
 
 
+class VerdictView(_View):
+    """What became of one fixed value in a training; `verdict` is told in words, `standing` is for programs."""
+
+    rule: str
+    value: JsonValue
+    standing: Standing
+    verdict: str
+
+
 class VersionView(_View):
     """`action` is the one selected for its successor; `symbols` and `gain` compare it with its parent."""
 
@@ -47,6 +58,7 @@ class VersionView(_View):
     symbols: tuple[str, ...]
     gain: GainView | None
     action: ActionView | None
+    rules: tuple[VerdictView, ...] = ()
 
 
 class FixedView(_View):
@@ -118,6 +130,10 @@ def version_view(version: Version, primary: str) -> VersionView:
         symbols=authored.symbols if authored else (),
         gain=_gain(version, primary),
         action=ActionView(goal=action.goal, change=action.change, where=action.where) if action else None,
+        rules=tuple(
+            VerdictView(rule=one.rule, value=one.value, standing=one.standing, verdict=str(told(one)))
+            for one in of_version(version)
+        ),
     )
 
 

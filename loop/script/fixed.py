@@ -26,10 +26,12 @@ __all__ = [
     "Clash",
     "Fixed",
     "Materialised",
+    "agrees",
     "clashes",
     "dynamic_overrides",
     "materialise",
     "recorded_clashes",
+    "recorded_values",
     "removed",
     "synonyms",
     "undecidable",
@@ -136,17 +138,29 @@ def recorded_clashes(
     The key's last part is compared. Text that spells a number equals it: YAML reads 1e-3 as text. A value of None says
     nothing, unless None is what the rule fixes.
     """
-    found: list[Clash] = []
-    for rule in fixed:
-        names = synonyms(rule.name, extra)
-        for key, value in values.items():
-            *path, name = key.replace("/", ".").split(".")
-            apart = (is_for_evaluation(path) and "batch_size" in names) or any(map(is_scheduler, path))
-            if normalised(name) not in names or apart or (value is None and rule.value is not None):
-                continue
-            if not _same(rule, value, from_text=True):
-                found.append(Clash(rule.rule, rule.value, _shown(value), f"{source}, {key}"))
-    return tuple(found)
+    return tuple(
+        Clash(rule.rule, rule.value, _shown(value), f"{source}, {key}")
+        for rule in fixed
+        for key, value in recorded_values(values, rule, extra)
+        if not agrees(rule, value)
+    )
+
+
+def recorded_values(
+    values: Mapping[str, object], rule: Fixed, extra: Extra | None = None
+) -> Iterator[tuple[str, object]]:
+    """The recorded values, with their keys, that speak of the rule."""
+    names = synonyms(rule.name, extra)
+    for key, value in values.items():
+        *path, name = key.replace("/", ".").split(".")
+        apart = (is_for_evaluation(path) and "batch_size" in names) or any(map(is_scheduler, path))
+        if normalised(name) in names and not apart and not (value is None and rule.value is not None):
+            yield key, value
+
+
+def agrees(rule: Fixed, value: object) -> bool:
+    """Whether a recorded value, which may be text that spells one, is the one that the rule fixes."""
+    return _same(rule, value, from_text=True)
 
 
 def _places(script: Script, rule: Fixed, extra: Extra | None) -> list[Setting]:

@@ -9,7 +9,7 @@ A release reads every record of its own schema and of those before it. Whoever g
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from typing import ClassVar, TypeVar, cast
@@ -25,7 +25,6 @@ SCHEMA = 2
 
 _RELEASE = re.compile(r"[0-9A-Za-z.+!-]{1,40}")
 _RESTORE = "restore it from a backup, or delete it: the step that wrote it is then done again"
-Part = TypeVar("Part", bound=str)
 
 
 class Record(BaseModel):
@@ -95,22 +94,6 @@ def _not_newer(content: object, relative: str) -> object:
         where=relative,
         hint="update progressive-training, then call again; nothing is wrong with the file, so keep it",
     )
-
-
-def load_part(tree: Tree, relative: str, model: type[R], kind: type[Part], part: Callable[[R], str]) -> Part | None:
-    """The one text of the record that a call wants of every version: kept for all, when the record is not.
-
-    `kind` names the part among those of the same file. Raises like `load`.
-    """
-    stamp = tree.known.stamp(relative)
-    if (known := tree.known.recall(relative, kind, stamp)) is not None:
-        return known
-    record = load(tree, relative, model)
-    if record is None:
-        return None
-    found = kind(part(record))
-    tree.known.keep(relative, found, stamp)
-    return found
 
 
 def save(tree: Tree, relative: str, record: Record) -> None:

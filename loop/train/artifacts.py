@@ -1,4 +1,4 @@
-"""Checks of the files after a training: what it must leave (T2), must not touch (T3), and says that it used (T1)."""
+"""The files after a training: what it must leave (T2), must not touch (T3), and states that it used (T1)."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,43 +6,32 @@ from pathlib import Path
 
 from ..errors import UnsafePath
 from ..project.version import Version
-from ..rules.reading import Rules
-from ..script.fixed import Clash, recorded_clashes
 from ..store.json_object import read_object, string_keys
 from ..store.paths import ARTIFACTS, PREPDATA
 from ..store.tree import Tree, kind_of
-from .curves import log_folder
+from .curves import epochs_trained, log_folder
 
 CHECKPOINTS = ("best.ckpt", "last.ckpt")
-NOT_REQUIRED = "not_required"
 
 
 def missing(version: Version) -> tuple[str, ...]:
     """What a finished training lacks, named as T2 names it; empty for a complete one."""
     tree, artifacts = version.project.workspace.tree, version.artifacts
-    lacking = [name for name in (*CHECKPOINTS, "spec.json") if not _has_content(tree, f"{artifacts}/{name}")]
+    lacking = [name for name in (*CHECKPOINTS, "spec.json") if not has_content(tree, f"{artifacts}/{name}")]
     if "spec.json" not in lacking and read_object(tree, f"{artifacts}/spec.json") is None:
         lacking.append("spec.json as a JSON object")
-    if not tree.names(f"{artifacts}/additional_assets") and not _assets_not_required(tree, artifacts):
-        lacking.append(f'additional_assets/ (or "additional_assets": "{NOT_REQUIRED}" in spec.json)')
     folder = log_folder(tree, artifacts)
-    for name in ("metrics.csv", "hparams.yaml"):
-        if folder is None or not tree.is_file(f"{folder}/{name}"):
-            lacking.append(f"logs/version_#/{name}")
+    if folder is None or not tree.is_file(f"{folder}/metrics.csv"):
+        lacking.append("logs/version_#/metrics.csv")
     return tuple(lacking)
 
 
-def _has_content(tree: Tree, relative: str) -> bool:
+def has_content(tree: Tree, relative: str) -> bool:
     try:
         with tree.opened(relative) as handle:
             return os.fstat(handle).st_size > 0
     except (FileNotFoundError, UnsafePath):
         return False
-
-
-def _assets_not_required(tree: Tree, artifacts: str) -> bool:
-    spec = read_object(tree, f"{artifacts}/spec.json") or {}
-    return spec.get("additional_assets") == NOT_REQUIRED or NOT_REQUIRED in spec
 
 
 def _evaluation_outputs(tree: Tree, versions: Sequence[str]) -> dict[str, str]:
@@ -102,17 +91,16 @@ def touched(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, .
     return tuple(sorted(name for name in names if name in before or not name.startswith(f"{PREPDATA}/")))
 
 
-def used_values(version: Version, rules: Rules) -> tuple[Clash, ...]:
-    """Where hparams.yaml or spec.json say that training used other values than the rules fix (T1)."""
-    tree, artifacts, fixed = version.project.workspace.tree, version.artifacts, rules.fixed
+def records(version: Version) -> dict[str, Mapping[str, object]]:
+    """What the script's own files state of its values, flattened, by the file's name."""
+    tree, artifacts = version.project.workspace.tree, version.artifacts
     folder = log_folder(tree, artifacts)
-    found: list[Clash] = []
-    if folder is not None:
-        parameters = _yaml(tree, f"{folder}/hparams.yaml")
-        found += recorded_clashes(parameters, fixed, source="hparams.yaml", extra=rules.file.synonyms)
-    spec = _flatten(read_object(tree, f"{artifacts}/spec.json") or {})
-    found += recorded_clashes(spec, fixed, source="spec.json", extra=rules.file.synonyms)
-    return tuple(found)
+    epochs = epochs_trained(tree, artifacts)
+    return {
+        "hparams.yaml": {} if folder is None else _yaml(tree, f"{folder}/hparams.yaml"),
+        "spec.json": _flatten(read_object(tree, f"{artifacts}/spec.json") or {}),
+        "metrics.csv": {} if epochs is None else {"epochs": epochs},
+    }
 
 
 def _flatten(content: Mapping[str, object], prefix: str = "") -> dict[str, object]:
@@ -139,6 +127,6 @@ def _yaml(tree: Tree, relative: str) -> dict[str, object]:
     Loader.add_multi_constructor("", ignore)  # pyright: ignore[reportUnknownMemberType]
     try:
         content: object = yaml.load(tree.read(relative), Loader)
-    except (FileNotFoundError, yaml.YAMLError):
+    except (FileNotFoundError, yaml.YAMLError, ValueError, RecursionError):  # 2026-02-30, 5,000 digits, endless nesting
         return {}
     return _flatten(string_keys(content) or {})

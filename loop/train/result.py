@@ -1,5 +1,6 @@
 """Whether a training that has ended counts: the first reason against it, or its receipt (T1-T3)."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -8,46 +9,57 @@ from ..jobs.job import JobStatus
 from ..jobs.logs import tail
 from ..project.attempts import Attempt
 from ..project.failures import Failure, process_failure
-from ..project.receipts import LoopFile, TrainReceipt
+from ..project.receipts import LoopFile, RuleVerdict, TrainReceipt
 from ..project.version import Version
 from ..rules.reading import Rules
 from ..script.settings import settings
 from ..store import journal
 from ..store.digest import sha256
-from ..store.paths import version_id
 from ..store.tree import Tree
 from . import resume
-from .artifacts import CHECKPOINTS, missing, touched, untouchable, used_values
+from .artifacts import CHECKPOINTS, missing, touched, untouchable
+from .completing import complete
 from .curves import epochs_trained, read_curves
-from .progress import EPOCHS
+from .findings import findings, shared_inputs
+from .measured import run_of
+from .verdicts import Run, trained_epochs, verdicts
 
 _LOG_TAIL_BYTES = 16_384
 
 
-def why_failed(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) -> Failure | None:
-    """The first reason to reject the run, the process's own word first, then what it left; None if there is none."""
+def judged(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) -> Failure | TrainReceipt:
+    """The receipt of a run that nothing speaks against, else the first reason to reject it.
+
+    The process's own word comes first, then what it left, then whether the user's rules were in force. What it left
+    out for want of form is found or written before (completing.py).
+    """
     try:
-        return _of_process(attempt, rules, loop, status) or _of_artifacts(attempt.version) or _of_rules(attempt, rules)
+        if failure := _of_process(attempt, rules, loop, status):
+            return failure
+        run = run_of(attempt)
+        completed = complete(attempt.version, run.facts)
+        found = verdicts(rules.fixed, rules.file.synonyms, run)
+        if failure := _of_artifacts(attempt.version) or _of_rules(found) or _of_data(run):
+            return failure
     except UnsafePath as error:  # a link or a FIFO where a file belongs
         return Failure("missing artifacts", f"{error.where}: {error.what}", "")
+    receipt = _receipt(attempt, run, status)
+    warnings = (*receipt.warnings, *findings(attempt.version, run, found))
+    return receipt.model_copy(update={"rules": found, "completed": completed, "warnings": warnings})
 
 
-def receipt_of(attempt: Attempt, status: JobStatus) -> TrainReceipt:
-    """The receipt of a run that nothing speaks against."""
+def _receipt(attempt: Attempt, run: Run, status: JobStatus) -> TrainReceipt:
     version, outcome, plan = attempt.version, status.outcome, attempt.plan
     assert outcome is not None and plan is not None, "a run without them has failed"
     tree, artifacts = version.project.workspace.tree, version.artifacts
     warnings = [f"had to end what it left running: {', '.join(outcome.killed)}"] if outcome.killed else []
     warnings += resume.put_back(attempt)
-    hashes = _hashes(tree, artifacts)
-    if twin := _twin(version, hashes["best.ckpt"]):
-        warnings.append(f"best.ckpt is byte for byte that of {twin}: the change had no effect, or weights were copied")
     return TrainReceipt(
         attempt=attempt.number,
         script_sha256=plan.script_sha256,
         snapshot=plan.snapshot,
-        artifacts=hashes,
-        epochs=epochs_trained(tree, artifacts),
+        artifacts=_hashes(tree, artifacts),
+        epochs=trained_epochs(run) or epochs_trained(tree, artifacts),
         wall_seconds=outcome.wall_seconds or 0.0,
         peak_memory_bytes=outcome.peak_memory_bytes,
         gpu_peak_memory_bytes=outcome.gpu_peak_memory_bytes,
@@ -92,15 +104,17 @@ def _of_artifacts(version: Version) -> Failure | None:
     return None
 
 
-def _of_rules(attempt: Attempt, rules: Rules) -> Failure | None:
-    if used := used_values(attempt.version, rules):
-        said = "; ".join(f"{clash.place} says {clash.found}, {clash.rule} fixes {clash.allowed!r}" for clash in used)
-        return Failure("rule violation", said, "")
-    epochs = next((rule.value for rule in rules.fixed if rule.name.lower() in EPOCHS), None)
-    trained = epochs_trained(attempt.project.workspace.tree, attempt.version.artifacts)
-    if type(epochs) is int and trained is not None and trained != epochs:
-        return Failure("rule violation", f"it trained {trained} epochs, the rules fix {epochs}", "")
-    return None
+def _of_rules(found: Sequence[RuleVerdict]) -> Failure | None:
+    broken = [f"{one.found}, but {one.rule} fixes {one.value!r}" for one in found if one.standing == "broken"]
+    return Failure("rule violation", "; ".join(broken), "") if broken else None
+
+
+def _of_data(run: Run) -> Failure | None:
+    """A version that trains on validation samples, where its parent did not: no score of it means anything."""
+    ours, parent = shared_inputs(run), run.of_parent
+    if parent is None or not ours or shared_inputs(parent):
+        return None
+    return Failure("rule violation", f"it trains on {ours} of its own validation samples, its parent on none", "")
 
 
 def _monitors(version: Version) -> tuple[str, ...]:
@@ -116,10 +130,3 @@ def _hashes(tree: Tree, artifacts: str) -> dict[str, str]:
     with ThreadPoolExecutor(len(names)) as threads:
         found = threads.map(partial(sha256, tree), [f"{artifacts}/{name}" for name in names])
         return dict(zip(names, found, strict=True))
-
-
-def _twin(version: Version, weights: str) -> str | None:
-    """An earlier version with the very same weights."""
-    earlier = (number for number in version.project.workspace.versions() if number < version.number)
-    same = (number for number in earlier if Version(version.project, number).trained_weights == weights)
-    return next((version_id(number) for number in same), None)

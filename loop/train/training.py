@@ -25,8 +25,9 @@ from ..store import journal
 from ..store.durable import make_durable
 from . import resume
 from .artifacts import untouchable
+from .measured import recording
 from .progress import Progress, progress_of
-from .result import receipt_of, why_failed
+from .result import judged
 from .retry_report import write_retry_report
 
 
@@ -112,6 +113,7 @@ def _start(t: Turn, loop: LoopFile, *, resumed: bool) -> Attempt:
                 resumed_from=resumed_from,
             )
         )
+        workspace.tree.make_folder(attempt.facts)
         job = _job(attempt, rules, python, resumed=resumed)
         attempt.submit(job)
     expect_after(version, rules, job)
@@ -134,15 +136,16 @@ def _job(attempt: Attempt, rules: Rules, python: str, *, resumed: bool) -> Job:
         env=environment,
         timeout_seconds=None if minutes is None else minutes * 60,
         imports=next_jobs(version, rules).train_preload(),
+        recording=recording(attempt),
     )
-    return confined(job, attempt.path, project.workspace, config, (version.artifacts,))
+    return confined(job, attempt.path, project.workspace, config, (version.artifacts, attempt.facts))
 
 
 def _collect(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) -> TrainStatus:
     version, wall = attempt.version, status.outcome.wall_seconds if status.outcome else None
-    if failure := why_failed(attempt, rules, loop, status):
-        return fail(attempt, rules, failure, wall)
-    receipt = receipt_of(attempt, status)
+    receipt = judged(attempt, rules, loop, status)
+    if isinstance(receipt, Failure):
+        return fail(attempt, rules, receipt, wall)
     make_durable(version.project.workspace.tree, version.artifacts)
     attempt.save_verdict(Verdict(status="PASS", summary="trained", wall_seconds=wall, at=journal.now()))
     write_retry_report(version, rules)

@@ -8,6 +8,7 @@ checkpoint whose hyper-parameters are objects of the script can be read all the 
 from __future__ import annotations
 
 import array
+import hashlib
 import io
 import pickle
 import zipfile
@@ -95,6 +96,46 @@ def _plain(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _plain(inner, f"{prefix}.{key}" if prefix else str(key))
     elif prefix and (value is None or isinstance(value, (bool, int, float, str))):
         yield prefix, value
+
+
+def weights_digest(path: Path) -> str | None:
+    """One digest of all tensors of the weights, with their names and shapes; None for a file without any.
+
+    Two checkpoints with the same weights have the same, whatever else they hold. Raises ValueError as read() does.
+    """
+    content = read(path)
+    weights = content.get("state_dict", content) if isinstance(content, dict) else content
+    found = hashlib.blake2b(digest_size=16)
+    keys: dict[str, str] = {}
+    for name, tensor in _tensors(weights, ""):
+        storage, *rest = tensor.arguments
+        keys.setdefault(storage.key, storage.kind)
+        found.update(repr((name, list(keys).index(storage.key), _whole_numbers(rest))).encode())
+    with zipfile.ZipFile(path) as archive:
+        records = {entry.rpartition("/")[2]: entry for entry in archive.namelist() if "/data/" in entry}
+        for key, kind in keys.items():
+            found.update(kind.encode())
+            if key in records:
+                with archive.open(records[key]) as record:
+                    while data := record.read(1 << 20):
+                        found.update(data)
+    return found.hexdigest() if keys else None
+
+
+def _tensors(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    arguments = getattr(value, "arguments", ())
+    if arguments and isinstance(arguments[0], Storage):
+        yield name, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _tensors(inner, f"{name}.{key}")
+        for inner in arguments:
+            yield from _tensors(inner, name)
+
+
+def _whole_numbers(values: Any) -> list[Any]:
+    """Offset, shape and stride; what else a tensor is made of says nothing of its values."""
+    return [value for value in values if isinstance(value, (int, tuple)) and not isinstance(value, bool)]
 
 
 def write_disordered(source: Path, target: Path) -> int:

@@ -28,7 +28,8 @@ def main() -> int:
     if len(sys.argv) > 2:
         return _run(plan, plan["runs"][int(sys.argv[2])])
     checkpoints = _load_sibling("read_checkpoint")
-    said = {name: _describe(checkpoints, Path(path)) for name, path in plan["checkpoints"].items()}
+    facts = _load_sibling("checkpoint_facts")
+    said = {name: _describe(checkpoints, facts, Path(path)) for name, path in plan["checkpoints"].items()}
     _write(plan["checkpoints_out"], said)
     runs = plan["runs"]
     # Always, so that what an import does to random numbers and the like comes at the same moment in a warm start.
@@ -57,13 +58,17 @@ def _load_sibling(name: str) -> Any:
     return module
 
 
-def _describe(checkpoints: Any, path: Path) -> dict[str, Any]:
+def _describe(checkpoints: Any, facts: Any, path: Path) -> dict[str, Any]:
     if not path.is_file() or not checkpoints.is_torch_checkpoint(path):
         return {}
     try:
         found: dict[str, Any] = checkpoints.describe(path)
-    except ValueError as error:
-        return {"unreadable": str(error)}
+        if path.name == "best.ckpt":
+            found["weights"] = checkpoints.weights_digest(path)
+        else:
+            found["facts"] = facts.describe(checkpoints, path)
+    except (ValueError, RecursionError) as error:
+        return {"unreadable": f"{type(error).__name__}: {error}"[:300]}
     return found
 
 

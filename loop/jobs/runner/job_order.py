@@ -7,6 +7,7 @@ every value; to import that here would cost pydantic's start. So the fields of O
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -34,6 +35,7 @@ class Order(NamedTuple):
     watched: list[str]
     max_watched_bytes: int | None
     inherits: list[str]
+    recording: dict[str, Any] | None
 
     @classmethod
     def read(cls, folder: Path) -> Order:
@@ -48,9 +50,20 @@ class Order(NamedTuple):
 
     def environment(self, here: Mapping[str, str]) -> dict[str, str]:
         """The job's variables, where `here` are those of the place that it runs in."""
+        return {**(env := self._own(here)), **recorded(self.recording, env)}
+
+    def _own(self, here: Mapping[str, str]) -> dict[str, str]:
         if not self.inherits:
             return self.env
         # The second are what execution_config.setup made on a cluster's node (cluster/submission.py).
         names = {*self.inherits, *here.get(SETUP_VARIABLE, "").split()}
         beginnings = tuple(name[:-1] for name in self.inherits if name.endswith("*"))
         return {**self.env, **{name: here[name] for name in here if name in names or name.startswith(beginnings)}}
+
+
+def recorded(recording: Mapping[str, Any] | None, env: Mapping[str, str]) -> dict[str, str]:
+    """What to add to a job's variables `env` so that what it does is recorded."""
+    if recording is None:
+        return {}
+    path = filter(None, (recording["python_path"], env.get("PYTHONPATH")))
+    return {**recording["variables"], "PYTHONPATH": os.pathsep.join(path)}

@@ -25,6 +25,7 @@ from ..job import RESUME_VARIABLE, Job
 from ..runner import attempt_files as files
 from ..runner import processes
 from ..runner.command import START_SECONDS, runner_command
+from ..runner.job_order import recorded
 from ..sandbox import Shell
 from .messages import Handover, SpareOrder, send_handover, send_order
 from .spare_folders import SPARES, free_bytes, remove_dead
@@ -282,6 +283,8 @@ def _hand_over(spare: _Spare, attempt: Path, job: Job, lock: int, seconds: float
 def _as_handed_over(making: _Making, job: Job) -> dict[str, Any]:
     """What of the job is not in the making of its spare, as user_interpreter.py reads it."""
     env = {name: value for name, value in job.env.items() if name == RESUME_VARIABLE}
+    if job.recording is not None:  # for its children: it itself is past the moment when an interpreter looks
+        env |= recorded(vars(job.recording), making.env)
     if job.wrapper:
         env["PWD"] = os.path.realpath(job.cwd)  # as bubblewrap sets it
     return {
@@ -290,4 +293,5 @@ def _as_handed_over(making: _Making, job: Job) -> dict[str, Any]:
         "cwd": job.cwd,
         "env": env,
         "writable": Shell.of(job.wrapper)[1],
+        "recorder": job.recording.source if job.recording is not None else None,
     }

@@ -5,7 +5,8 @@ of its own, so that `__main__` is free for the script. Messages are lines of JSO
 
     we get  {"imports": ["torch", "torch:nn", …], "root": the project}
     we say  {"ready": true} or {"unfit": why nobody may use this interpreter}
-    we get  {"interpreter": […], "argv": […], "cwd": …, "env": {…}, "without": […], "writable": […]}
+    we get  {"interpreter": […], "argv": […], "cwd": …, "env": {…}, "without": […], "writable": […],
+             "recorder": the source that starts it, or null}
     we say  {"started": true} or {"unfit": why not for this job}
 """
 
@@ -227,6 +228,16 @@ def _settle(job: dict[str, Any]) -> None:
     process: Any = sys.modules.get("multiprocessing.process")
     if process is not None:
         process.ORIGINAL_DIR = os.getcwd()
+    if job["recorder"] is not None:
+        _record(job["recorder"])
+
+
+def _record(source: str) -> None:
+    """What follows is recorded, though torch was imported before. Raises: Unfit, for a cold start to say why."""
+    try:
+        exec(compile(source, "<recorder>", "exec", dont_inherit=True), {"__name__": "progressive_training_start"})
+    except Exception as error:
+        raise Unfit(f"the recorder doesn't start: {type(error).__name__}: {error}") from None
 
 
 def _run(argv: list[str], fresh: dict[str, Any]) -> int:

@@ -1,0 +1,46 @@
+"""What a training's facts say beside the verdicts, for its receipt: said, and nothing is failed for it."""
+
+from collections.abc import Iterator, Sequence
+
+from ..project.receipts import RuleVerdict, TrainReceipt
+from ..project.version import Version
+from .verdicts import Run, told
+
+_MOST = 3
+
+
+def findings(version: Version, run: Run, found: Sequence[RuleVerdict]) -> tuple[str, ...]:
+    return (*_unverified(found), *_ended_early(version, found), *_shared(run), *_unrecorded(run))
+
+
+def shared_inputs(run: Run) -> int:
+    """Inputs that were in training and in validation batches of one fit, as far as that was compared."""
+    return max((section.shared_inputs or 0 for section in run.trained), default=0)
+
+
+def _unverified(found: Sequence[RuleVerdict]) -> Iterator[str]:
+    for one in found:
+        if one.standing == "not verified":
+            yield f"{one.rule} = {one.value!r} is {told(one)}"
+
+
+def _ended_early(version: Version, found: Sequence[RuleVerdict]) -> Iterator[str]:
+    """An early end that this version brings in: it keeps the rule, and yet trains less than its parent would have."""
+    parent = version.parent
+    receipt = parent.receipt(TrainReceipt) if parent is not None else None
+    if parent is None or receipt is None:
+        return
+    before = {one.rule for one in receipt.rules if one.reason == "ended_early"}
+    for one in found:
+        if one.reason == "ended_early" and one.rule not in before:
+            yield f"it ended before {one.rule} = {one.value!r} was reached, which {parent.id} did not: {one.found}"
+
+
+def _shared(run: Run) -> Iterator[str]:
+    if number := shared_inputs(run):
+        yield f"{number} inputs are in its training and in its validation set"
+
+
+def _unrecorded(run: Run) -> Iterator[str]:
+    for problem in run.facts.problems[:_MOST] if run.trained else ():
+        yield f"the recorder missed something: {problem.what}: {problem.error}"

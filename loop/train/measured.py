@@ -1,0 +1,41 @@
+"""What a training really did: how its recorder gets into it, and what that left beside the attempt."""
+
+from ..jobs.job import Recording
+from ..project.attempts import Attempt
+from ..project.receipts import TrainReceipt
+from ..project.version import Version
+from ..record import injection
+from ..record.ranks import RunFacts, run_facts
+from .artifacts import records
+from .verdicts import Run
+
+
+def recording(attempt: Attempt) -> Recording:
+    """How each Python process of the training leaves its facts; the folder must be there when it starts."""
+    facts = attempt.project.workspace.tree.path(attempt.facts)
+    return Recording(
+        variables={injection.FACTS: str(facts)},
+        python_path=str(injection.RECORDER / "site"),
+        source=injection.late_install(facts),
+    )
+
+
+def facts_of(attempt: Attempt) -> RunFacts:
+    """What the processes of this attempt left. Never raises for what lies there; the script could have written it."""
+    return run_facts(attempt.project.workspace.tree.path(attempt.facts))
+
+
+def parents_facts(version: Version) -> RunFacts | None:
+    """What the training of the version before did; None for the first, and where nothing was recorded."""
+    parent = version.parent
+    receipt = parent.receipt(TrainReceipt) if parent is not None else None
+    if parent is None or receipt is None:
+        return None
+    found = facts_of(parent.attempt("train", receipt.attempt))
+    return found if found.fits or found.loops else None
+
+
+def run_of(attempt: Attempt) -> Run:
+    """All that the verdicts on this attempt look at."""
+    version = attempt.version
+    return Run(facts_of(attempt), version.id, parents_facts(version), records(version))
