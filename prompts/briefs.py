@@ -7,9 +7,11 @@ from ..loop.judge.comparison import best_version, compare
 from ..loop.judge.tables import best_table, previous_table, since_first
 from ..loop.project.attempts import failure_of
 from ..loop.project.project import Project
-from ..loop.project.receipts import ActionReceipt, AnalysisReceipt, EvalReceipt, NextReceipt
+from ..loop.project.receipts import ActionReceipt, AnalysisReceipt, EvalReceipt, NextReceipt, RehearsalReceipt
 from ..loop.project.state import LoopState, report_receipt
 from ..loop.project.version import Version
+from ..loop.rehearse.page import page
+from ..loop.rehearse.rehearsal import is_repairable
 from ..loop.report.external_models import names, unready
 from ..loop.rules.reading import Rules
 from ..loop.store.paths import version_id
@@ -67,6 +69,13 @@ def _common(rules: Rules, state: LoopState) -> Context:
 
 def _start(project: Project, rules: Rules, state: LoopState) -> Context:
     return {"has_scripts": bool(state.cur)}
+
+
+def _train(project: Project, rules: Rules, state: LoopState) -> Context:
+    """Before the first attempt: what the rehearsal found."""
+    receipt = Version(project, state.cur).receipt(RehearsalReceipt) if not state.train_attempts else None
+    told = page(version_id(state.cur), receipt) if receipt is not None else ""
+    return {"rehearsal": told, "repairable": is_repairable(Version(project, state.cur)) is not None}
 
 
 def _evaluate(project: Project, rules: Rules, state: LoopState) -> Context:
@@ -128,9 +137,16 @@ def _done(project: Project, rules: Rules, state: LoopState) -> Context:
     return {"report": report_receipt(project)}
 
 
-_TEMPLATE: Mapping[str, str] = {"training": "train", "evaluating": "evaluate", "reporting": "report", "stuck": "report"}
+_TEMPLATE: Mapping[str, str] = {
+    "rehearsing": "start",
+    "training": "train",
+    "evaluating": "evaluate",
+    "reporting": "report",
+    "stuck": "report",
+}
 _EVIDENCE: Mapping[str, Callable[[Project, Rules, LoopState], Context]] = {
     "start": _start,
+    "train": _train,
     "repair": _repair,
     "evaluate": _evaluate,
     "analysis": _analysis,

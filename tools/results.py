@@ -30,7 +30,7 @@ class Next(Value):
 class JobView(Value):
     """A running job. `folder` holds its log.txt; times are in seconds. `waiting` says why it has not begun yet."""
 
-    kind: Literal["train", "eval"]
+    kind: Literal["train", "eval", "rehearse"]
     attempt: int
     folder: str
     elapsed_seconds: float

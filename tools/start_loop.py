@@ -1,13 +1,27 @@
-"""Step 0: start the loop."""
+"""Step 0: start the loop, and rehearse its first version."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from ..loop.project.project import Project
+from ..loop.project.receipts import FindingCode, FindingLevel, LoopFile
 from ..loop.project.version import Version
-from ..loop.store.paths import version_id
-from .results import StepResult, where_now
+from ..loop.rules.reading import Rules
+from ..loop.store.paths import EVAL_SCRIPT, version_id
+from .results import JobView, StepResult, Value, failure_of, job_of, where_now
+
+if TYPE_CHECKING:
+    from ..loop.author.start import Started
+    from ..loop.rehearse.rehearsal import RehearsalStatus
+
+
+class RehearsalFinding(Value):
+    """`code` is for programs, `text` for people."""
+
+    code: FindingCode
+    level: FindingLevel
+    text: str
 
 
 class StartResult(StepResult):
@@ -15,6 +29,7 @@ class StartResult(StepResult):
     task_type: str | None
     val_samples: int | None
     findings: tuple[str, ...]
+    rehearsal: tuple[RehearsalFinding, ...] = ()
 
 
 def start_loop(
@@ -23,28 +38,76 @@ def start_loop(
     patch: Annotated[str | None, Field(description="diff that makes the baseline consistent, never better")] = None,
     *,
     from_baseline: bool = False,
+    attach: int | None = None,
 ) -> StartResult:
-    """Start (or adopt) the loop when the user asks for it: freezes the data set, audits the baseline, makes v001."""
+    """Start (or adopt) the loop when the user asks for it: freezes the data set, audits the baseline, makes v001 and
+    rehearses it for half a minute; call again until done."""
     from ..loop.author import start
+    from ..loop.rehearse.rehearsal import rehearse
     from ..loop.train import training
 
     started = start.start_loop(project, dataset_id, patch, from_baseline=from_baseline)
-    if not started.already_done:
-        training.expect_first(Version(project, started.cur), project.rules())
-    state, following = where_now(project)
+    rules = project.rules()
+    version = Version(project, started.cur)
+    rehearsed = rehearse(project, started.cur, lambda loop: _evaluator(project, rules, loop), attach=attach)
+    is_new = rehearsed.attempt > 0 or not started.already_done
+    if rehearsed.state != "running" and is_new and not rehearsed.already_done:
+        # Not before: two interpreters that get ready would take the rehearsal's processors.
+        training.expect_first(version, rules)
+    state, following = where_now(project, rules)
+    job = job_of(version.attempt("rehearse", rehearsed.attempt), rehearsed.progress) if rehearsed.progress else None
     findings = [*started.findings]
     findings += [f"stats.json doesn't say: {name}" for name in started.stats.unknown]
-    verb = "was started already" if started.already_done else "is started"
     loop = started.loop
     return StartResult(
-        message=f"The loop {verb} on data set {loop.dataset_id} (from: {loop.dataset_source}), "
-        f"at {version_id(started.cur)}.",
+        state="running" if rehearsed.state == "running" else "failed" if rehearsed.state == "failed" else "done",
+        message=_message(started, rehearsed, job),
         phase=state.phase,
         version=started.cur,
-        already_done=started.already_done,
+        already_done=started.already_done and (rehearsed.already_done or rehearsed.state == "off"),
+        job=job,
+        failure=failure_of(rehearsed.verdict),
         dataset_id=loop.dataset_id,
         task_type=loop.task_type,
         val_samples=loop.val_samples,
         findings=tuple(findings),
+        rehearsal=_shown(rehearsed),
         next=following,
     )
+
+
+def _message(started: "Started", rehearsed: "RehearsalStatus", job: JobView | None) -> str:
+    from ..loop.rehearse.page import PAGE, headline, worst
+
+    verb = "was started already" if started.already_done else "is started"
+    loop, name = started.loop, version_id(started.cur)
+    said = f"The loop {verb} on data set {loop.dataset_id} (from: {loop.dataset_source}), at {name}."
+    if job is not None:
+        doing = "waits to be rehearsed" if job.waiting else "is being rehearsed"
+        return f"{said} {name} {doing} ({job.line}), two minutes at most. Call again."
+    if rehearsed.receipt is not None:
+        where = f"Models/Artifacts/{name}/{PAGE}"
+        lines = [f"{said} It was {headline(rehearsed.receipt)} ({where}).", *worst(rehearsed.receipt)]
+        return "\n- ".join(lines)
+    if rehearsed.verdict is not None:
+        return f"{said} Its rehearsal ended by: {rehearsed.verdict.kind}. The loop may go on without it."
+    return f"{said} It could not be rehearsed: {rehearsed.unable}" if rehearsed.unable else said
+
+
+def _shown(rehearsed: "RehearsalStatus") -> tuple[RehearsalFinding, ...]:
+    from ..loop.rehearse.words import told
+
+    receipt = rehearsed.receipt
+    found = receipt.findings if receipt is not None else ()
+    return tuple(RehearsalFinding(code=one.code, level=one.level, text=str(told(one))[:700]) for one in found)
+
+
+def _evaluator(project: Project, rules: Rules, loop: LoopFile) -> str | None:
+    """The project's own 03_eval.py, else a template's; None for a task that no template serves."""
+    from ..loop.evaluate.evaluator import has_evaluator, task_family
+    from ..prompts.eval_script import eval_script
+
+    if has_evaluator(project):
+        return project.workspace.tree.read(EVAL_SCRIPT).decode("utf-8", "replace")
+    family = task_family(loop.task_type)
+    return eval_script(rules, loop, family) if family is not None else None

@@ -127,7 +127,9 @@ class _Driver:
         )
 
     async def _start(self, call: NextCall) -> str:
-        await self._loop.call("start_loop", call.arguments)
+        run, answer = await self._loop.finish("start_loop", dict(call.arguments))
+        if run.state == "failed":  # a rehearsal that was cut off; the loop goes on without
+            return f"the loop is started; its rehearsal failed: {_told(answer) or 'the server gave no reason'}"
         return "the loop is started"
 
     async def _run(self, call: NextCall) -> str:

@@ -6,6 +6,7 @@ from ..project.project import Project
 from ..project.receipts import Repair
 from ..project.state import derive, require
 from ..project.version import Version
+from ..rehearse.rehearsal import is_repairable
 from ..rules.checks import check_script
 from ..rules.reading import Rules
 from ..script import Script
@@ -21,6 +22,7 @@ def repair_version(
 ) -> tuple[Repair, bool]:
     """Repairs the failed version's script, or a local module that it imports, under the rules (T4).
 
+    Also that of a version that isn't trained yet, if its rehearsal found a problem.
     Returns the repair, and whether it was made before this call. Raises like `author_next_version`.
     """
     for name, text in (("root_cause", root_cause), ("change_summary", change_summary)):
@@ -29,10 +31,13 @@ def repair_version(
     rules = project.rules()
     with project.mutation():
         state = derive(project, rules)
-        tried = Version(project, cur).attempts("train") if 1 <= cur <= state.cur else []
+        version = Version(project, cur)
+        tried = (version.attempts("train") or version.attempts("rehearse")) if 1 <= cur <= state.cur else []
         if state.phase == "train" and cur == state.cur and tried and (repair := tried[-1].repair):
             return repair, True
-        require_intact(project, rules, require(state, "repair_version", cur, "repair"))
+        rehearsed = cur == state.cur and is_repairable(version) is not None
+        loop = require(state, "repair_version", cur, *(("repair", "train") if rehearsed else ("repair",)))
+        require_intact(project, rules, loop)
         Version(project, cur).require_authored()
         texts, real_diff = _repaired(project, rules, cur, diff)
         repair = Repair(

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ..errors import RunError
 
 Backend = Literal["slurm", "ray"]
-JobKind = Literal["train", "eval"]
+JobKind = Literal["train", "eval", "rehearse"]
 
 MIN_LOG_BYTES = 4096
 # In `env` for one attempt only, and nothing but the script reads it: a warm start sets it late.

@@ -23,6 +23,7 @@ from .version import Version
 
 Phase = Literal[
     "start",
+    "rehearsing",
     "train",
     "training",
     "repair",
@@ -123,7 +124,7 @@ def _training_state(project: Project, rules: Rules, loop: LoopFile, cur: int) ->
     # Whoever cancels a run has not seen it fail.
     count = sum(attempt.verdict is None or attempt.verdict.kind != "cancelled" for attempt in tried)
     if last is None:
-        return LoopState("train", cur, NextStep("run_train", cur, "it is not trained yet"), loop)
+        return _untrained_state(project, rules, loop, cur)
     if verdict is None or verdict.status == "PASS":  # PASS without a receipt: a crash in between; collected again
         why = "its training runs or waits to be collected"
         return LoopState("training", cur, NextStep("run_train", cur, why), loop, last, None, count)
@@ -137,6 +138,17 @@ def _training_state(project: Project, rules: Rules, loop: LoopFile, cur: int) ->
         why = f"attempt {last.number} failed ({verdict.kind}); repair the same version's script"
         return LoopState("repair", cur, NextStep("repair_version", cur, why), loop, None, verdict, count)
     return LoopState("train", cur, NextStep("run_train", cur, "it was repaired"), loop, None, verdict, count)
+
+
+def _untrained_state(project: Project, rules: Rules, loop: LoopFile, cur: int) -> LoopState:
+    rehearsed = Version(project, cur).attempts("rehearse")
+    if rehearsed and rehearsed[-1].verdict is None:
+        following = NextStep("start_loop", None, "its rehearsal runs or waits to be collected")
+        return LoopState("rehearsing", cur, following, loop, rehearsed[-1])
+    if rehearsed and rehearsed[-1].repair is not None and rules.file.rehearse:
+        following = NextStep("start_loop", None, "it was repaired after its rehearsal, and is rehearsed again")
+        return LoopState("train", cur, following, loop)
+    return LoopState("train", cur, NextStep("run_train", cur, "it is not trained yet"), loop)
 
 
 def _evaluation_state(project: Project, rules: Rules, loop: LoopFile, cur: int) -> LoopState:

@@ -33,6 +33,9 @@ STATIC = {
 _EVENTS = {
     "loop_started": "the loop started",
     "loop_adopted": "the loop was taken up with versions that were there",
+    "rehearsal_started": "its rehearsal started",
+    "rehearsed": "rehearsed",
+    "rehearsal_failed": "its rehearsal was cut off",
     "train_started": "training started",
     "trained": "trained",
     "train_failed": "training failed",
@@ -55,6 +58,7 @@ _EVENTS = {
 }
 _PHASES = {
     "start": "not started",
+    "rehearsing": "is being rehearsed",
     "train": "waits to be trained",
     "training": "is training",
     "repair": "failed and waits for a repair",

@@ -20,13 +20,14 @@ from ...loop.project.version import Version
 from ...loop.store import journal
 from ...loop.store.paths import STATE, version_id, version_number
 from ...loop.store.records import Record, load, save
-from ...tools import StepResult, cancel_run, final_report, run_eval, run_train
+from ...tools import StepResult, cancel_run, final_report, run_eval, run_train, start_loop
 from ...tools.results import JobView
 from ..answers import answer, refusal
 from .tasks_extension import RequestContext, Task
 from .user_decisions import accept, can_ask, is_yes, question
 
-Tool = Literal["run_train", "run_eval", "final_report"]
+Tool = Literal["start_loop", "run_train", "run_eval", "final_report"]
+_KINDS: Mapping[Tool, JobKind] = {"start_loop": "rehearse", "run_train": "train", "run_eval": "eval"}
 _FOLDER = f"{STATE}/tasks"
 _ID = re.compile(rf"({'|'.join(get_args(Tool))})-v\d{{3,6}}-\d{{3,}}-[0-9a-f]{{32}}")
 
@@ -212,6 +213,8 @@ class LoopTasks:
 
     def _call(self, record: TaskRecord) -> Callable[[], StepResult]:
         """The Step that tells of the job, and starts none in its place."""
+        if record.tool == "start_loop":
+            return partial(start_loop, self._project, attach=record.attempt)
         if record.tool == "run_train":
             return partial(run_train, self._project, record.version, attach=record.attempt)
         if record.tool == "run_eval":
@@ -231,8 +234,7 @@ class LoopTasks:
             self._change(task_id, record, _cancelled())  # first: nobody who looks at it shall start the next jobs
             cancel_report(self._project)
             return
-        kind: JobKind = "train" if record.tool == "run_train" else "eval"
-        attempt = Version(self._project, record.version).attempt(kind, record.attempt)
+        attempt = Version(self._project, record.version).attempt(_KINDS[record.tool], record.attempt)
         # One that had ended by itself is told as what it became.
         if attempt.verdict is None and not cancel_run(self._project, record.version).already_done:
             self._change(task_id, record, _cancelled())

@@ -13,7 +13,7 @@ from ...loop.project.project import Project
 from ...loop.project.state import Phase, derive, next_call
 from ...prompts import PHASES
 
-_SAME: dict[Phase, str] = {"training": "train", "evaluating": "evaluate", "stuck": "report"}
+_SAME: dict[Phase, str] = {"rehearsing": "start", "training": "train", "evaluating": "evaluate", "stuck": "report"}
 _Reference = PromptReference | ResourceTemplateReference
 _MOST_COMPLETIONS = 100  # what the protocol allows
 

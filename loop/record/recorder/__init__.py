@@ -11,6 +11,7 @@ here is a fact (`problems`), and the run goes on.
     loaders     what DataLoaders deliver; batches and contents look at one batch
     optimizers  what each real step used; backward counts gradients and finds losses that are no number
     forwards    how many samples the model is really given
+    rehearsal   does only a little of what the script asks for, where a rehearsal says so
     seeds, opened, machine   seeds set, files opened, packages and memory; sources tells the user's files from others
 """
 

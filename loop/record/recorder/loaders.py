@@ -12,7 +12,7 @@ import time
 import weakref
 from typing import Any
 
-from . import forwards
+from . import forwards, rehearsal
 from .batches import Contents, size_of
 from .recording import Recorder, Rows, Section
 
@@ -159,6 +159,8 @@ def _note_batch(recorder: Recorder, iterator: Any, batch: Any) -> None:
     if found.passes.count == 1:
         found.contents.add(batch)
     recorder.last_loader = found
+    if section.trainer is None:
+        rehearsal.note_batch(section, "train", batch)
     if section.trainer is None and (found.backwards or now.row["batches"] == 1):
         forwards.begin(recorder, batch, found.backwards)
 

@@ -7,6 +7,7 @@ import sys
 import weakref
 from typing import Any
 
+from . import rehearsal
 from .recording import BETWEEN_STEPS, Recorder
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -169,6 +170,7 @@ def _note_after(recorder: Recorder, optimizer: Any) -> None:
         used.steps += 1
         if recorder.section.trainer is None:
             recorder.write(after=BETWEEN_STEPS)
+            rehearsal.count_step(recorder)
 
 
 def _is_inner(optimizer: Any) -> bool:
