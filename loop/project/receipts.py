@@ -77,6 +77,7 @@ FindingCode = Literal[
     "monitors_other",
     "monitors_nothing",
     "night",
+    "night_unscored",
     "night_unknown",
     "too_long",
     "disk",

@@ -24,6 +24,14 @@ def findings(observed: Observed) -> Iterator[Finding]:
         yield _shared(section)
 
 
+def differs(observed: Observed) -> bool:
+    """Whether each process draws a validation set of its own."""
+    section = _last(observed)
+    return (
+        bool(observed.fits) and section is not None and _same_validation(observed, section).code == "validation_differs"
+    )
+
+
 def _last(observed: Observed) -> Section | None:
     return next(reversed((*observed.facts.loops, *observed.fits)), None)
 
@@ -41,16 +49,18 @@ def _same_validation(observed: Observed, section: Section) -> Finding:
     first = _validation(observed.fits[0])
     again = [fit.first for fit in observed.again.fits]
     theirs = _validation(again[0]) if again else ()
-    if not theirs or len(theirs) != len(first) or not all(_compared(one) for one in (*first, *theirs)):
+    is_whole = all(one.contents.whole for one in (*first, *theirs)) and not any(
+        map(_is_cut, (observed.fits[0], *again))
+    )
+    if not theirs or len(theirs) != len(first) or not is_whole:
         return Finding(code="validation_unchecked", level="note", values={"samples": samples})
     if any(one.contents.digest != two.contents.digest for one, two in zip(first, theirs, strict=True)):
         return Finding(code="validation_differs", level="problem", values={"samples": samples})
     return Finding(code="validation_same", level="ok", values={"samples": samples})
 
 
-def _compared(loader: Loader) -> bool:
-    """Whether its first pass came to its end, and all of it was looked at."""
-    return loader.contents.whole and any(row.whole for row in loader.passes.rows[:1])
+def _is_cut(section: Section) -> bool:
+    return section.rehearsed is None or section.rehearsed.validation_cut
 
 
 def _shared(section: Section) -> Finding:

@@ -35,7 +35,7 @@ def _time(observed: Observed) -> Iterator[Finding]:
         "versions": config.max_versions,
         "epochs": sum(_epochs(fit) or 0 for fit in fits),
     }
-    yield Finding(code="night", level="ok", values=values)
+    yield Finding(code="night" if scored else "night_unscored", level="ok", values=values)
     if config.max_train_minutes is not None and train > 60 * config.max_train_minutes:
         limit = 60 * config.max_train_minutes
         yield Finding(code="too_long", level="problem", values={"train_seconds": train, "limit_seconds": limit})

@@ -37,7 +37,8 @@ _LACKS: tuple[tuple[FindingCode, re.Pattern[str]], ...] = (
         "needs_network",
         re.compile(
             r"Name or service not known|Temporary failure in name resolution|Network is unreachable"
-            r"|Max retries exceeded|Failed to resolve|Connection(?:Refused)?Error|getaddrinfo failed|outgoing traffic has been disabled"
+            r"|Max retries exceeded|Failed to resolve|Connection(?:Refused)?Error|getaddrinfo failed"
+            r"|outgoing traffic has been disabled"
         ),
     ),
 )

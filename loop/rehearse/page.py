@@ -28,7 +28,7 @@ _PARTS: Sequence[tuple[str, frozenset[FindingCode]]] = (
             }
         ),
     ),
-    ("How long and how big", frozenset({"night", "night_unknown", "too_long", "disk", "too_big"})),
+    ("How long and how big", frozenset({"night", "night_unscored", "night_unknown", "too_long", "disk", "too_big"})),
 )
 
 

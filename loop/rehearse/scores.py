@@ -8,6 +8,7 @@ from ..evaluate.evaluator import TEMPLATE_TASKS
 from ..jobs.logs import error_line
 from ..project.receipts import Finding
 from ..record.facts import Section
+from .data import differs
 from .observed import Observed
 
 _SHORT = 300
@@ -50,7 +51,7 @@ def findings(observed: Observed) -> Iterator[Finding]:
 def _beside(observed: Observed) -> Iterator[Finding]:
     section = observed.fits[-1] if observed.fits else None
     own = _logged(section) if section is not None else {}
-    whole = section is not None and _is_whole(section, observed.num_samples)
+    whole = section is not None and _is_whole(section, observed.num_samples) and not differs(observed)
     for name, value in observed.scores.items():
         values: dict[str, str | int | float | bool | None] = {"metric": name, "score": value}
         said = _same(name, own)

@@ -64,6 +64,10 @@ _WORDS: Mapping[FindingCode, Told] = {
         "A version takes about {train_seconds} to train ({epochs} epochs) and {evaluate_seconds} to score; "
         "{versions} versions about {loop_seconds}."
     ),
+    "night_unscored": Told(
+        "A version takes about {train_seconds} to train ({epochs} epochs), {versions} versions about {loop_seconds}; "
+        "how long the scoring takes is not known yet."
+    ),
     "night_unknown": Told("How long a version takes could not be measured."),
     "too_long": Told(
         "A training takes about {train_seconds}, and loop_config.max_train_minutes ends it after {limit_seconds}."
