@@ -40,8 +40,7 @@ def start_loop(
     from_baseline: bool = False,
     attach: int | None = None,
 ) -> StartResult:
-    """Start (or adopt) the loop when the user asks for it: freezes the data set, audits the baseline, makes v001 and
-    rehearses it for half a minute; call again until done."""
+    """Start (or adopt) the loop when asked: freezes the data set, audits the baseline, makes v001 and rehearses it."""
     from ..loop.author import start
     from ..loop.rehearse.rehearsal import rehearse
     from ..loop.train import training
@@ -59,12 +58,13 @@ def start_loop(
     findings = [*started.findings]
     findings += [f"stats.json doesn't say: {name}" for name in started.stats.unknown]
     loop = started.loop
+    already = started.already_done and (rehearsed.already_done or rehearsed.state == "off")
     return StartResult(
         state="running" if rehearsed.state == "running" else "failed" if rehearsed.state == "failed" else "done",
-        message=_message(started, rehearsed, job),
+        message=_message(started, rehearsed, job, known=already),
         phase=state.phase,
         version=started.cur,
-        already_done=started.already_done and (rehearsed.already_done or rehearsed.state == "off"),
+        already_done=already,
         job=job,
         failure=failure_of(rehearsed.verdict),
         dataset_id=loop.dataset_id,
@@ -76,10 +76,10 @@ def start_loop(
     )
 
 
-def _message(started: "Started", rehearsed: "RehearsalStatus", job: JobView | None) -> str:
+def _message(started: "Started", rehearsed: "RehearsalStatus", job: JobView | None, *, known: bool) -> str:
     from ..loop.rehearse.page import PAGE, headline, worst
 
-    verb = "was started already" if started.already_done else "is started"
+    verb = "was started already" if known else "is started"
     loop, name = started.loop, version_id(started.cur)
     said = f"The loop {verb} on data set {loop.dataset_id} (from: {loop.dataset_source}), at {name}."
     if job is not None:

@@ -5,6 +5,7 @@ user_python/run_rehearsal.py carries the plan out, in the user's interpreter.
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..evaluate.user_python.project_copy import make_stage
@@ -55,7 +56,7 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, evaluator: str | Non
     argv = script or (python, version.script_name)
     plan = {
         "seconds": SECONDS,
-        "train_seconds": TRAIN_SECONDS,
+        "train_seconds": min(TRAIN_SECONDS, 60 * (rules.file.loop_config.max_train_minutes or TRAIN_SECONDS)),
         "train": _run(attempt, argv, env, STAGE, FACTS, LIMITS),
         "again": {
             **_run(attempt, argv, env, AGAIN, AGAIN_FACTS, {**LIMITS, "train_batches": 1, "ends_with_fit": True}),
@@ -95,7 +96,7 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, evaluator: str | Non
 
 
 def _run(
-    attempt: Attempt, argv: tuple[str, ...], env: dict[str, str], stage: str, facts: str, limits: dict[str, object]
+    attempt: Attempt, argv: tuple[str, ...], env: dict[str, str], stage: str, facts: str, limits: Mapping[str, int]
 ) -> dict[str, object]:
     variables = injection.variables(env, attempt.path / facts) | {injection.REHEARSAL: json.dumps(limits)}
     return {"argv": argv, "cwd": str(attempt.path / stage), "variables": variables}

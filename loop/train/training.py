@@ -186,6 +186,7 @@ def _discard_artifacts(attempt: Attempt, rules: Rules) -> None:
         workspace.tree.remove(aside)
         workspace.tree.move(artifacts, aside)
         if workspace.tree.is_file(f"{aside}/{_REHEARSAL}"):
+            workspace.tree.make_folder(f"{artifacts}/_tests")
             workspace.tree.copy(f"{aside}/{_REHEARSAL}", f"{artifacts}/{_REHEARSAL}")
         prune_trash(workspace, rules.file.execution_config)
     workspace.tree.make_folder(artifacts)
