@@ -40,7 +40,7 @@ def start_loop(
     from_baseline: bool = False,
     attach: int | None = None,
 ) -> StartResult:
-    """Start (or adopt) the loop when asked: freezes the data set, audits the baseline, makes v001 and rehearses it."""
+    """Start (or adopt) the loop when the user asks: freezes the data, audits the baseline, makes and rehearses v001."""
     from ..loop.author import start
     from ..loop.rehearse.rehearsal import rehearse
     from ..loop.train import training
