@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from ..loop.errors import LoopError
 
@@ -16,6 +16,8 @@ WAIT_SECONDS = 45
 
 class AgentStopped(LoopError):
     """The driver can't go on by itself, and a person has to look."""
+
+    default_code = "agent_stopped"
 
 
 class ToolClient(Protocol):
@@ -41,6 +43,31 @@ class NextCall(Wire):
     def version(self) -> int | None:
         value = self.arguments.get("version")
         return value if isinstance(value, int) else None
+
+
+class Refusal(Wire):
+    """Why a call was refused, by its code; `next` says what to do instead."""
+
+    code: str = "refused"
+    what: str
+    where: str | None = None
+    next: str | None = None
+
+
+class _Refused(Wire):
+    error: Refusal
+
+
+def refusal_of(result: "CallToolResult") -> Refusal:
+    """What a tool's error says; of one that isn't the loop's there are only words."""
+    try:
+        return _Refused.model_validate(result.structured_content).error
+    except ValidationError:
+        return Refusal(what=text_of(result))
+
+
+def text_of(result: "CallToolResult") -> str:
+    return "\n".join(block.text for block in result.content if block.type == "text") or "the tool gave no reason"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from progressive_training.loop.author.patch import unified_diff
 from progressive_training.loop.judge.labels import recorded
 from progressive_training.loop.project.project import Project
+from progressive_training.loop.project.version import Version
 from progressive_training.tools import (
     author_next_version,
     run_eval,
@@ -71,7 +72,7 @@ def main() -> None:
         for version in range(1, arguments.versions + 1):
             finish(project, run_train, version)
             finish(project, run_eval, version)
-            labels.update(f"{one.metric}: {one.label}" for one in recorded(project, version))
+            labels.update(f"{one.metric}: {one.label}" for one in recorded(Version(project, version)))
             if version < arguments.versions:
                 next_version(project, version, reseed=arguments.reseed)
     what = "seed" if arguments.reseed else "unused constant"

@@ -1,15 +1,16 @@
-"""The domain, in the order that data passes.
+"""The domain: one room a stage of the pipeline. A room imports the rooms below it and never those above.
 
-Ground          errors · files · workspace · filesystems · journal · receipts · intents
-The user's word json_places · rules · dataset
-A project       project · state · status · tracking · intact · integrity
-A script        scripts/ (symbols, constants, calls, local imports, what the rules fix) · patches/ (a diff -> text)
-Step 0          baseline · handover · starting
-Step 1          confinement · running/ (detached runner, executors, warm starts) · preloading · attempts · snapshots ·
-                artifacts · metrics_csv · curves · failures · resume · training · retries · cancelling
-Step 2          evaluation/ (protocol, acceptance, the child, scores, repeats)
-Step 3          noise/ (intervals and labels) · judged · deltas · evidence · documents
-Step 4 and 6    one_action · guard · header · authoring
-Step 7          report/ (leaderboard, best bundle)
-Pages           lineage · infer_samples (what the report and the dashboard show)
+report      the end: every version scored alike, the leaderboard, the best bundle · trackers/
+author      the next version's script: baseline, one action, one checked diff · patch/
+judge       what a score means: how metrics moved, and what is noise · noise/
+evaluate    the locked evaluation: score, checks, publication · user_python/
+train       a training: start, progress, what it leaves, resume
+project     a project, its versions and their receipts; a turn; the derived state; is all intact
+jobs        detached jobs on this machine or a cluster · runner/ warm/ cluster/
+rules       what the user fixed
+script      what a training script holds, found without running it
+store       files: confined, whole or not at all, sealed, locked, journalled
+text        fixed words in two languages, foreign text cleaned · errors: what is wrong, where, what to do next
+
+docs/architecture.md shows how a version passes through them.
 """

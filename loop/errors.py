@@ -22,16 +22,45 @@ Anything else that escapes is a bug, and is shown as one.
 
 import hashlib
 import json
-from typing import Literal
+from typing import ClassVar, Literal
+
+ErrorCode = Literal[
+    "refused",
+    "rules_unusable",
+    "rule_violated",
+    "project_unusable",
+    "unsafe_path",
+    "user_decision",
+    "still_reading",
+    "out_of_order",
+    "busy",
+    "script_unreadable",
+    "diff_unfit",
+    "change_refused",
+    "document_incomplete",
+    "run_failed",
+    "run_unanswered",
+    "run_unknown",
+    "evaluation_untrusted",
+    "agent_stopped",
+    "tracker_unreachable",
+]
+"""What went wrong, for programs: nothing is ever decided by an error's words."""
 
 
 class LoopError(Exception):
     """An anticipated failure, written for the person or model that reads it.
 
-    `what` says what is wrong, `where` names the file, symbol or field, `hint` says what to do next.
+    `what` says what is wrong, `where` names the file, symbol or field, `hint` says what to do next. `code` says which
+    case it is: the class's own, or a finer one where a caller has to tell cases apart.
     """
 
-    def __init__(self, what: str, *, where: str | None = None, hint: str | None = None) -> None:
+    default_code: ClassVar[ErrorCode] = "refused"
+
+    def __init__(
+        self, what: str, *, where: str | None = None, hint: str | None = None, code: ErrorCode | None = None
+    ) -> None:
+        self.code: ErrorCode = code or self.default_code
         self.what = what
         self.where = where
         self.hint = hint
@@ -45,17 +74,25 @@ class LoopError(Exception):
 class RulesError(LoopError):
     """The user's rules can't be used as they are."""
 
+    default_code = "rules_unusable"
+
 
 class RuleViolation(LoopError):
     """A change or a run conflicts with what the user fixed."""
+
+    default_code = "rule_violated"
 
 
 class ProjectError(LoopError):
     """The project folder lacks something, or holds something unusable."""
 
+    default_code = "project_unusable"
+
 
 class UnsafePath(ProjectError):
     """A path is not the plain file or folder that it must be."""
+
+    default_code = "unsafe_path"
 
 
 class NewerRecord(ProjectError):
@@ -68,6 +105,8 @@ class UserDecision(LoopError):
     `changed` names what, `since` says since when. `subject` is what `progressive-training SUBJECT accept` accepts.
     `versions` is JSON of what was there and what is there now: by `digest`, a yes to one change is no yes to another.
     """
+
+    default_code = "user_decision"
 
     def __init__(
         self, changed: str, since: str, *, subject: Literal["rules", "protocol"], versions: object, after: str = ""
@@ -82,34 +121,52 @@ class UserDecision(LoopError):
 class StillReading(LoopError):
     """Nothing is wrong: large data is being read by turns, and the same call goes on with it."""
 
+    default_code = "still_reading"
+
 
 class OutOfOrder(LoopError):
     """The call is not legal in the present state."""
+
+    default_code = "out_of_order"
 
 
 class Busy(OutOfOrder):
     """Another process holds the project's lock; the same call may succeed in a moment."""
 
+    default_code = "busy"
+
 
 class ScriptError(LoopError):
     """A training script can't be read or understood."""
+
+    default_code = "script_unreadable"
 
 
 class DiffError(LoopError):
     """A diff doesn't apply; nothing was changed."""
 
+    default_code = "diff_unfit"
+
 
 class GuardError(LoopError):
     """A diff applies, but changes what it may not; nothing was changed."""
+
+    default_code = "change_refused"
 
 
 class DocumentError(LoopError):
     """An analysis or action document lacks a part."""
 
+    default_code = "document_incomplete"
+
 
 class RunError(LoopError):
     """A training or evaluation can't be started, or failed."""
 
+    default_code = "run_failed"
+
 
 class EvaluationError(LoopError):
     """An evaluation's output can't be trusted; nothing was published."""
+
+    default_code = "evaluation_untrusted"

@@ -1,0 +1,1 @@
+"""What people read: report puts html, diffs and charts/ together, in the words of language."""

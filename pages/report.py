@@ -1,15 +1,19 @@
 """The report's documents from what the report knows: final-analysis.md (R6), report.html and its pictures."""
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..loop.judge.tables import interval, label
 from ..loop.project.project import Project
+from ..loop.project.receipts import ReportReceipt
+from ..loop.report import contents, report_folder
 from ..loop.report.contents import Ranked, ReportData
 from ..loop.report.pictures import Shown, shown
 from ..loop.report.report_folder import ANALYSIS, DOCUMENT, PAGE, PICTURES, PICTURES_FOLDER
+from ..loop.report.rescoring import Rescoring
+from ..loop.store.paths import version_id
 from ..loop.text import Language, Say, cell, english, words
 from .charts.curves import Curve, curves_chart
 from .charts.latency import latency_chart
@@ -19,6 +23,7 @@ from .charts.samples import Tile, samples_chart
 from .charts.scale import number
 from .charts.shapes import Chart
 from .diffs import DiffLine, diff_lines
+from .html import FOLDER, markdown, render_page, render_text
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -86,6 +91,35 @@ class _Sample:
     truth: str
 
 
+@dataclass(frozen=True)
+class Finished:
+    """The report is there; `already_done` if it was before this call."""
+
+    receipt: ReportReceipt
+    already_done: bool
+
+
+def finish(
+    project: Project, analysis: str | None, stop_reason: str | None, awaited: Collection[str] = ()
+) -> Rescoring | Finished:
+    """One step towards the report with its documents; then what it still lacks, and the agent's analysis.
+
+    Returns at once, and raises, as `contents.advance` does.
+    """
+    reached = contents.advance(project, stop_reason, awaited)
+    if isinstance(reached, Rescoring):
+        return reached
+    if isinstance(reached, ReportReceipt):
+        receipt, already_done = reached, True
+        if can_paint() and report_folder.lacks_pictures(project, receipt):
+            report_folder.add_pictures(project, receipt, *late_pictures(project))
+    else:
+        receipt, already_done = report_folder.publish(project, reached, report_files(project, reached)), False
+    if analysis and analysis.strip():
+        receipt = report_folder.complete_analysis(project, analysis, analysis_html(analysis))
+    return Finished(receipt, already_done)
+
+
 def report_files(project: Project, data: ReportData) -> Mapping[str, bytes]:
     """Every file of a report that is made from a template or painted: path in its folder -> content.
 
@@ -134,8 +168,6 @@ def _unbracketed(text: str) -> str:
 def final_analysis(data: ReportData, pictures: str, say: Say) -> str:
     """The whole document, with the place where the agent's analysis goes."""
     names = _names(data)
-    from .html import render_text
-
     return render_text(
         "final_analysis.md.j2",
         data=_view(data, names, _cell, say),
@@ -151,8 +183,6 @@ def final_analysis(data: ReportData, pictures: str, say: Say) -> str:
 def report_page(name: str, data: ReportData, found: Shown, language: Language) -> str:
     """One page that needs nothing beside itself, and runs nothing."""
     from markupsafe import Markup
-
-    from .html import FOLDER, render_page
 
     names, say = _names(data), words(language)
     best = next((point.value for point in found.points if point.version == found.best), None)
@@ -179,8 +209,6 @@ def report_page(name: str, data: ReportData, found: Shown, language: Language) -
 
 def analysis_html(analysis: str) -> "Markup":
     """The agent's analysis for the page."""
-    from .html import markdown
-
     return markdown(analysis, below=2)
 
 
@@ -269,7 +297,7 @@ def _pictures(found: Shown, say: Say = english) -> Mapping[str, Chart]:
             Tile(one.sample.name, one.png, _line(one.sample.said("output")), _line(one.sample.said("gt")))
             for one in found.samples
         ]
-        charts["samples"] = samples_chart(tiles, f"v{found.best:03d}", 820, say).titled()
+        charts["samples"] = samples_chart(tiles, version_id(found.best), 820, say).titled()
     return {f"{PICTURES_FOLDER}/{name}.png": chart for name, chart in charts.items()}
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from ..loop.evaluate.evaluator import has_evaluator, task_family
-from ..loop.judge.comparison import best_version, compare
+from ..loop.judge.best import best_version
+from ..loop.judge.comparison import compare
 from ..loop.judge.tables import best_table, previous_table, since_first
 from ..loop.project.attempts import failure_of
 from ..loop.project.project import Project
@@ -31,7 +32,7 @@ def brief(project: Project, rules: Rules, state: LoopState) -> str:
 
 def review(project: Project, rules: Rules, cur: int) -> str:
     """What is known of one version, for a person's question about it; it needs no score. Raises `LoopError`."""
-    comparison, receipt = compare(project, rules, cur), Version(project, cur).receipt(EvalReceipt)
+    comparison, receipt = compare(Version(project, cur), rules), Version(project, cur).receipt(EvalReceipt)
     authored = Version(project, cur - 1).receipt(NextReceipt) if cur > 1 else None
     analysis, curves = Version(project, cur).receipt(AnalysisReceipt), evidence.curves_of(project, cur)
     failed = [failure for attempt in Version(project, cur).attempts("train") if (failure := failure_of(attempt))]
@@ -88,7 +89,7 @@ def _repair(project: Project, rules: Rules, state: LoopState) -> Context:
 
 
 def _analysis(project: Project, rules: Rules, state: LoopState) -> Context:
-    comparison = compare(project, rules, state.cur)
+    comparison = compare(Version(project, state.cur), rules)
     assert comparison is not None, "the phase says that it is scored"
     curves = evidence.curves_of(project, state.cur)
     receipt = Version(project, state.cur).receipt(EvalReceipt)
@@ -108,7 +109,7 @@ def _analysis(project: Project, rules: Rules, state: LoopState) -> Context:
 
 def _action(project: Project, rules: Rules, state: LoopState) -> Context:
     analysis = Version(project, state.cur).receipt(AnalysisReceipt)
-    best = best_version(project, rules, project.workspace.versions())
+    best = best_version(project, rules)
     first = state.loop.first_version if state.loop else 1
     tried, left_out = evidence.tried_actions(project, rules, first, state.cur)
     return {
@@ -116,7 +117,7 @@ def _action(project: Project, rules: Rules, state: LoopState) -> Context:
         "tried": tried,
         "left_out": left_out,
         "symbols": evidence.symbol_list(Version(project, state.cur).script(authored=False)),
-        "best": version_id(best) if best else None,
+        "best": best.id if best else None,
         "script_name": project.workspace.script(state.cur),
     }
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..loop.judge.comparison import cost, primary_metric
+from ..loop.judge.best import cost, primary_metric
 from ..loop.project.project import Project
 from ..loop.project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt
 from ..loop.project.version import Version
@@ -18,7 +18,6 @@ from ..loop.store.paths import version_id
 from ..loop.text import cell, clean
 from ..loop.train.curves import Curves, read_curves
 
-MAX_SCRIPT_CHARACTERS = 24_000
 MOST_NEWEST, MOST_BEST = 30, 20  # actions of the past in a brief
 
 

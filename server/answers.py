@@ -3,19 +3,24 @@
 import errno
 import json
 from collections.abc import Mapping
+from typing import Literal
 
 import anyio.to_thread
 from mcp_types import CallToolResult, TextContent
 
-from ..loop.errors import LoopError
+from ..loop.errors import ErrorCode, LoopError
 from ..loop.project.project import Project
 from ..loop.project.state import next_call
+from ..loop.text import clean
 from ..tools import StepResult
 from ..tools.results import where_now
 
+RefusalCode = ErrorCode | Literal["system_error", "wrong_arguments"]
+"""What an error result says in `error.code`."""
+
 _MAX_WHAT = 3_000
 _MAX_NEXT = 2_500
-_NEXT = "\nNext: "
+_MAX_WHERE = 500
 _REMEDIES = {
     errno.ENOSPC: "free disk space, then ",
     errno.EDQUOT: "free disk space, then ",
@@ -34,37 +39,43 @@ def answer(result: StepResult) -> CallToolResult:
 async def refusal(project: Project, error: LoopError | OSError) -> CallToolResult:
     """What was wrong and what to do next. A `LoopError` that names no way on gets the one that is always right."""
     if isinstance(error, LoopError):
-        return await failure(project, str(error), with_next=error.hint is None)
-    return await failure(
-        project, f"the project could not be read or written: {cause(error)}", first=remedy(error), with_next=True
+        following = await _way_on(project) if error.hint is None else error.hint
+        return _refused(error.code, error.what, error.where, following)
+    what = f"the project could not be read or written: {cause(error)}"
+    return _refused("system_error", what, None, await _way_on(project, remedy(error)))
+
+
+async def wrong_arguments(project: Project, tool: str, why: str) -> CallToolResult:
+    """What is wrong with a call before anything is done, with the legal next call."""
+    return _refused("wrong_arguments", f"{tool} got wrong arguments: {why}", None, await _way_on(project))
+
+
+def _refused(code: RefusalCode, what: str, where: str | None, following: str) -> CallToolResult:
+    """A tool error: as text for people and models, and by its code and its parts for programs.
+
+    All is bounded, with invisible characters as escapes: it may quote what a client sent.
+    """
+    error = {"code": code, "what": clean(what, _MAX_WHAT)}
+    text = clean(f"{where}: {what}" if where else what, _MAX_WHAT)
+    if where:
+        error["where"] = clean(where, _MAX_WHERE)
+    if following:
+        error["next"] = clean(following, _MAX_NEXT)
+        text = f"{text}\nNext: {error['next']}"
+    return CallToolResult(
+        content=[TextContent(type="text", text=text)], structured_content={"error": error}, is_error=True
     )
 
 
-async def failure(project: Project, text: str, *, with_next: bool = True, first: str = "") -> CallToolResult:
-    """The text as a tool error, with the legal next call unless it says what to do itself."""
-    if with_next:
-        text += await anyio.to_thread.run_sync(_way_on, project, first)
-    return CallToolResult(content=[TextContent(type="text", text=told(text))], is_error=True)
-
-
-def _way_on(project: Project, first: str) -> str:
+async def _way_on(project: Project, first: str = "") -> str:
+    """The call that is always right, after what must be done `first`; "" where that can't be known."""
     try:
-        state, _ = where_now(project)
+        state, _ = await anyio.to_thread.run_sync(where_now, project)
     except LoopError as error:
-        return f"\nNext: {first}{error.hint}" if error.hint else ""
+        return f"{first}{error.hint}" if error.hint else ""
     except OSError:  # the project can't be read either, which is what is being told
-        return f"\nNext: {first.rstrip()}" if first else ""
-    return f"\nNext: {first}{next_call(state)}"
-
-
-def told(text: str) -> str:
-    """An error's text, bounded and with invisible characters as escapes: it may quote what a client sent."""
-    from ..loop.text import clean
-
-    what, separator, following = text.rpartition(_NEXT)
-    if not separator:
-        return clean(text, _MAX_WHAT)
-    return f"{clean(what, _MAX_WHAT)}{_NEXT}{clean(following, _MAX_NEXT)}"
+        return first.rstrip()
+    return f"{first}{next_call(state)}"
 
 
 def not_unicode(arguments: Mapping[str, object]) -> str | None:

@@ -21,7 +21,7 @@ from ..loop.project.project import Project
 from ..loop.text import describe
 from ..tools import STEPS, Step, StepResult, attached
 from ..tools.results import JobView
-from .answers import answer, failure, not_unicode, refusal
+from .answers import answer, not_unicode, refusal, wrong_arguments
 from .protocol.job_tasks import LoopTasks
 from .protocol.prompts import add_prompts
 from .protocol.resources import add_resources
@@ -110,11 +110,11 @@ class StepTool(Tool):
 
     async def run(self, arguments: dict[str, Any], context: Context[Any, Any], convert_result: bool = False) -> Any:
         if broken := not_unicode(arguments):
-            return await failure(self._project, f"{self.name} got wrong arguments: {broken}")
+            return await wrong_arguments(self._project, self.name, broken)
         try:
             values = self.fn_metadata.arg_model.model_validate(arguments).model_dump()
         except ValidationError as error:
-            return await failure(self._project, f"{self.name} got wrong arguments: {describe(error)}")
+            return await wrong_arguments(self._project, self.name, describe(error))
         wait_seconds = values.pop("wait_seconds", 0)
         call = partial(self._step.function, self._project, **values)
         try:
@@ -140,7 +140,7 @@ async def _waited(
     result = await anyio.to_thread.run_sync(call)
     while result.state == "running" and result.job is None and time.monotonic() < deadline:
         # Large data is being read, by turns within the calls; the job comes after it.
-        await context.report_progress(MAX_WAIT_SECONDS - max(0.0, deadline - time.monotonic()), None, result.message)
+        await context.report_progress(MAX_WAIT_SECONDS - max(0.0, deadline - time.monotonic()), None, result.line)
         result = await anyio.to_thread.run_sync(call)
     began = time.monotonic()
     while result.state == "running" and result.job is not None and time.monotonic() < deadline:

@@ -12,15 +12,13 @@ import anyio
 
 from ..loop.errors import LoopError
 from ..loop.project.project import Project
-from .access import host_and_port, is_loopback
+from .access import VARIABLE, Guard, Token, allowed, find_token, host_and_port, is_loopback
 from .app import build_server
 from .importing import uncollected
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
     from starlette.routing import BaseRoute
-
-    from .access import Guard, Token
 
     Routes = Callable[[Project], Sequence[BaseRoute]]
 
@@ -59,8 +57,6 @@ def _serve_http(
 ) -> None:
     import uvicorn
 
-    from .access import VARIABLE, find_token
-
     host, port = host_and_port(http)
     token = find_token(token_file)
     if token is None and not is_loopback(host):
@@ -90,11 +86,11 @@ def http_app(
     project: Project,
     host: str = "127.0.0.1",
     *,
-    token: "Token | None" = None,
+    token: Token | None = None,
     allowed_hosts: tuple[str, ...] = (),
     routes: "Sequence[BaseRoute]" = (),
     server: "MCPServer[Any] | None" = None,
-) -> "Guard":
+) -> Guard:
     """The ASGI application: MCP at `/mcp`, `/healthz`, and whatever `routes` add.
 
     Routes are ordinary Starlette routes and are looked up after those two, so one of them may be a `Mount("/")`. Every
@@ -102,8 +98,6 @@ def http_app(
     themselves. A browser without the token is asked for it (as the password of any name), for GET and HEAD only.
     `server` is another one than the project's own, for tests.
     """
-    from .access import Guard, allowed
-
     security = allowed(host, allowed_hosts)
     mcp = (server or build_server(project)).streamable_http_app(
         streamable_http_path=ENDPOINT, host=host, transport_security=security

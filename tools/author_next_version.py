@@ -33,7 +33,7 @@ def author_next_version(
         already_done=already_done,
         script=project.workspace.script(version + 1),
         symbols=receipt.symbols,
-        notes=receipt.notes,
+        notes=tuple(str(note) for note in receipt.notes),
         diff=receipt.diff[:4000],
         next=following,
     )

@@ -1,16 +1,19 @@
 """At any time: what is going on, and the brief for the next Step."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ..loop.project.project import Project
-from ..loop.project.state import LoopState
+from ..loop.project.state import LoopState, report_receipt
 from .results import JobView, StepResult, failure_of, job_of, where_now
 
 
 class NextStepResult(StepResult):
+    """`unfinished` is what a loop that is over still lacks: the report's analysis, which final_report takes."""
+
     max_versions: int
+    unfinished: Literal["report_analysis"] | None = None
     brief: str | None
 
 
@@ -22,6 +25,7 @@ def next_step(
 
     rules = project.rules()
     state, following = where_now(project, rules)
+    report = report_receipt(project) if state.phase == "done" else None
     job = running_job(project, state)
     if job is not None:
         doing = "waits" if job.waiting else "is running"
@@ -39,6 +43,7 @@ def next_step(
         failure=failure_of(state.failed),
         next=following,
         max_versions=rules.file.loop_config.max_versions,
+        unfinished="report_analysis" if report is not None and not report.with_analysis else None,
         brief=render_brief(project, rules, state) if brief else None,
     )
 

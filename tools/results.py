@@ -1,10 +1,11 @@
-"""What a Step returns: it stands alone, and says what comes next."""
+"""What every Step returns: a result that needs no other one to be understood, and says what comes next."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..loop.jobs.job import WaitingFor
 from ..loop.project.project import Project
 from ..loop.project.receipts import Metric, Verdict
 from ..loop.project.state import LoopState, NextStep, derive
@@ -28,7 +29,10 @@ class Next(Value):
 
 
 class JobView(Value):
-    """A running job. `folder` holds its log.txt; times are in seconds. `waiting` says why it has not begun yet."""
+    """A running job. `folder` holds its log.txt; times are in seconds. `waiting` says why it has not begun yet.
+
+    `waiting_for` is that reason as a code.
+    """
 
     kind: Literal["train", "eval", "rehearse"]
     attempt: int
@@ -39,6 +43,7 @@ class JobView(Value):
     eta_seconds: float | None = None
     latest: Mapping[str, float] = {}
     waiting: str | None = None
+    waiting_for: WaitingFor | None = None
 
     @property
     def line(self) -> str:
@@ -73,7 +78,8 @@ class Together(Value):
 class StepResult(Value):
     """What every Step returns; each adds its own fields.
 
-    `together` is for who waits in this process: a client reads `job`, the first of them, and the message.
+    `together` and `reading` are for who waits in this process: a client reads `job`, the first of them, and the
+    message.
     """
 
     state: Literal["done", "running", "failed"] = "done"
@@ -85,6 +91,8 @@ class StepResult(Value):
     failure: FailureView | None = None
     next: Next | None
     together: Together | None = Field(default=None, exclude=True)
+    reading: str | None = Field(default=None, exclude=True)
+    """How far large data is read, where no job runs yet."""
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -98,7 +106,9 @@ class StepResult(Value):
         """How far it is, in one line for a person."""
         if self.together is not None:
             return self.together.line
-        return self.message if self.job is None else self.job.line
+        if self.job is not None:
+            return self.job.line
+        return self.message if self.reading is None else self.reading
 
 
 def next_of(step: NextStep | None) -> Next | None:
@@ -133,6 +143,7 @@ def job_of(attempt: "Attempt", progress: "Progress") -> JobView:
         eta_seconds=eta,
         latest=dict(progress.latest),
         waiting=progress.waiting,
+        waiting_for=progress.waiting_for,
     )
 
 

@@ -27,7 +27,7 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
     """Score the trained version's best.ckpt on the whole validation set; call again until done or failed."""
     from ..loop.evaluate.evaluation import evaluate
     from ..loop.evaluate.evaluator import has_evaluator
-    from ..loop.judge.comparison import best_version
+    from ..loop.judge.best import best_version
     from ..loop.judge.labels import record_judgements
 
     rules = project.rules()
@@ -38,11 +38,16 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
         status = evaluate(project, version, attach=attach)
     except StillReading as reading:
         _, following = where_now(project, rules)
-        message = f"{reading.what}. Call again."
-        return EvalResult(state="running", message=message, phase=before.phase, version=version, next=following)
+        return EvalResult(
+            state="running",
+            message=f"{reading.what}. Call again.",
+            reading=reading.what,
+            phase=before.phase,
+            version=version,
+            next=following,
+        )
     if status.state == "done" and not status.already_done:
-        earlier = [number for number in project.workspace.versions() if number < version]
-        record_judgements(project, rules, version, best_version(project, rules, earlier))
+        record_judgements(Version(project, version), rules, best_version(project, rules, before=version))
     scored, receipt = Version(project, version), status.receipt
     state, following = where_now(project)
     job = job_of(scored.attempt("eval", status.attempt), status.progress) if status.progress else None
@@ -57,7 +62,7 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
         metrics={metric.name: metric.value for metric in receipt.metrics} if receipt else {},
         num_samples=receipt.num_samples if receipt else None,
         latency_ms=receipt.latency_ms if receipt else None,
-        warnings=receipt.warnings if receipt else (),
+        warnings=tuple(str(one) for one in receipt.warnings) if receipt else (),
         next=following,
     )
 

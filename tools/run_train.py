@@ -1,15 +1,15 @@
 """Step 1: train."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, JsonValue
 
 from ..loop.project.project import Project
-from ..loop.project.receipts import Standing, TrainReceipt
 from ..loop.project.version import Version
 from .results import JobView, StepResult, Value, failure_of, job_of, where_now
 
 if TYPE_CHECKING:
+    from ..loop.project.receipts import TrainReceipt
     from ..loop.train.training import TrainStatus
 
 Resume = Annotated[bool, Field(description="go on from the checkpoint that an interrupted attempt left")]
@@ -20,7 +20,7 @@ class RuleResult(Value):
 
     rule: str
     value: JsonValue
-    standing: Standing
+    standing: Literal["in force", "broken", "not verified"]
     verdict: str
 
 
@@ -56,7 +56,7 @@ def run_train(project: Project, version: int, resume: Resume = False, *, attach:
         wall_seconds=round(receipt.wall_seconds, 2) if receipt else None,
         rules=_rules(receipt) if receipt else (),
         completed=receipt.completed if receipt else (),
-        warnings=receipt.warnings if receipt else (),
+        warnings=tuple(str(one) for one in receipt.warnings) if receipt else (),
         next=following,
     )
 
@@ -66,14 +66,14 @@ def _message(name: str, status: "TrainStatus", job: JobView | None) -> str:
         doing = "waits to be trained" if job.waiting else "is training"
         return f"{name} {doing}, attempt {status.attempt} ({job.line}). It goes on by itself; call again."
     if status.receipt is not None:
-        said = [*status.receipt.completed, *status.receipt.warnings]
+        said = [*status.receipt.completed, *map(str, status.receipt.warnings)]
         done = f"{name} is trained (attempt {status.attempt}); its artifacts are complete."
         return "\n- ".join((f"{done} {_standings(status.receipt)}".rstrip(), *said))
     summary = status.verdict.summary[:400] if status.verdict else ""
     return f"Training attempt {status.attempt} of {name} failed: {summary}. Its artifacts were wiped."
 
 
-def _standings(receipt: TrainReceipt) -> str:
+def _standings(receipt: "TrainReceipt") -> str:
     """`Of 3 fixed values 2 were in force, 1 is not verified.`"""
     if not receipt.rules:
         return ""
@@ -82,7 +82,7 @@ def _standings(receipt: TrainReceipt) -> str:
     return f"Of {len(receipt.rules)} fixed values {sure} were in force{rest}."
 
 
-def _rules(receipt: TrainReceipt) -> tuple[RuleResult, ...]:
+def _rules(receipt: "TrainReceipt") -> tuple[RuleResult, ...]:
     from ..loop.train.verdicts import told
 
     return tuple(

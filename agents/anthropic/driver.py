@@ -217,7 +217,7 @@ class _Driver:
         self._silent += 1
         if self._silent >= MAX_SILENT:
             if where.phase == "done":  # all that counts is done; the report only lacks the model's own words
-                return list(said), where.model_copy(update={"brief": None})
+                return list(said), where.model_copy(update={"unfinished": None})
             what = f"the model made no usable call in {MAX_SILENT} replies. The last one was answered with: {text}"
             raise AgentStopped(what, where=where.version_id, hint=f"{_GO_ON}, perhaps with another --model or --effort")
         message = user(text)

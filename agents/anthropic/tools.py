@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, cast
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from ...loop.errors import UserDecision
-from ..base import WAIT_SECONDS, AgentStopped, NextCall
+from ...loop.store.paths import version_id
+from ..base import WAIT_SECONDS, AgentStopped, NextCall, Refusal, refusal_of, text_of
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
 READ_RESOURCE = "read_resource"
 _WAIT = "wait_seconds"
 _MAX_RESOURCE_CHARACTERS = 30_000
-_UNFINISHED = "final_report(analysis"  # what the brief of a finished loop asks for while its report has none
-_BY_THE_USER = tuple(
-    str(UserDecision("", "", subject=subject, versions=None).hint) for subject in ("rules", "protocol")
-)
 
 
 class Where(BaseModel):
@@ -31,11 +28,12 @@ class Where(BaseModel):
     version: int | None = None
     max_versions: int
     brief: str | None = None
+    unfinished: str | None = None
     next: NextCall | None = None
 
     @property
     def version_id(self) -> str:
-        return f"v{self.version:03d}" if self.version else ""
+        return version_id(self.version) if self.version else ""
 
     @property
     def chapter(self) -> tuple[int | None, bool]:
@@ -45,7 +43,7 @@ class Where(BaseModel):
     @property
     def finished(self) -> bool:
         """Nothing is left to do, the report's analysis included."""
-        return self.phase == "done" and _UNFINISHED not in (self.brief or "")
+        return self.phase == "done" and self.unfinished is None
 
 
 @dataclass(frozen=True)
@@ -61,11 +59,15 @@ class Definition:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call came to. `content` is the structured result; of an error there is only the text."""
+    """What a call came to. `content` is the structured result; a call that was refused has a `refusal` instead."""
 
     text: str
     content: Mapping[str, JsonValue]
-    is_error: bool = False
+    refusal: Refusal | None = None
+
+    @property
+    def is_error(self) -> bool:
+        return self.refusal is not None
 
     @property
     def failed(self) -> bool:
@@ -80,7 +82,7 @@ class Answer:
     @property
     def for_the_user(self) -> bool:
         """Whether only the user may decide how to go on."""
-        return self.is_error and any(hint in self.text for hint in _BY_THE_USER)
+        return self.refusal is not None and self.refusal.code == UserDecision.default_code
 
     @property
     def was_cancelled(self) -> bool:
@@ -134,30 +136,35 @@ class Steps:
 
     async def _called(self, name: str, arguments: Mapping[str, JsonValue]) -> Answer:
         result = await self._client.call_tool(name, dict(arguments))
-        text = "\n".join(block.text for block in result.content if block.type == "text")
-        content = cast(Mapping[str, JsonValue], result.structured_content or {})
-        return Answer(text or "the tool gave no reason", content, bool(result.is_error))
+        if result.is_error:
+            return Answer(text_of(result), {}, refusal_of(result))
+        return Answer(text_of(result), cast(Mapping[str, JsonValue], result.structured_content or {}))
 
     async def _read(self, arguments: Mapping[str, JsonValue]) -> Answer:
         from mcp import MCPError
 
         uri = arguments.get("uri")
         if not isinstance(uri, str) or set(arguments) != {"uri"}:
-            return Answer(f"{READ_RESOURCE} takes one argument, uri, a text", {}, is_error=True)
+            return _unread(f"{READ_RESOURCE} takes one argument, uri, a text")
         try:
             result = await self._client.read_resource(uri)
         except MCPError as error:
-            return Answer(error.message, {}, is_error=True)
+            return _unread(error.message)
         text = "".join(part for content in result.contents if isinstance(part := getattr(content, "text", ""), str))
         if len(text) > _MAX_RESOURCE_CHARACTERS:
             text = f"{text[:_MAX_RESOURCE_CHARACTERS]}\n… cut off here; {len(text):,} characters in all"
         return Answer(text or "it is empty", {})
 
 
+def _unread(why: str) -> Answer:
+    return Answer(why, {}, Refusal(what=why))
+
+
 def stopped(answer: Answer) -> AgentStopped:
     """The error that ends the run with a tool's own words."""
-    what, _, hint = answer.message.partition("\nNext: ")
-    return AgentStopped(what, hint=hint or "see `progressive-training status`, then start the agent again")
+    said = answer.refusal or Refusal(what=answer.message)
+    hint = said.next or "see `progressive-training status`, then start the agent again"
+    return AgentStopped(said.what, where=said.where, hint=hint)
 
 
 def _definition(tool: "Tool") -> Definition:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeGuard
 
+from ...loop.store.paths import version_id
+
 Verdict = Literal["diverged", "regressed", "underfit", "overfit", "plateau", "healthy"]
 
 _RISE = 0.05  # a validation loss this far above its own minimum has turned
@@ -41,7 +43,7 @@ class Scores:
 
     def label(self, index: int) -> str:
         """The version_id of `values[index]`."""
-        return f"v{self.first + index:03d}"
+        return version_id(self.first + index)
 
     @property
     def best(self) -> int | None:

@@ -2,19 +2,22 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from pydantic import JsonValue
 
 from ...loop.author.patch import unified_diff
+from ...loop.errors import DocumentError, RuleViolation
 from ...loop.script import Script
-from ...loop.script.fixed import Fixed
+from ...loop.store.paths import version_id
 from ..base import AgentStopped, Event, NextCall, ToolClient
 from . import documents, optimisation
-from .diagnosis import Curves, Diagnosis, Scores, Verdict, diagnose
-from .loop_client import Loop, LossCurves, Status, ToolRefused
+from .case import case_of, curves_of, fixed_of, scores_of
+from .diagnosis import diagnose
+from .loop_client import Loop, ToolRefused
 from .playbook import Move, Past, moves
 
+# The server takes no such action; any other refusal would meet the next one as well.
+_OF_THE_ACTION = frozenset[str]({DocumentError.default_code, RuleViolation.default_code})
 _MAX_REPEATS = 5  # how often one Step may come up for one version before a person should look
 _CANDIDATES = 3
 
@@ -43,25 +46,6 @@ async def drive(
     return await _Driver(Loop(client), on_event, last_version).run()
 
 
-@dataclass(frozen=True)
-class _Case:
-    """One version as the documents need it."""
-
-    status: Status
-    scores: Scores
-    diagnosis: Diagnosis
-    past: Past
-    fixed: tuple[Fixed, ...]
-
-    def moves(self) -> tuple[Move, ...]:
-        return _moves(self.past, self.diagnosis.verdict, self.fixed)
-
-
-@lru_cache(maxsize=2)  # a version's analysis, its action and its successor ask for the same, which takes 50 ms
-def _moves(past: Past, verdict: Verdict, fixed: tuple[Fixed, ...]) -> tuple[Move, ...]:
-    return tuple(moves(past, verdict, fixed))
-
-
 class _Driver:
     def __init__(self, loop: Loop, on_event: Callable[[Event], None] | None, last_version: int | None) -> None:
         self._loop = loop
@@ -69,6 +53,7 @@ class _Driver:
         self._last_version = last_version
         self._events: list[Event] = []
         self._stop_reason: str | None = None
+        self._failed_by: str | None = None
         self._steps: dict[str, Callable[[NextCall], Awaitable[str]]] = {
             "start_loop": self._start,
             "run_train": self._run,
@@ -84,6 +69,7 @@ class _Driver:
         seen: dict[tuple[str, int | None], int] = {}
         while (situation := await self._loop.next_step()).phase != "done":
             call = situation.next
+            self._failed_by = situation.failure.kind if situation.failure else None
             if call is None or call.tool not in self._steps:
                 wanted = call.tool if call else f"nothing in phase {situation.phase}"
                 raise AgentStopped(
@@ -115,7 +101,7 @@ class _Driver:
 
     async def _finished(self) -> Report:
         status = await self._loop.status()
-        scores = _scores(status, status.version)
+        scores = scores_of(status, status.version)
         best = scores.best
         return Report(
             versions=len(status.versions),
@@ -127,17 +113,16 @@ class _Driver:
         )
 
     async def _start(self, call: NextCall) -> str:
-        run, answer = await self._loop.finish("start_loop", dict(call.arguments))
+        run = await self._loop.finish("start_loop", call.arguments)
         if run.state == "failed":  # a rehearsal that was cut off; the loop goes on without
-            return f"the loop is started; its rehearsal failed: {_told(answer) or 'the server gave no reason'}"
+            return f"the loop is started; {run.message or 'its rehearsal failed'}"
         return "the loop is started"
 
     async def _run(self, call: NextCall) -> str:
-        run, answer = await self._loop.finish(call.tool, {"version": _version(call)})
-        failure = answer.get("failure") if isinstance(answer, dict) else None
-        if isinstance(failure, dict) and failure.get("kind") == "cancelled":
+        run = await self._loop.finish(call.tool, {"version": _version(call)})
+        if run.failure is not None and run.failure.kind == "cancelled":
             raise AgentStopped("was cancelled", where=f"{call.tool} {_label(call.version)}", hint=_GO_ON)
-        return run.state if run.state == "done" else f"failed: {_told(answer) or 'the server gave no reason'}"
+        return run.state if run.state == "done" else f"failed: {run.message or 'the server gave no reason'}"
 
     async def _repair(self, call: NextCall) -> str:
         """A diverged training gets a tenth of its learning rate; anything else needs a person or a model."""
@@ -145,13 +130,13 @@ class _Driver:
         text = await self._loop.script(version)
         status = await self._loop.status()
         script = Script.parse(text, _file(version))
-        found = diagnose(_curves(await self._loop.curves(version)), _scores(status, version))
-        if "diverged" not in call.why and found.verdict != "diverged":
+        found = diagnose(curves_of(await self._loop.curves(version)), scores_of(status, version))
+        if self._failed_by != "diverged" and found.verdict != "diverged":
             return await self._give_up(f"{_label(version)} failed, and not by diverging: {call.why}")
         past = Past((text,))
         lower = [
             move
-            for move in moves(past, "diverged", _fixed(status))
+            for move in moves(past, "diverged", fixed_of(status))
             if move.new_text in {draft.text for draft in optimisation.learning_rate(script, 0.1)}
         ]
         if not lower:
@@ -166,14 +151,14 @@ class _Driver:
         return lower[0].change
 
     async def _analyse(self, call: NextCall) -> str:
-        case = await self._case(_version(call))
+        case = await case_of(self._loop, _version(call))
         text = documents.analysis(case.status, _version(call), case.scores, case.diagnosis, case.moves()[:_CANDIDATES])
         await self._loop.call("write_analysis", _analysis(_version(call), text))
         return f"{case.diagnosis.verdict}: {text.summary}"
 
     async def _act(self, call: NextCall) -> str:
         """Writes down the first move that the server takes; none left ends the loop."""
-        case = await self._case(_version(call))
+        case = await case_of(self._loop, _version(call))
         candidates = case.moves()
         refusals: list[str] = []
         for index, move in enumerate(candidates[:_MAX_REPEATS]):
@@ -181,6 +166,8 @@ class _Driver:
             try:
                 await self._loop.call("write_action", _action(_version(call), move, later))
             except ToolRefused as refused:
+                if refused.refusal.code not in _OF_THE_ACTION:
+                    raise
                 refusals.append(refused.what)
                 continue
             return move.change
@@ -194,7 +181,7 @@ class _Driver:
         version = _version(call)
         if self._last_version is not None and version >= self._last_version:
             return await self._give_up(f"It was asked to stop after {_label(version)}.")
-        case = await self._case(version)
+        case = await case_of(self._loop, version)
         selected = next((one.action for one in case.status.versions if one.version == version), None)
         move = next((one for one in case.moves() if selected and one.change.strip() == selected.change.strip()), None)
         if move is None:
@@ -217,37 +204,13 @@ class _Driver:
         return f"stopped: {reason}"
 
     async def _finish_report(self, arguments: dict[str, JsonValue]) -> None:
-        run, answer = await self._loop.finish("final_report", arguments)
+        run = await self._loop.finish("final_report", arguments)
         if run.state == "failed":
-            raise AgentStopped(_told(answer) or "the report failed", where="final_report", hint=_BY_HAND)
-
-    async def _case(self, version: int) -> _Case:
-        status = await self._loop.status()
-        versions = [one for one in status.versions if one.version <= version]
-        scripts = [await self._loop.script(one.version) for one in versions]
-        scores = _scores(status, version)
-        earlier = [one.action.change for one in versions if one.action is not None and one.version < version]
-        found = diagnose(_curves(await self._loop.curves(version)), scores)
-        return _Case(status, scores, found, Past(tuple(scripts), scores.best, tuple(earlier)), _fixed(status))
+            raise AgentStopped(run.message or "the report failed", where="final_report", hint=_BY_HAND)
 
 
 _GO_ON = "start the agent again when the loop is to go on"
 _BY_HAND = "do that step by hand or with a model, then start the agent again"
-
-
-def _scores(status: Status, version: int) -> Scores:
-    found = [one.metric(status.primary_metric) for one in status.versions if one.version <= version]
-    direction = next((one.higher_is_better for one in found if one is not None), True)
-    first = status.versions[0].version if status.versions else 1
-    return Scores(status.primary_metric, tuple(one.value if one else None for one in found), direction, first)
-
-
-def _curves(curves: LossCurves) -> Curves:
-    return Curves(curves.epochs, curves.train_loss, curves.val_loss)
-
-
-def _fixed(status: Status) -> tuple[Fixed, ...]:
-    return tuple(Fixed(rule=one.rule, name=one.name, value=one.value) for one in status.fixed)
 
 
 def _analysis(version: int, text: documents.AnalysisText) -> dict[str, JsonValue]:
@@ -281,18 +244,9 @@ def _version(call: NextCall) -> int:
     return call.version
 
 
-def _told(answer: JsonValue) -> str | None:
-    """The server's own words on what failed."""
-    if isinstance(answer, dict):
-        for name in ("failure", "error_summary", "error", "summary", "message", "reason"):
-            if isinstance(text := answer.get(name), str) and text:
-                return text
-    return None
-
-
 def _file(version: int) -> str:
     return f"02_train_{_label(version)}.py"
 
 
 def _label(version: int | None) -> str:
-    return "" if version is None else f"v{version:03d}"
+    return "" if version is None else version_id(version)

@@ -13,12 +13,8 @@ Edit = tuple[int, int, str]
 
 @dataclass(frozen=True)
 class Draft:
-    """A proposed next script, before it is known whether it may be proposed.
+    """A proposed next script, before it is known whether it may be proposed; `change` says exactly what differs."""
 
-    `family` groups drafts on the same lever (`learning rate`, `width`); `change` says exactly what differs.
-    """
-
-    family: str
     goal: str
     change: str
     text: str

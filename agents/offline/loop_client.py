@@ -6,25 +6,39 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from pydantic import JsonValue, ValidationError
 
 from ...loop.errors import LoopError
-from ..base import WAIT_SECONDS, AgentStopped, NextCall, ToolClient, Wire
+from ..base import WAIT_SECONDS, AgentStopped, NextCall, Refusal, ToolClient, Wire, refusal_of, text_of
 
 if TYPE_CHECKING:
     pass
 
 
 class ToolRefused(LoopError):
-    """A tool answered with an error; its text says what to do instead."""
+    """A tool answered with an error; its text says what to do instead, and `refusal.code` which error it is."""
+
+    def __init__(self, text: str, refusal: Refusal, *, where: str) -> None:
+        super().__init__(text, where=where)
+        self.refusal = refusal
+
+
+class Failure(Wire):
+    """Why a training or an evaluation failed."""
+
+    kind: str
+    summary: str = ""
 
 
 class Situation(Wire):
     phase: str
     next: NextCall | None = None
+    failure: Failure | None = None
 
 
 class RunState(Wire):
-    """How a training, evaluation or report stands."""
+    """How a training, evaluation or report stands, also in the server's words."""
 
     state: Literal["running", "done", "failed"]
+    message: str = ""
+    failure: Failure | None = None
 
 
 class FixedRule(Wire):
@@ -100,20 +114,18 @@ class Loop:
     async def script(self, version: int) -> str:
         return await self._text(f"loop://versions/{version}/script")
 
-    async def finish(self, tool: str, arguments: Mapping[str, JsonValue]) -> tuple[RunState, JsonValue]:
-        """Calls a tool that may take long, again and again, until it is done or failed; its last answer too."""
+    async def finish(self, tool: str, arguments: Mapping[str, JsonValue]) -> RunState:
+        """Calls a tool that may take long, again and again, until it is done or failed."""
         while True:
-            answer = await self.call(tool, {**arguments, "wait_seconds": WAIT_SECONDS})
-            run = _parse(RunState, answer, tool)
+            run = _parse(RunState, await self.call(tool, {**arguments, "wait_seconds": WAIT_SECONDS}), tool)
             if run.state != "running":
-                return run, answer
+                return run
 
     async def call(self, tool: str, arguments: Mapping[str, JsonValue]) -> JsonValue:
         """One call; its structured content."""
         result = await self._client.call_tool(tool, dict(arguments))
         if result.is_error:
-            text = "\n".join(block.text for block in result.content if block.type == "text")
-            raise ToolRefused(text or "the tool gave no reason", where=tool)
+            raise ToolRefused(text_of(result), refusal_of(result), where=tool)
         return result.structured_content
 
     async def _text(self, uri: str) -> str:

@@ -39,7 +39,6 @@ def normalise_layers(script: Script) -> Iterator[Draft]:
         return
     listed = " and ".join(dict.fromkeys(kinds))
     yield Draft(
-        family="normalisation",
         goal="Keep the hidden values in a range in which every layer learns.",
         change=f"{listed} between {_layers(len(edits))} and the activation after it; there was none.",
         text=script.edited(edits),
@@ -58,7 +57,6 @@ def width(script: Script, factor: float) -> Iterator[Draft]:
     text = lever.with_value(after) if lever else script.edited((*script.span(node), str(after)) for node in places)
     up = factor > 1
     yield Draft(
-        family="width",
         goal="Give the network more to learn with." if up else "Give the network less to memorise with.",
         change=f"The hidden width {int(before)} becomes {after}.",
         text=text,
@@ -77,12 +75,12 @@ def dropout(script: Script, *, up: bool) -> Iterator[Draft]:
         value = rounded(min(lever.value + 0.1, 0.5) if up else lever.value - 0.1)
         if value != lever.value and value >= 0.05:
             change = f"The dropout {lever.value:g} becomes {value:g}."
-            yield Draft("dropout", goal, change, lever.with_value(value), impact, risk)
+            yield Draft(goal, change, lever.with_value(value), impact, risk)
         return
     if not up:
         return
     if lever is not None:
-        yield Draft("dropout", goal, "The dropout 0 becomes 0.2.", lever.with_value(0.2), impact, risk)
+        yield Draft(goal, "The dropout 0 becomes 0.2.", lever.with_value(0.2), impact, risk)
         return
     for stack in calls(script.tree, "Sequential"):
         last = stack.args[-1] if stack.args else None
@@ -91,7 +89,7 @@ def dropout(script: Script, *, up: bool) -> Iterator[Draft]:
         prefix = dotted(last.func).rpartition(".")[0]
         if prefix and isinstance(before := stack.args[-2], ast.Call) and callee(before) in _ACTIVATIONS:
             text = script.edited([_before(script, last, f"{prefix}.Dropout(0.2)")])
-            yield Draft("dropout", goal, "Dropout of 0.2 before the last layer; there was none.", text, impact, risk)
+            yield Draft(goal, "Dropout of 0.2 before the last layer; there was none.", text, impact, risk)
             return
 
 
@@ -102,7 +100,6 @@ def label_smoothing(script: Script) -> Iterator[Draft]:
     if len(found) != 1 or keyword(found[0], "label_smoothing") or find_lever(script, "label_smoothing"):
         return
     yield Draft(
-        family="label smoothing",
         goal="Keep the network from being certain about single training samples.",
         change="The training loss smooths the labels by 0.05; the validation loss is computed as before.",
         text=with_keyword(script, found[0], "label_smoothing", "0.05"),

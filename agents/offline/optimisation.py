@@ -58,7 +58,6 @@ def adaptive_optimizer(script: Script) -> Iterator[Draft]:
         text = moved.with_value(_ADAM_DEFAULT)
         change += f", and the learning rate {lever.value:g} becomes its usual {_ADAM_DEFAULT:g}"
     yield Draft(
-        family="optimiser",
         goal="Reach a lower loss in the same number of epochs.",
         change=f"{change}.",
         text=text,
@@ -73,7 +72,6 @@ def momentum(script: Script) -> Iterator[Draft]:
     if call is None or len(call.args) > 2 or keyword(call, "momentum") or find_lever(script, "momentum"):
         return
     yield Draft(
-        family="momentum",
         goal="Reach a lower loss in the same number of epochs.",
         change="SGD gets momentum=0.9; it had none.",
         text=with_keyword(script, call, "momentum", "0.9"),
@@ -93,7 +91,6 @@ def learning_rate(script: Script, factor: float) -> Iterator[Draft]:
         return
     up = factor > 1
     yield Draft(
-        family="learning rate",
         goal="Get further in the same number of epochs."
         if up
         else "Settle lower instead of stepping over the minimum.",
@@ -114,7 +111,7 @@ def weight_decay(script: Script, *, up: bool) -> Iterator[Draft]:
         value = rounded(lever.value * 3 if up else lever.value / 3)
         if value <= 0.3:
             change = f"The weight decay {lever.value:g} becomes {value:g}."
-            yield Draft("weight decay", goal, change, lever.with_value(value), impact, risk)
+            yield Draft(goal, change, lever.with_value(value), impact, risk)
         return
     call = only(calls(script.tree, *OPTIMIZERS))
     if not up or call is None:
@@ -125,7 +122,7 @@ def weight_decay(script: Script, *, up: bool) -> Iterator[Draft]:
     first = {"AdamW": 0.05, "SGD": 5e-4}.get(callee(call), 1e-4)
     before = "AdamW's default 0.01" if callee(call) == "AdamW" and given is None else "0"
     text = lever.with_value(first) if lever is not None else with_keyword(script, call, "weight_decay", f"{first:g}")
-    yield Draft("weight decay", goal, f"The weight decay goes from {before} to {first:g}.", text, impact, risk)
+    yield Draft(goal, f"The weight decay goes from {before} to {first:g}.", text, impact, risk)
 
 
 def cosine_schedule(script: Script) -> Iterator[Draft]:
@@ -156,7 +153,6 @@ def cosine_schedule(script: Script) -> Iterator[Draft]:
     lines.append(f'return {{"optimizer": {variable}, "lr_scheduler": scheduler}}')
     edits.append((*script.span(returns[0]), f"{newline_of(script)}{indent}".join(lines)))
     yield Draft(
-        family="schedule",
         goal="Settle into the minimum at the end of training instead of stepping around it.",
         change="The learning rate now falls to zero along a cosine over the epochs; it was constant.",
         text=script.edited(edits),
@@ -171,7 +167,6 @@ def gradient_clipping(script: Script) -> Iterator[Draft]:
     if call is None or keyword(call, "gradient_clip_val") or any(item.arg is None for item in call.keywords):
         return
     yield Draft(
-        family="gradient clipping",
         goal="Keep single bad batches from throwing the weights off.",
         change="The Trainer clips gradients at a norm of 1.0; it clipped none.",
         text=with_keyword(script, call, "gradient_clip_val", "1.0"),

@@ -5,7 +5,7 @@ Nothing here is random or remembered between calls: the scripts so far say what 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from ...loop.errors import ScriptError
 from ...loop.script import Script, changed_symbols
@@ -13,12 +13,19 @@ from ...loop.script.fixed import Fixed, clashes, removed
 from ...loop.script.places import Setting
 from ...loop.script.settings import settings
 from ...loop.script.source import units
-from . import network, optimisation
+from ...loop.store.paths import version_id
 from .diagnosis import Verdict
 from .edits import Draft, reverted
 from .levers import Lever, rounded
-
-_Maker = Callable[[Script], Iterator[Draft]]
+from .network import dropout, label_smoothing, normalise_layers, width
+from .optimisation import (
+    adaptive_optimizer,
+    cosine_schedule,
+    gradient_clipping,
+    learning_rate,
+    momentum,
+    weight_decay,
+)
 
 
 @dataclass(frozen=True)
@@ -49,53 +56,31 @@ class Past:
     changes: tuple[str, ...] = ()
 
 
-_ADAPTIVE: _Maker = optimisation.adaptive_optimizer
-_MOMENTUM: _Maker = optimisation.momentum
-_SCHEDULE: _Maker = optimisation.cosine_schedule
-_CLIP: _Maker = optimisation.gradient_clipping
-_NORMALISE: _Maker = network.normalise_layers
-_SMOOTHING: _Maker = network.label_smoothing
-
-
-def _rate(factor: float) -> _Maker:
-    return lambda script: optimisation.learning_rate(script, factor)
-
-
-def _width(factor: float) -> _Maker:
-    return lambda script: network.width(script, factor)
-
-
-def _decay(*, up: bool) -> _Maker:
-    return lambda script: optimisation.weight_decay(script, up=up)
-
-
-def _dropout(*, up: bool) -> _Maker:
-    return lambda script: network.dropout(script, up=up)
-
-
+_RATE_UP, _RATE_DOWN = partial(learning_rate, factor=3), partial(learning_rate, factor=1 / 3)
+_WIDER, _NARROWER = partial(width, factor=2), partial(width, factor=0.5)
+_DROP_MORE, _DROP_LESS = partial(dropout, up=True), partial(dropout, up=False)
+_DECAY_MORE, _DECAY_LESS = partial(weight_decay, up=True), partial(weight_decay, up=False)
 # First what helps most often and costs least to take back; what trades one loss against the other comes later.
-_ORDER: Mapping[Verdict, tuple[_Maker, ...]] = {
-    "diverged": (_rate(0.1), _CLIP, _NORMALISE),
+_ORDER: Mapping[Verdict, tuple[Callable[[Script], Iterator[Draft]], ...]] = {
+    "diverged": (partial(learning_rate, factor=0.1), gradient_clipping, normalise_layers),
     "underfit": (
-        _ADAPTIVE,
-        _MOMENTUM,
-        _NORMALISE,
-        _rate(3),
-        _width(2),
-        _dropout(up=False),
-        _decay(up=False),
-        _SCHEDULE,
+        *(adaptive_optimizer, momentum, normalise_layers, _RATE_UP, _WIDER),
+        *(_DROP_LESS, _DECAY_LESS, cosine_schedule),
     ),
-    "healthy": (_ADAPTIVE, _NORMALISE, _width(2), _SCHEDULE, _MOMENTUM, _rate(3), _SMOOTHING, _dropout(up=True)),
-    "plateau": (_ADAPTIVE, _NORMALISE, _SCHEDULE, _width(2), _MOMENTUM, _rate(1 / 3), _rate(3), _SMOOTHING),
-    "overfit": (_dropout(up=True), _decay(up=True), _SMOOTHING, _NORMALISE, _SCHEDULE, _width(0.5), _rate(1 / 3)),
+    "healthy": (
+        *(adaptive_optimizer, normalise_layers, _WIDER, cosine_schedule),
+        *(momentum, _RATE_UP, label_smoothing, _DROP_MORE),
+    ),
+    "plateau": (
+        *(adaptive_optimizer, normalise_layers, cosine_schedule, _WIDER),
+        *(momentum, _RATE_DOWN, _RATE_UP, label_smoothing),
+    ),
+    "overfit": (
+        *(_DROP_MORE, _DECAY_MORE, label_smoothing, normalise_layers),
+        *(cosine_schedule, _NARROWER, _RATE_DOWN),
+    ),
 }
 _AFTER_REGRESSION = _ORDER["plateau"]
-
-
-def next_move(past: Past, verdict: Verdict, fixed: Sequence[Fixed]) -> Move | None:
-    """The first of `moves`; None when nothing sensible is left."""
-    return next(moves(past, verdict, fixed), None)
 
 
 def moves(past: Past, verdict: Verdict, fixed: Sequence[Fixed]) -> Iterator[Move]:
@@ -105,7 +90,7 @@ def moves(past: Past, verdict: Verdict, fixed: Sequence[Fixed]) -> Iterator[Move
     what its symbols were in an earlier version; taking back a change that cost something is the exception to the last.
     Raises: ScriptError when one of the scripts can't be parsed.
     """
-    scripts = [Script.parse(text, f"02_train_v{index:03d}.py") for index, text in enumerate(past.scripts, 1)]
+    scripts = [Script.parse(text, f"02_train_{version_id(index)}.py") for index, text in enumerate(past.scripts, 1)]
     current = scripts[-1]
     seen = frozenset[tuple[str, str]]().union(*(_shapes(text) for text in past.scripts))
     no_matter: frozenset[tuple[str, str]] = frozenset()
@@ -165,7 +150,6 @@ def _other_direction(current: Script, best: Script) -> Draft | None:
     value = round(old * old / new) if isinstance(old, int) else rounded(old * old / new)
     name = moved[0][0].name
     return Draft(
-        family="other direction",
         goal=f"Find out whether {name} is better on the other side of the best version's value.",
         change=f"{name} {new:g}, which cost something, becomes {value:g}; the best version has {old:g}.",
         text=Lever(current, float(new), tuple(two for _, two in moved)).with_value(value),
@@ -180,7 +164,6 @@ def _taken_back(current: Script, best: Script) -> Draft | None:
     if text is None:
         return None
     return Draft(
-        family="undo",
         goal="Go on from the best version's code.",
         change=f"{', '.join(symbols)} as in the best version: what was changed since then is taken back.",
         text=text,

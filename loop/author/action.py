@@ -6,18 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..errors import DocumentError, RuleViolation
-from ..project.integrity import require_intact
+from ..project.notices import Notice
 from ..project.project import Project
 from ..project.receipts import ActionReceipt
-from ..project.state import derive, require
-from ..project.version import Version
+from ..project.turn import turn
 from ..rules.reading import Rules
 from ..script import Changes, Script
 from ..script.fixed import synonyms
 from ..script.settings import settings
 from ..store import journal
-from ..store.paths import version_id
-from ..store.records import save
 from ..text import Say, bullets, require_list, require_text, words
 
 MOST_SYMBOLS = 8
@@ -44,36 +41,23 @@ class Action:
     deferred: tuple[str, ...] = ()
 
 
-def write_action(project: Project, cur: int, action: Action) -> tuple[ActionReceipt, bool]:
+def write_action(project: Project, number: int, action: Action) -> tuple[ActionReceipt, bool]:
     """Writes action-extract.md with its one Selected Action; the receipt, and whether it was there already.
 
     Raises `OutOfOrder`, `DocumentError` (a part is missing, `where` names no symbol of the script),
-    `RuleViolation` naming the rule that the action conflicts with.
+    `RuleViolation` naming the rule that the action conflicts with, `GuardError` for a script edited outside the loop.
     """
-    rules = project.rules()
-    with project.mutation():
-        state = derive(project, rules)
-        if 1 <= cur <= state.cur and (receipt := Version(project, cur).receipt(ActionReceipt)):
+    with turn(project, "write_action", number) as t:
+        if receipt := t.done(ActionReceipt):
             return receipt, True
-        loop = require(state, "write_action", cur, "action")
-        require_intact(project, rules, loop)
-        require_text(
-            goal=action.goal,
-            change=action.change,
-            expected_impact=action.expected_impact,
-            risk=action.risk,
-            verification=action.verification,
-        )
-        require_list(where=action.where)
-        script = Script.parse(
-            project.workspace.tree.read(project.workspace.script(cur)).decode("utf-8-sig"),
-            project.workspace.script(cur),
-        )
+        t.begin("action")
+        require_complete(action)
+        script = t.version.script()
         require_symbols(script, action.where)
-        require_rule_free(script, rules, action)
-        require_one_action(script, action.goal, action.change, action.where)
-        document = _action_text(action, cur, words(rules.file.report_language)).encode()
-        project.workspace.tree.write(f"{project.workspace.artifacts(cur)}/{ACTION_FILE}", document)
+        require_rule_free(script, t.rules, action)
+        require_one_action(script, action)
+        document = _action_text(action, t.version.id, words(t.rules.file.report_language)).encode()
+        project.workspace.tree.write(f"{t.version.artifacts}/{ACTION_FILE}", document)
         receipt = ActionReceipt(
             document_sha256=hashlib.sha256(document).hexdigest(),
             goal=action.goal,
@@ -84,9 +68,21 @@ def write_action(project: Project, cur: int, action: Action) -> tuple[ActionRece
             verification=action.verification,
             at=journal.now(),
         )
-        save(project.workspace.tree, project.workspace.receipt(cur, "action"), receipt)
-        journal.record(project.workspace, "action_selected", version_id(cur), goal=action.goal)
+        t.version.save(receipt)
+        t.version.record("action_selected", goal=action.goal)
         return receipt, False
+
+
+def require_complete(action: Action) -> None:
+    """Raises `DocumentError` naming the part that is empty or too long."""
+    require_text(
+        goal=action.goal,
+        change=action.change,
+        expected_impact=action.expected_impact,
+        risk=action.risk,
+        verification=action.verification,
+    )
+    require_list(where=action.where)
 
 
 def require_symbols(script: Script, where: Sequence[str]) -> None:
@@ -120,8 +116,8 @@ def require_rule_free(script: Script, rules: Rules, action: Action) -> None:
                 )
 
 
-def _action_text(action: Action, cur: int, say: Say) -> str:
-    parts = [say("# Action extract of {version}").format(version=version_id(cur)), "## Selected Action"]
+def _action_text(action: Action, version: str, say: Say) -> str:
+    parts = [say("# Action extract of {version}").format(version=version), "## Selected Action"]
     for title, text in (
         ("Goal", action.goal),
         ("Change", action.change),
@@ -136,19 +132,19 @@ def _action_text(action: Action, cur: int, say: Say) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def require_one_action(script: Script, goal: str, change: str, where: Sequence[str]) -> None:
+def require_one_action(script: Script, action: Action) -> None:
     """Raises `DocumentError` for an action whose words list several, or whose `where` covers whatever one likes."""
     hint = "choose one of them; the others go into deferred, and each gets a version of its own"
-    for name, text in (("goal", goal), ("change", change)):
+    for name, text in (("goal", action.goal), ("change", action.change)):
         if len(_ITEM.findall(text)) > 1:
             raise DocumentError("lists several changes, and an action is one", where=name, hint=hint)
         if found := _SECOND.search(text):
             raise DocumentError(f"names a second change ({found[0]!r}), and an action is one", where=name, hint=hint)
-    last = {symbol.removeprefix("+").rsplit(".", 1)[-1] for symbol in where}
-    moved = {found for found in _MOVE.findall(change) if found.rsplit(".", 1)[-1] in last}
+    last = {symbol.removeprefix("+").rsplit(".", 1)[-1] for symbol in action.where}
+    moved = {found for found in _MOVE.findall(action.change) if found.rsplit(".", 1)[-1] in last}
     if len(moved) > 1:
         raise DocumentError(f"moves {', '.join(sorted(moved))}, and an action is one change", where="change", hint=hint)
-    present = [symbol for symbol in dict.fromkeys(where) if not symbol.startswith("+")]
+    present = [symbol for symbol in dict.fromkeys(action.where) if not symbol.startswith("+")]
     whole = {symbol.name for symbol in script.symbols if "." not in symbol.name}
     if len(present) > MOST_SYMBOLS or (len(whole) > 3 and whole <= {*present}):
         raise DocumentError(
@@ -158,13 +154,13 @@ def require_one_action(script: Script, goal: str, change: str, where: Sequence[s
         )
 
 
-def unrelated_settings(old: Script, new: Script, changes: Changes) -> Iterator[str]:
+def unrelated_settings(old: Script, new: Script, changes: Changes) -> Iterator[Notice]:
     """Says that a diff moves several plain settings at once: allowed, but their effects can't be told apart."""
     before, after = ({one.symbol: one.value for one in settings(s) if one.editable} for s in (old, new))
     moved = [name for name in changes.symbols if name in before and name in after and before[name] != after[name]]
     plain = [name for name in moved if name in {symbol.name for symbol in new.symbols if _is_value(symbol.kind)}]
     if len(plain) > 1:
-        yield f"{' and '.join(plain)} change together: which of them had what effect can't be told from one version"
+        yield Notice.of("settings_together", settings=" and ".join(plain))
 
 
 def _is_value(kind: str) -> bool:

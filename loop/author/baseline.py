@@ -8,14 +8,16 @@ from dataclasses import dataclass
 
 from ..errors import GuardError, ProjectError, ScriptError
 from ..project.project import Project
+from ..project.version import Version
 from ..rules.reading import Rules
-from ..script import Script, changed_symbols, decode_script, local_imports
+from ..script import Script, changed_symbols, code_files, decode_script
 from ..script.fixed import Fixed, materialise, synonyms
 from ..script.settings import replace_setting, settings
 from ..script.version import with_header, with_version
-from ..store.paths import ARTIFACTS, BASELINE, BASELINE_SCRIPT, PREPDATA, version_id
+from ..store.paths import ARTIFACTS, BASELINE, BASELINE_SCRIPT, PREPDATA
 from ..text import Say, Told, english
 from ..train.verdicts import measurable
+from .guard import patches_by_file
 from .patch import apply_patch, unified_diff
 
 BASELINE_FOLDER = f"{ARTIFACTS}/{BASELINE}"
@@ -84,11 +86,11 @@ def prepare(project: Project, rules: Rules, dataset_id: str, patch: str | None) 
     if not tree.is_file(BASELINE_SCRIPT):
         raise ProjectError("is missing", where=BASELINE_SCRIPT, hint="put a working training script there")
     originals = _sources(project)
-    texts = _patched(project, originals, patch) if patch else dict(originals)
+    texts = _patched(originals, patch) if patch else dict(originals)
     settled: list[Finding] = []
     texts[BASELINE_SCRIPT] = _corrected(texts[BASELINE_SCRIPT], project, rules, dataset_id, settled)
     baseline = Script.parse(texts[BASELINE_SCRIPT], BASELINE_SCRIPT)
-    v001, applied, missing = _first_version(baseline, rules)
+    v001, applied, missing = _first_version(baseline, Version(project, 1), rules)
     open_findings = [*_audit(texts, dataset_id), *_unstated_rules(missing, rules)]
     changed = {name: text for name, text in texts.items() if text != originals[name]}
     diff = "".join(unified_diff(originals[name], text, name=name) for name, text in changed.items())
@@ -96,17 +98,14 @@ def prepare(project: Project, rules: Rules, dataset_id: str, patch: str | None) 
 
 
 def _sources(project: Project) -> dict[str, str]:
-    root, tree = project.workspace.root, project.workspace.tree
-    modules = local_imports(root / BASELINE_SCRIPT, root)
-    names = [BASELINE_SCRIPT, *(path.relative_to(root).as_posix() for path in modules)]
-    return {name: decode_script(tree.read(name), name) for name in dict.fromkeys(names)}
+    """The baseline's text and those of its local modules, by path; the baseline comes first."""
+    names = code_files(BASELINE_SCRIPT, project.workspace.root)
+    return {name: decode_script(project.workspace.tree.read(name), name) for name in names}
 
 
-def _patched(project: Project, originals: Mapping[str, str], patch: str) -> dict[str, str]:
-    from .guard import patches_by_file
-
+def _patched(originals: Mapping[str, str], patch: str) -> dict[str, str]:
     texts = dict(originals)
-    for name, file_patch in patches_by_file(project, BASELINE_SCRIPT, patch).items():
+    for name, file_patch in patches_by_file(patch, tuple(originals)).items():
         texts[name] = apply_patch(texts[name], file_patch, name=name).text
         _require_consistency(Script.parse(originals[name], name), Script.parse(texts[name], name))
     return texts
@@ -196,16 +195,16 @@ def optimal_batch_size(project: Project) -> int | None:
     return int(match[1]) if match and int(match[1]) > 0 else None
 
 
-def _first_version(baseline: Script, rules: Rules) -> tuple[str, tuple[str, ...], tuple[Fixed, ...]]:
+def _first_version(baseline: Script, first: Version, rules: Rules) -> tuple[str, tuple[str, ...], tuple[Fixed, ...]]:
     try:
-        text, moved = with_version(baseline.text, old=BASELINE, new=version_id(1))
+        text, moved = with_version(baseline.text, old=BASELINE, new=first.id)
     except ScriptError as error:
         hint = f'call start_loop with patch = a diff that adds VERSION = "{BASELINE}" and derives the paths from it'
         raise ScriptError(error.what, where=BASELINE_SCRIPT, hint=hint) from error
-    made = materialise(Script.parse(text, "02_train_v001.py"), rules.fixed, rules.file.synonyms)
+    made = materialise(Script.parse(text, first.script_name), rules.fixed, rules.file.synonyms)
     applied = (*moved, *made.applied)
     header = [("Made from", BASELINE_SCRIPT), ("Set", "; ".join(applied))]
-    text = with_header(made.text, f"{version_id(1)}, the baseline under the user's rules", header)
+    text = with_header(made.text, f"{first.id}, the baseline under the user's rules", header)
     return text, applied, made.missing
 
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from ..errors import GuardError, RuleViolation
-from ..project.project import Project
 from ..rules.reading import Rules
-from ..script import Changes, Script, changed_statements, changed_symbols, local_imports
-from ..script.fixed import Clash, Fixed, clashes, dynamic_overrides, removed
+from ..script import Changes, Script, changed_statements, changed_symbols
+from ..script.fixed import Clash, Fixed, clashes, dynamic_overrides, in_words, removed
 from .evasions import evasions
 from .hidden import hidden, swapped
 from .patch import FilePatch, parse_diff
@@ -55,9 +54,8 @@ def check_rules(old: Script, new: Script, rules: Rules) -> None:
         *evasions(old, new, rules.fixed, extra),
     ]
     if found:
-        listed = "; ".join(f"{clash.place}: {clash.found}, but {clash.rule} fixes {clash.allowed!r}" for clash in found)
         raise RuleViolation(
-            f"the change breaks what the user fixed: {listed}",
+            f"the change breaks what the user fixed: {in_words(found)}",
             where=new.name,
             hint="keep the fixed values; change something else, or choose another action",
         )
@@ -151,13 +149,14 @@ def only_patch(diff: str, name: str, following: str) -> FilePatch:
     return patch
 
 
-def patches_by_file(project: Project, script: str, diff: str) -> Mapping[str, FilePatch]:
-    """The diff's files as paths in the project. Raises `GuardError` for one that the script doesn't consist of."""
-    root = project.workspace.root
-    allowed = [script, *(path.relative_to(root).as_posix() for path in local_imports(root / script, root))]
+def patches_by_file(diff: str, allowed: Sequence[str]) -> Mapping[str, FilePatch]:
+    """The diff's parts by file. `allowed` are the script, which a diff without a name is of, and its local modules.
+
+    Raises `GuardError` for a diff of another file.
+    """
     found: dict[str, FilePatch] = {}
     for patch in parse_diff(diff):
-        name = script if patch.path is None else _match(patch.path, allowed)
+        name = allowed[0] if patch.path is None else _match(patch.path, allowed)
         if name is None or name in found:
             raise GuardError(
                 f"the diff changes {patch.path}, and may change only {', '.join(allowed)}",
@@ -168,7 +167,7 @@ def patches_by_file(project: Project, script: str, diff: str) -> Mapping[str, Fi
     return found
 
 
-def _match(path: str, allowed: list[str]) -> str | None:
+def _match(path: str, allowed: Sequence[str]) -> str | None:
     parts = PurePosixPath(path).parts
     fitting = [name for name in allowed if parts[-len(PurePosixPath(name).parts) :] == PurePosixPath(name).parts]
     return max(fitting, key=len, default=None)

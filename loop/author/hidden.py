@@ -2,22 +2,24 @@
 
 import ast
 import builtins
+import re
 from collections import Counter
 from collections.abc import Iterator
 
 from ..script.source import Script, bindings
+from ..text import BIDI
 
 _FROM_TEXT = frozenset({"exec", "eval", "compile", "__import__", "globals"})
 _PROGRAMS = ("subprocess.", "os.system", "os.popen", "os.exec", "os.spawn", "os.posix_spawn", "os.fork", "pty.")
 # They make text read otherwise than it runs; nothing in a script's language needs them.
-_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_BIDI = re.compile(f"[{BIDI}]")
 
 
 def hidden(old: Script, new: Script) -> tuple[str, ...]:
     """In words, what `new` has of it and `old` had not."""
     before, after = Counter(_found(old)), Counter(_found(new))
     found = [what for what, count in after.items() if count > before[what]]
-    if _BIDI & set(new.text) - set(old.text):
+    if set(_BIDI.findall(new.text)) - set(_BIDI.findall(old.text)):
         found.append("characters that reverse the direction of text")
     return tuple(found)
 

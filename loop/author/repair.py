@@ -1,24 +1,23 @@
 """A failed version's repair: the same version's script, or a local module that it imports (T4)."""
 
+import hashlib
+from collections.abc import Mapping
+
 from ..errors import DocumentError
-from ..project.integrity import require_intact
+from ..project.attempts import Attempt
 from ..project.project import Project
 from ..project.receipts import Repair
-from ..project.state import derive, require
-from ..project.version import Version
+from ..project.turn import Turn, turn
 from ..rehearse.rehearsal import is_repairable
 from ..rules.checks import check_script
-from ..rules.reading import Rules
 from ..script import Script
 from ..store import journal, transaction
-from ..store.paths import version_id
-from .guard import check_change, check_rules, patches_by_file
-from .next_version import check_loop_dataset, read_parsed, sha256_of
+from .guard import check_change, check_dataset, check_rules, patches_by_file
 from .patch import apply_patch
 
 
 def repair_version(
-    project: Project, cur: int, diff: str, *, root_cause: str, change_summary: str
+    project: Project, number: int, diff: str, *, root_cause: str, change_summary: str
 ) -> tuple[Repair, bool]:
     """Repairs the failed version's script, or a local module that it imports, under the rules (T4).
 
@@ -28,49 +27,66 @@ def repair_version(
     for name, text in (("root_cause", root_cause), ("change_summary", change_summary)):
         if not text.strip():
             raise DocumentError("is empty", where=name, hint="say it in a sentence; it goes into the retry report")
-    rules = project.rules()
-    with project.mutation():
-        state = derive(project, rules)
-        version = Version(project, cur)
-        tried = (version.attempts("train") or version.attempts("rehearse")) if 1 <= cur <= state.cur else []
-        if state.phase == "train" and cur == state.cur and tried and (repair := tried[-1].repair):
+    with turn(project, "repair_version", number) as t:
+        if repair := _done(t):
             return repair, True
-        rehearsed = cur == state.cur and is_repairable(version) is not None
-        loop = require(state, "repair_version", cur, *(("repair", "train") if rehearsed else ("repair",)))
-        require_intact(project, rules, loop)
-        Version(project, cur).require_authored()
-        texts, real_diff = _repaired(project, rules, cur, diff)
+        loop = t.begin("repair", *(("train",) if _is_rehearsed(t) else ()))
+        texts, real_diff = _repaired(t, diff, loop.dataset_id)
         repair = Repair(
             root_cause_hypothesis=root_cause.strip(),
             code_change_summary=change_summary.strip(),
-            files={name: sha256_of(text) for name, text in texts.items()},
+            files={name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()},
             diff=real_diff,
             at=journal.now(),
         )
-        workspace = project.workspace
-        script = workspace.script(cur)
-        kept = {f"{workspace.authored}/{script}": texts[script]} if script in texts else {}
-        transaction.commit(
-            workspace, new={}, changed=texts | kept, records={f"{tried[-1].relative}/repair.json": repair}
-        )
-        journal.record(workspace, "repaired", version_id(cur), files=", ".join(sorted(texts)))
+        _commit(t, texts, repair)
         return repair, False
 
 
-def _repaired(project: Project, rules: Rules, cur: int, diff: str) -> tuple[dict[str, str], str]:
-    script = project.workspace.script(cur)
+def _done(t: Turn) -> Repair | None:
+    """The repair of the last attempt, until that is trained again."""
+    if t.state.phase != "train" or t.version.number != t.state.cur:
+        return None
+    return _failed(t).repair if _tried(t) else None
+
+
+def _tried(t: Turn) -> list[Attempt]:
+    """The trainings; before the first one, the rehearsals."""
+    return t.version.attempts("train") or t.version.attempts("rehearse")
+
+
+def _failed(t: Turn) -> Attempt:
+    return _tried(t)[-1]
+
+
+def _is_rehearsed(t: Turn) -> bool:
+    """Whether nothing was trained yet, and the rehearsal found a problem."""
+    return t.version.number == t.state.cur and is_repairable(t.version) is not None
+
+
+def _repaired(t: Turn, diff: str, dataset_id: str) -> tuple[dict[str, str], str]:
+    """The changed files' texts, and the diff as it was applied."""
+    script = t.version.script()
     texts: dict[str, str] = {}
     diffs: list[str] = []
-    for name, patch in patches_by_file(project, script, diff).items():
-        old = read_parsed(project, name)
+    for name, patch in patches_by_file(diff, t.version.code_files()).items():
+        old = script if name == script.name else t.version.module(name)
         applied = apply_patch(old.text, patch, name=name)
         new = Script.parse(applied.text, name)
-        if name == script:
-            check_change(old, new, rules)
-            check_loop_dataset(project, old, new)
-            check_script(new, rules)
+        if name == script.name:
+            check_change(old, new, t.rules)
+            check_dataset(old, new, dataset_id)
+            check_script(new, t.rules)
         else:
-            check_rules(old, new, rules)
+            check_rules(old, new, t.rules)
         texts[name] = applied.text
         diffs.append(applied.diff)
     return texts, "".join(diffs)
+
+
+def _commit(t: Turn, texts: Mapping[str, str], repair: Repair) -> None:
+    workspace, script = t.version.project.workspace, t.version.script_name
+    kept = {f"{workspace.authored}/{script}": texts[script]} if script in texts else {}
+    failed = _failed(t)
+    transaction.commit(workspace, new={}, changed={**texts, **kept}, records={f"{failed.relative}/repair.json": repair})
+    t.version.record("repaired", files=", ".join(sorted(texts)))

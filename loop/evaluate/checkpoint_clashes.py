@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ..errors import EvaluationError
 from ..project.attempts import Attempt
-from ..project.receipts import TrainReceipt
+from ..project.notices import Notice
+from ..project.receipts import EvalPlan, TrainReceipt
 from ..record.disagreements import CheckpointFacts, Disagreement, disagreements
 from ..rules.reading import Rules
 from ..script.fixed import Clash, Fixed, agrees, recorded_clashes, synonyms
@@ -49,20 +50,24 @@ def checkpoint_clashes(attempt: Attempt, rules: Rules) -> tuple[Clash, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def checkpoint_warnings(attempt: Attempt) -> tuple[str, ...]:
+def checkpoint_warnings(attempt: Attempt) -> tuple[Notice, ...]:
     """Checkpoints that could not be read, and where last.ckpt and the recorder say different things."""
-    unreadable = (f"{name}: {one.unreadable}" for name, one in _said(attempt).items() if one.unreadable is not None)
+    unreadable = (
+        Notice.of("checkpoint_unread", name=name, problem=one.unreadable)
+        for name, one in _said(attempt).items()
+        if one.unreadable is not None
+    )
     differing = (
-        f"the recorder and last.ckpt disagree on {one.what}: {one.recorded}, and {one.saved} in the checkpoint"
+        Notice.of("checkpoint_differs", what=one.what, recorded=one.recorded, saved=one.saved)
         for one in _disagreements(attempt)
     )
     return (*unreadable, *differing)
 
 
-def weights(attempt: Attempt) -> str | None:
-    """The digest of best.ckpt's tensors."""
+def weights(attempt: Attempt, plan: EvalPlan) -> str:
+    """The digest of best.ckpt's tensors; of all its bytes where it has none that can be read."""
     said = _said(attempt).get("best.ckpt")
-    return said.weights if said is not None else None
+    return (said.weights if said is not None else None) or plan.checkpoint_sha256
 
 
 def _epochs(

@@ -19,6 +19,7 @@ from ..project.receipts import EvalPlan, EvalReceipt, LoopFile, TrainReceipt, Ve
 from ..project.turn import turn
 from ..project.version import Version
 from ..rules.reading import Rules
+from ..script.fixed import in_words
 from ..store.digest import sha256
 from ..train import training
 from ..train.progress import Progress, progress_of
@@ -122,7 +123,7 @@ def settle(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) ->
         return _fail(attempt, Failure("lost", "it was never started: the server ended in between", ""), wall)
     try:
         if found := checkpoint_clashes(attempt, rules):
-            said = "; ".join(str(clash) for clash in found)
+            said = in_words(found)
             return _revoke(attempt, rules, Failure("rule violation", f"its checkpoint says: {said}", ""), wall)
         receipt = publish(attempt, plan, checked(attempt, rules, loop, plan), status)
     except (EvaluationError, UnsafePath) as error:  # a link or a FIFO where a file belongs

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from ..errors import EvaluationError
+from ..project.notices import Notice
 from ..project.project import Project
 from ..script.source import read_script
 from ..store.paths import EVAL_SCRIPT
@@ -27,7 +28,7 @@ _TOLERATED = 1e-3
 _TRAINING_DATA = re.compile(r"(?:^|[/\\\\])train(?:ing)?(?:[/\\\\.]|$)|^train_dataloader$", re.I)
 
 
-def training_data_warnings(project: Project) -> tuple[str, ...]:
+def training_data_warnings(project: Project) -> tuple[Notice, ...]:
     """A warning where the evaluator names the training data, which is allowed: its statistics may be needed."""
     script = read_script(project.workspace.root / EVAL_SCRIPT)
     words = [
@@ -38,7 +39,7 @@ def training_data_warnings(project: Project) -> tuple[str, ...]:
     named = sorted({str(word) for word in words if _TRAINING_DATA.search(str(word))})
     if not named:
         return ()
-    return (f"{EVAL_SCRIPT} names training data ({', '.join(named)[:200]}): a score on it says nothing of new samples",)
+    return (Notice.of("training_data", script=EVAL_SCRIPT, names=", ".join(named)[:200]),)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Trial:
     codes: tuple[int | None, ...]
 
 
-def judge(tree: Tree, trial: Trial, primary: str) -> tuple[float, tuple[str, ...]]:
+def judge(tree: Tree, trial: Trial, primary: str) -> tuple[float, tuple[Notice, ...]]:
     """The spread between two runs, and warnings. Raises `EvaluationError` if the evaluator can't be accepted."""
     again_code, disordered_code = (*trial.codes, None, None)[1:3]
     if again_code != 0:
@@ -64,15 +65,15 @@ def judge(tree: Tree, trial: Trial, primary: str) -> tuple[float, tuple[str, ...
             where=EVAL_SCRIPT,
             hint=f"{_HINT}: fix every seed, and score without dropout or sampling",
         )
-    warnings = [f"two runs of the evaluator differ by {spread:.2g} (relative)"] if spread > _SAME else []
+    warnings = [Notice.of("spread", spread=spread)] if spread > _SAME else []
     if disordered_code is None:
-        return spread, (*warnings, "the checkpoint holds no weights that could be put in disorder")
+        return spread, (*warnings, Notice.of("no_weights"))
     if disordered_code == 0:
         warnings += _require_moved(tree, trial, first, primary)
     return spread, tuple(warnings)
 
 
-def _require_moved(tree: Tree, trial: Trial, first: Mapping[str, float], primary: str) -> list[str]:
+def _require_moved(tree: Tree, trial: Trial, first: Mapping[str, float], primary: str) -> list[Notice]:
     moved = read_metrics(tree, trial.disordered)
     if primary in first and moved.get(primary) != first[primary]:
         return []
@@ -87,7 +88,7 @@ def _require_moved(tree: Tree, trial: Trial, first: Mapping[str, float], primary
     if moved == first and before == after:
         raise ignored
     # A model that always says the same class may keep its accuracy by luck; its losses can't.
-    return [f"{primary} stayed the same for weights in disorder; only other scores moved"]
+    return [Notice.of("unmoved", metric=primary)]
 
 
 def _sample_scores(tree: Tree, out: str) -> str:

@@ -1,7 +1,6 @@
 """The evaluation of one external model: its attempt, its job, and its output, checked as a version's is (R4)."""
 
-import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from ..jobs.job import Job
@@ -9,12 +8,13 @@ from ..jobs.placing import confined
 from ..jobs.warm.next_jobs import ISOLATED
 from ..project.attempts import Attempt
 from ..project.integrity import score_bytes
+from ..project.notices import Notice
 from ..project.receipts import EvalPlan, EvalReceipt, LoopFile
 from ..rules.reading import Rules
-from ..store import journal
 from ..store.paths import ARTIFACTS, EVAL_SCRIPT, EXTERNAL, STATE
 from ..store.records import load, save
-from .output import MAX_SAMPLE_BYTES, check_output, parse_strict
+from .output import check_output, parse_strict
+from .publication import copy_output
 from .user_python.project_copy import make_stage
 
 #: How long one may take if loop_config.max_eval_minutes doesn't say: a report must not wait for ever.
@@ -120,37 +120,20 @@ def publish(attempt: ExternalAttempt, rules: Rules, loop: LoopFile, plan: Extern
         primary=rules.file.eval_config.primary_metric,
         most=rules.file.eval_config.infer_samples,
     )
-    score = evaluated.score.model_copy(update={"created_at": journal.now()})
-    samples = tree.read(f"{out}/samples.jsonl", limit=MAX_SAMPLE_BYTES)
-    tree.write(_samples(name), samples)
+    evaluated = replace(evaluated, warnings=(*evaluated.warnings, *_not_hidden(attempt)))
     tree.remove(artifacts(name))
-    if evaluated.infer_samples:
-        tree.copy(f"{out}/infer_samples", f"{artifacts(name)}/infer_samples")
-    receipt = EvalReceipt(
-        attempt=attempt.number,
-        fingerprint=plan.fingerprint,
-        checkpoint_sha256=plan.checkpoint_sha256,
-        samples_sha256=hashlib.sha256(samples).hexdigest(),
-        num_samples=score.num_samples,
-        metrics=tuple(score.metrics),
-        latency_ms=score.latency_ms,
-        created_at=score.created_at,
-        sandbox=plan.sandbox,
-        side_by_side=attempt.side_by_side,
-        warnings=(*evaluated.warnings, *_not_hidden(attempt)),
-    )
+    receipt = copy_output(attempt, plan, evaluated, out, _samples(name), artifacts(name))
     tree.write(f"{artifacts(name)}/eval_score.json", score_bytes(receipt, loop.dataset_id))
     save(tree, receipt_file(name), receipt)
     return receipt
 
 
-def _not_hidden(attempt: ExternalAttempt) -> tuple[str, ...]:
+def _not_hidden(attempt: ExternalAttempt) -> tuple[Notice, ...]:
     """A warning where the evaluator could not keep the data set from the model, or did not say that it could."""
     where = f"{attempt.relative}/{_OUT}/external.json"
     tree = attempt.project.workspace.tree
     content = parse_strict(tree.read(where), where) if tree.is_file(where) else None
-    said = (
-        cast("dict[str, object]", content) if isinstance(content, dict) else {"not_hidden": "the evaluator is its own"}
-    )
-    reason = said.get("not_hidden")
-    return () if reason is None else (f"it could have read the data set while it was scored: {str(reason)[:200]}",)
+    if not isinstance(content, dict):
+        return (Notice.of("own_evaluator"),)
+    reason = cast("dict[str, object]", content).get("not_hidden")
+    return () if reason is None else (Notice.of("not_hidden", reason=str(reason)[:200]),)

@@ -12,6 +12,7 @@ from typing import NoReturn
 from pydantic import JsonValue, ValidationError
 
 from ..errors import EvaluationError, LoopError
+from ..project.notices import Notice
 from ..project.receipts import Metric, Score
 from ..store.tree import Tree
 from ..text import describe
@@ -27,7 +28,7 @@ _ROUNDING = 1e-4
 class Evaluated:
     score: Score
     infer_samples: int
-    warnings: tuple[str, ...]
+    warnings: tuple[Notice, ...]
 
 
 def check_output(
@@ -44,14 +45,14 @@ def check_output(
     if twice := sorted({name for name in names if names.count(name) > 1}):
         _refuse(f"{out}/eval_score.json", f"metrics named twice: {', '.join(twice)}")
     if val_samples is not None and score.num_samples != val_samples:
-        told = f"num_samples is {score.num_samples}, and stats.json says the validation set has {val_samples}"
-        _refuse(f"{out}/eval_score.json", told)
+        fault = f"num_samples is {score.num_samples}, and stats.json says the validation set has {val_samples}"
+        _refuse(f"{out}/eval_score.json", fault)
     means = _sample_means(tree, f"{out}/samples.jsonl", score.num_samples)
     score, warnings = _with_means(score, means, f"{out}/samples.jsonl")
     shown = _check_infer_samples(tree, f"{out}/infer_samples", most)
-    warnings += [f"metric {name!r} was not computed" for name in wanted if name not in names]
+    warnings += [Notice.of("metric_missing", metric=name) for name in wanted if name not in names]
     if primary not in names:
-        warnings.append(f"primary_metric {primary!r} is not among the metrics: this version ranks last")
+        warnings.append(Notice.of("primary_missing", metric=primary))
     return Evaluated(score, shown, tuple(warnings))
 
 
@@ -106,23 +107,23 @@ def _read(tree: Tree, where: str) -> bytes:
         raise EvaluationError(error.what, where=where, hint=_HINT) from error
 
 
-def _with_means(score: Score, means: Mapping[str, float], where: str) -> tuple[Score, list[str]]:
+def _with_means(score: Score, means: Mapping[str, float], where: str) -> tuple[Score, list[Notice]]:
     """The score with each metric that its samples can vouch for replaced by their mean, or by their error rate.
 
     A metric that is not that value is refused. Only a loss may differ, since some average by weight: that is a warning.
     """
     metrics: list[Metric] = []
-    warnings: list[str] = []
+    warnings: list[Notice] = []
     for metric in score.metrics:
         mean = means.get(metric.name, _rate(metric.name, means))
         if mean is not None and math.isclose(mean, metric.value, rel_tol=_ROUNDING, abs_tol=_ROUNDING):
             metrics.append(metric.model_copy(update={"value": mean}))
             continue
         if mean is not None and metric.name != "loss":
-            told = f"the mean of its {metric.name!r}" if metric.name in means else f"{metric.name!r} of its errors"
-            _refuse(where, f"{told} is {mean:.6g}, eval_score.json says {metric.value:.6g}")
+            what = f"the mean of its {metric.name!r}" if metric.name in means else f"{metric.name!r} of its errors"
+            _refuse(where, f"{what} is {mean:.6g}, eval_score.json says {metric.value:.6g}")
         if mean is not None:
-            warnings.append(f"loss is {metric.value:.6g}, and the mean of its samples {mean:.6g}")
+            warnings.append(Notice.of("loss_differs", loss=metric.value, mean=mean))
         metrics.append(metric)
     return score.model_copy(update={"metrics": metrics}), warnings
 

@@ -8,6 +8,7 @@ from ..jobs.job import JobStatus
 from ..project.attempts import Attempt
 from ..project.evaluation_protocol import RECEIPT, dataset_digest, evaluator_hashes
 from ..project.integrity import score_bytes
+from ..project.notices import Notice
 from ..project.receipts import Acceptance, EvalPlan, EvalReceipt, LoopFile, Verdict
 from ..project.version import Version
 from ..rules.reading import Rules
@@ -39,7 +40,7 @@ def checked(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> E
     )
     if sha256(tree, f"{version.artifacts}/best.ckpt") != plan.checkpoint_sha256:
         raise EvaluationError("was changed while it was scored", where="best.ckpt", hint="put the trained file back")
-    warnings = (*evaluated.warnings, *checkpoint_warnings(attempt), *_twin(attempt), *_other_targets(attempt))
+    warnings = (*evaluated.warnings, *checkpoint_warnings(attempt), *_twin(attempt, plan), *_other_targets(attempt))
     if plan.accepting:
         warnings += _accept_evaluator(attempt, rules, loop)
     return replace(evaluated, warnings=warnings)
@@ -47,30 +48,11 @@ def checked(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> E
 
 def publish(attempt: Attempt, plan: EvalPlan, evaluated: Evaluated, status: JobStatus) -> EvalReceipt:
     """Copies the checked output into place; the receipt comes last, so that a crash in between publishes again."""
-    version, workspace = attempt.version, attempt.project.workspace
-    tree, out = workspace.tree, f"{attempt.relative}/{OUT}"
-    score = evaluated.score.model_copy(update={"created_at": journal.now()})
-    samples, shown = tree.read(f"{out}/samples.jsonl", limit=MAX_SAMPLE_BYTES), f"{version.artifacts}/infer_samples"
-    tree.write(workspace.sample_scores(version.number), samples)
-    tree.remove(shown)
-    if evaluated.infer_samples:
-        tree.copy(f"{out}/infer_samples", shown)
-    receipt = EvalReceipt(
-        attempt=attempt.number,
-        fingerprint=plan.fingerprint,
-        checkpoint_sha256=plan.checkpoint_sha256,
-        weights=weights(attempt),
-        samples_sha256=hashlib.sha256(samples).hexdigest(),
-        num_samples=score.num_samples,
-        metrics=tuple(score.metrics),
-        latency_ms=score.latency_ms,
-        created_at=score.created_at,
-        sandbox=plan.sandbox,
-        start=status.outcome.start if status.outcome else "",
-        side_by_side=attempt.side_by_side,
-        warnings=evaluated.warnings,
-    )
-    tree.write(f"{version.artifacts}/eval_score.json", score_bytes(receipt, score.dataset_id))
+    version, tree = attempt.version, attempt.project.workspace.tree
+    scores = attempt.project.workspace.sample_scores(version.number)
+    receipt = copy_output(attempt, plan, evaluated, f"{attempt.relative}/{OUT}", scores, version.artifacts)
+    receipt = receipt.model_copy(update={"start": status.outcome.start if status.outcome else ""})
+    tree.write(f"{version.artifacts}/eval_score.json", score_bytes(receipt, evaluated.score.dataset_id))
     version.save(receipt)
     attempt.save_verdict(Verdict(status="PASS", summary="scored", at=journal.now()))
     clean_up(attempt)
@@ -78,7 +60,36 @@ def publish(attempt: Attempt, plan: EvalPlan, evaluated: Evaluated, status: JobS
     return receipt
 
 
-def _accept_evaluator(attempt: Attempt, rules: Rules, loop: LoopFile) -> tuple[str, ...]:
+def copy_output(
+    attempt: Attempt, plan: EvalPlan, evaluated: Evaluated, out: str, scores: str, shown: str
+) -> EvalReceipt:
+    """Copies samples.jsonl from `out` to the file `scores`, and infer_samples/ into the folder `shown`.
+
+    Returns the receipt to save once eval_score.json is written, too.
+    """
+    tree = attempt.project.workspace.tree
+    samples = tree.read(f"{out}/samples.jsonl", limit=MAX_SAMPLE_BYTES)
+    tree.write(scores, samples)
+    tree.remove(f"{shown}/infer_samples")
+    if evaluated.infer_samples:
+        tree.copy(f"{out}/infer_samples", f"{shown}/infer_samples")
+    return EvalReceipt(
+        attempt=attempt.number,
+        fingerprint=plan.fingerprint,
+        checkpoint_sha256=plan.checkpoint_sha256,
+        weights=weights(attempt, plan),
+        samples_sha256=hashlib.sha256(samples).hexdigest(),
+        num_samples=evaluated.score.num_samples,
+        metrics=tuple(evaluated.score.metrics),
+        latency_ms=evaluated.score.latency_ms,
+        created_at=journal.now(),
+        sandbox=plan.sandbox,
+        side_by_side=attempt.side_by_side,
+        warnings=evaluated.warnings,
+    )
+
+
+def _accept_evaluator(attempt: Attempt, rules: Rules, loop: LoopFile) -> tuple[Notice, ...]:
     """Judges the evaluator's trial and records that it is accepted; its warnings. Raises `EvaluationError`."""
     project = attempt.project
     spread, warnings = judge(project.workspace.tree, trial(attempt), rules.file.eval_config.primary_metric)
@@ -98,20 +109,17 @@ def _accept_evaluator(attempt: Attempt, rules: Rules, loop: LoopFile) -> tuple[s
     return warnings
 
 
-def _twin(attempt: Attempt) -> tuple[str, ...]:
+def _twin(attempt: Attempt, plan: EvalPlan) -> tuple[Notice, ...]:
     """A warning where an earlier version has the very same weights."""
-    project, ours = attempt.project, weights(attempt)
+    project, ours = attempt.project, weights(attempt, plan)
     for number in project.workspace.versions():
         receipt = Version(project, number).receipt(EvalReceipt) if number < attempt.version.number else None
-        if receipt is not None and ours is not None and receipt.weights == ours:
-            return (
-                f"its weights are those of {version_id(number)}, tensor by tensor:"
-                " the change had no effect, or weights were copied",
-            )
+        if receipt is not None and receipt.weights == ours:
+            return (Notice.of("same_weights", version=version_id(number)),)
     return ()
 
 
-def _other_targets(attempt: Attempt) -> tuple[str, ...]:
+def _other_targets(attempt: Attempt) -> tuple[Notice, ...]:
     """A warning where the targets differ from the first scored version's: a version's own code makes them."""
     project, workspace = attempt.project, attempt.project.workspace
     earlier = (number for number in workspace.versions() if number < attempt.version.number)
@@ -120,5 +128,5 @@ def _other_targets(attempt: Attempt) -> tuple[str, ...]:
         return ()
     samples = workspace.sample_scores(first)
     differing, shared = other_targets(workspace.tree, f"{attempt.relative}/{OUT}/samples.jsonl", samples)
-    warning = f"{differing} of {shared} targets are not those of {version_id(first)}: the scores don't compare"
+    warning = Notice.of("other_targets", differing=differing, shared=shared, version=version_id(first))
     return (warning,) if differing else ()

@@ -1,9 +1,12 @@
-"""Runs a training or an evaluation as a detached job that outlives the server.
+"""Runs a training or an evaluation as a job that outlives the server that started it.
 
-job (what to run, how it ended) → executor (the seam) → local (one implementation) → runner (a process of its own, in
-the user's interpreter) → supervisor (the job's parent) → logs (what to show). sandbox says what a job is wrapped in.
+In the server: a Job (job) goes to an Executor (executor) by way of backends: local starts it on this machine, cluster/
+hands it to Slurm or Ray. placing makes the job what the rules ask for, sandbox wraps it, records and logs read what it
+left in its attempt's folder.
 
-Warm starts: keeper (holds spares) → spare (the runner's side of one) → doorway (folders that become writable in a
-sandbox that runs already) and warm (what the waiting interpreter does). Runner, supervisor, spare, doorway, warm,
-attempt, processes, signals, capped_log, scratch, order, launch, limits, gpu and ending are standard library only.
+In a process of its own, the runner (runner/, in a bare interpreter, standard library only): starts the script, keeps
+its log and its limits, and writes down how it ended.
+
+Warm starts (warm/) have a part in each: next_jobs and server_keeper in the server, runner_main and runner_spare in a
+runner that waits, user_interpreter in the interpreter that will run the script.
 """

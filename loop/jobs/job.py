@@ -1,4 +1,4 @@
-"""What an attempt is to run, and how it ended: values that stand as JSON in the attempt folder."""
+"""What an attempt is to run (job.json), and how it ended (result.json): the server's definitions of both files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ from ..errors import RunError
 
 Backend = Literal["slurm", "ray"]
 JobKind = Literal["train", "eval", "rehearse"]
+WaitingFor = Literal["scheduler", "resources", "priority", "nodes", "limit", "condition", "release", "other_request"]
+"""What a job that has not begun waits for.
+
+"scheduler": its first look. "resources": a node with room. "priority": other jobs. "nodes": such as are down or closed.
+"limit": one of its account. "condition": a time, a licence, a reservation, another job. "release": somebody holds it.
+"other_request": as it was asked for it never begins.
+"""
+
 
 MIN_LOG_BYTES = 4096
 # In `env` for one attempt only, and nothing but the script reads it: a warm start sets it late.
@@ -30,10 +38,10 @@ class Job:
     `timeout_seconds=None` means no limit, and so for each `max_`. `grace_seconds` is what lies between TERM and KILL.
     `wrapper` is a command line in front of `argv`, as sandbox.py makes it; it binds the attempt's `tmp` to /tmp.
     `watched` are the folders that, with the job's temporary files, may hold `max_watched_bytes`.
-    `imports` is what its script does before all else (scripts/leading.py), which an interpreter that is to run it may
-    have done before; None if that mustn't be.
+    `imports` is what its script does before all else (warm/leading_imports.py): an interpreter that waits for it may
+    have done so much already. None: the job starts cold.
     `placement` says where it runs, if not on this machine. `inherits` are names of variables, or with a `*` how they
-    begin, which it takes from where it runs; they count more than those of `env`.
+    begin, which it takes from the machine where it runs, before those of `env`.
     `recording` is how what it does is recorded, if it is.
     Raises: RunError for a value that no process could be started with.
     """
@@ -94,11 +102,11 @@ class Outcome:
 
     `reason`: "exited" (by itself, also by a signal that we did not send), "cancelled" (the runner was asked to end it),
     "timeout", "limit" (it used more than it may; `detail` says of what), or "lost" (the runner died, so that nothing is
-    known). `oom_kills` counts the kernel's kills for memory meanwhile, in our control group or, where that isn't told,
-    on the machine; None = not told. `disk_full`: the runner itself found no room for the log or at the end.
+    known). `oom_kills` counts the kernel's kills for memory meanwhile, in our control group or, where no group counts,
+    on the machine; None = not known. `disk_full`: the runner itself found no room for the log or at the end.
     `gpu_peak_memory_bytes` is by what the used memory of the machine's NVIDIA GPUs grew at most, `gpu_utilisation` the
     mean share of time in which those computed; other programs on them count as well; None = no GPU was taken.
-    `start` is "warm", or "cold" with the reason where a warm start was thought of.
+    `start` is "warm", or "cold" with the reason where it might have been warm.
     `cpu_seconds` counts the whole tree. `peak_memory_bytes` is the largest resident size of any one process of it, not
     their sum. `killed` names what did not end by itself or on TERM:
     leftovers of a script that had ended, and what needed KILL. Times are ISO-8601 UTC, for people; None = not known.
@@ -154,11 +162,12 @@ LOST = Outcome(
 
 @dataclass(frozen=True)
 class JobStatus:
-    """Where an attempt stands; `outcome` is None while it runs.
+    """How far an attempt is; `outcome` is None while it runs.
 
     `elapsed_seconds` never comes from the clock on the wall; None = not known. `heartbeat_age_seconds` is set while it
     runs: a runner beats every 2 s, so that a large age means a stopped runner or a disk without room.
-    `waiting` is set while it has not begun: why, and what is known of when. `detail` says in words why it is lost.
+    `waiting` is set while it has not begun: why, and what is known of when; `waiting_for` is the reason as a code, None
+    where the scheduler's own is not known to us. `detail` says in words why it is lost.
     """
 
     state: Literal["running", "finished", "lost"]
@@ -168,6 +177,7 @@ class JobStatus:
     heartbeat_age_seconds: float | None = None
     detail: str | None = None
     waiting: str | None = None
+    waiting_for: WaitingFor | None = None
 
 
 def _first_fault(error: ValidationError) -> str:
@@ -206,7 +216,7 @@ _OUTCOME = TypeAdapter(Outcome)
 
 @dataclass(frozen=True)
 class Placement:
-    """What the scheduler is asked for; None = what it gives by itself.
+    """What we ask the scheduler for; None = what it gives by itself.
 
     `gpus` and `cpus` are for each node, and so is `memory_gb`. `minutes` is the scheduler's own time limit. `tasks` is
     how many processes `srun` starts on each node. `setup` are shell lines that run on the node before the job.

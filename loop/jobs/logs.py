@@ -1,4 +1,4 @@
-"""What to show of a log: its bounded, cleaned end, the last traceback, the one line that says what went wrong.
+"""In the server: what to show of a job's log, such as its cleaned end, or the one line that says what went wrong.
 
 A log is untrusted text. Cleaning takes away what could act on a terminal or hide words; it doesn't make them true.
 """
@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from ..errors import UnsafePath
+from ..text import as_printed
 from .runner.attempt_files import open_regular
 
 # torchrun's own traceback and report come last, and say of every rank how it ended.
@@ -26,19 +27,7 @@ _ABOUT_A_RANK = re.compile(r"^\[rank:? ?(?P<rank>\d+)\]")
 
 MAX_TRACEBACK_LINES = 80
 
-_ESCAPES = re.compile(
-    r"""\x1b\[[0-?]*[ -/]*[@-~]                 # colours, cursor movements
-      | \x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)?    # titles, hyperlinks
-      | \x1b[PX^_][^\x1b\n]*(?:\x1b\\)?         # device strings
-      | \x1b[ -/]*[0-~]?                        # the rest
-      | \x9b[0-?]*[ -/]*[@-~]""",
-    re.VERBOSE,
-)
-# Control characters but newline and tab; characters that reorder or hide text: bidi controls, tags.
-_UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
-_LINE_BREAKS = re.compile("\r+\n|[\u2028\u2029]")
-
-# torchrun's `[rank0]: ` and an exception group's `  | ` stand before each line of a traceback.
+# torchrun's `[rank0]: ` and an exception group's `  | ` go before each line of a traceback.
 _HEADER = re.compile(r"^(?P<before>(?:\[[^\]\n]*\]:? ?)*[ |+]*)(?:\w+ ){0,2}?Traceback \(most recent call last\):\s*$")
 _BARE_LOCATION = re.compile(r'^  File ".*", line \d+$')  # a SyntaxError in the script itself has no header
 _FATAL = re.compile(r"^Fatal Python error: ")
@@ -49,7 +38,7 @@ _ERROR_WORDS = re.compile(r"error|exception|killed|out of memory|no space left|a
 def tail(path: Path, max_bytes: int = 8192) -> str:
     """The last `max_bytes` of a log as plain text, of which only that much is read; "" when there is no log yet.
 
-    Terminal escapes, control and bidi characters are gone, a progress bar is in its last state, invalid UTF-8 is
+    Terminal escapes, control and hidden characters are gone, a progress bar is in its last state, invalid UTF-8 is
     replaced, and a first line that was cut is dropped. Raises: UnsafePath when `path` is not a plain file.
     """
     try:
@@ -58,7 +47,7 @@ def tail(path: Path, max_bytes: int = 8192) -> str:
         return ""
     except OSError as error:
         raise UnsafePath(
-            "the log can't be read as a plain file", where=str(path), hint="look at what stands there"
+            "the log can't be read as a plain file", where=str(path), hint="look at what is there"
         ) from error
     with os.fdopen(descriptor, "rb") as file:
         start = max(0, os.fstat(file.fileno()).st_size - max_bytes)
@@ -69,13 +58,7 @@ def tail(path: Path, max_bytes: int = 8192) -> str:
         data = data[newline + 1 :]
     elif start:
         data = data.lstrip(bytes(range(0x80, 0xC0)))  # the rest of a character that was cut
-    return clean(data.decode(errors="replace"))
-
-
-def clean(text: str) -> str:
-    """`text` as a terminal would leave it, without what could act on one."""
-    text = _LINE_BREAKS.sub("\n", _ESCAPES.sub("", text))
-    return "\n".join(_UNSHOWN.sub("", _last_state(line)) for line in text.split("\n"))
+    return as_printed(data.decode(errors="replace"))
 
 
 def last_traceback(text: str) -> str | None:
@@ -116,11 +99,6 @@ def error_line(text: str) -> str | None:
     return next(worded, None)
 
 
-def _last_state(line: str) -> str:
-    """What the last carriage return left of a line."""
-    return next((state for state in reversed(line.split("\r")) if state.strip()), "")
-
-
 def _before(line: str) -> str:
     match = _HEADER.match(line)
     return match["before"].replace("+", "|") if match else ""
@@ -157,7 +135,7 @@ def _end_of(lines: list[str], start: int) -> int:
 
 
 def of_first_failure(log: str) -> str:
-    """The log without what the launcher and the other ranks say; as it is where none of them has told of a failure."""
+    """The log without what a launcher and the other ranks say of a failure; as it is where they say nothing of one."""
     if found := _TORCHRUN.search(log):
         rank = _TORCHRUN_RANK.search(found["report"])
         signal = _SIGNAL.search(found["report"])

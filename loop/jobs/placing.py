@@ -1,4 +1,4 @@
-"""Where a job goes by the rules: this machine or a cluster, and who starts a training's processes."""
+"""What the rules make of a job: its command line, its place (this machine or a cluster), its sandbox, its limits."""
 
 import math
 import sys
@@ -95,12 +95,15 @@ class Level:
 
 
 def level(config: ExecutionConfig) -> Level:
-    """What the rules ask for and this machine can do. Raises `RunError` if they require what it can't."""
+    """The sandbox that jobs get: what the rules ask for, as far as this machine can do it.
+
+    Raises `RunError` if they require what it can't.
+    """
     if config.sandbox == "off":
         return Level(f"none: execution_config.sandbox is off in {RULES_FILE}", confined=False)
     if config.executor != "local" and config.sandbox == "auto":
-        told = f"jobs on {config.executor} have what their node gives them; sandbox: require asks for bubblewrap there"
-        return Level(f"none: {told}", confined=False)
+        given = f"jobs on {config.executor} have what their node gives them"
+        return Level(f"none: {given}; sandbox: require asks for bubblewrap there", confined=False)
     problem = sandbox.problem(network=config.network)
     if problem is None:
         return Level("bubblewrap, network allowed" if config.network else "bubblewrap", confined=True)
@@ -114,7 +117,7 @@ def level(config: ExecutionConfig) -> Level:
 
 
 def confined(job: Job, attempt: Path, workspace: Workspace, config: ExecutionConfig, writable: tuple[str, ...]) -> Job:
-    """The same job as it is run: inside the sandbox and its limits, and where the rules place it.
+    """The job as the rules let it run: inside the sandbox and its limits, on this machine or a cluster.
 
     `attempt` is the attempt's folder; `writable` are folders of the project, which must exist.
 

@@ -50,7 +50,7 @@ class Confines:
 
 
 def wrapper(confines: Confines) -> tuple[str, ...]:
-    """The command line to stand in front of `-- program`. Of two mounts in one place the later one counts."""
+    """The command line that goes before `-- program`. Of two mounts in one place the later one counts."""
     hidden = [Path("/tmp"), Path("/run"), Path("/dev"), *_private()]
     options = ["--ro-bind", "/", "/", "--proc", "/proc", *_kernel_settings(), "--dev", "/dev", *_gpus()]
     options += ["--bind", str(confines.scratch), "/tmp", "--tmpfs", "/run"]

@@ -33,7 +33,7 @@ def write_analysis(project: Project, number: int, analysis: Analysis) -> tuple[A
         t.begin("analysis")
         require_text(summary=analysis.summary, evidence=analysis.evidence)
         require_list(hypotheses=analysis.hypotheses, next_focus_candidates=analysis.next_focus_candidates)
-        comparison = compare(project, t.rules, number)
+        comparison = compare(t.version, t.rules)
         assert comparison is not None, "the phase says that it is scored"
         document = _analysis_text(analysis, comparison, words(t.rules.file.report_language)).encode()
         project.workspace.tree.write(f"{t.version.artifacts}/{ANALYSIS_FILE}", document)

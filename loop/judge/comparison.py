@@ -1,6 +1,6 @@
 """The facts of an analysis: how each metric moved, from the published scores and nobody's word."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -8,8 +8,8 @@ from ..project.project import Project
 from ..project.receipts import EvalReceipt, Metric
 from ..project.version import Version
 from ..rules.reading import Rules
-from ..store.paths import version_id
 from ..text import Told
+from .best import Scored, best_of, better, leaders, primary_metric, primary_metrics, scored, scored_versions
 from .labels import judgements
 from .noise.verdict import NoiseVerdict
 
@@ -46,78 +46,49 @@ class Comparison:
         return next((one for one in self.noise if (one.metric, one.against) == (metric, against)), None)
 
 
-def primary_metric(receipt: EvalReceipt, rules: Rules) -> Metric | None:
-    return named(receipt.metrics, rules.file.eval_config.primary_metric)
-
-
-def named(metrics: Iterable[Metric], name: str) -> Metric | None:
-    return next((metric for metric in metrics if metric.name == name), None)
-
-
-def cost(metric: Metric) -> float:
-    """The value, or its negative where higher is better: what is best comes first when it is sorted by this."""
-    return -metric.value if metric.higher_is_better else metric.value
-
-
-def better(metric: Metric, than: Metric) -> bool:
-    """Strictly better, in the metric's own direction."""
-    return cost(metric) < cost(than)
-
-
-def best_version(project: Project, rules: Rules, versions: list[int]) -> int | None:
-    """The version whose primary metric is best; the earlier one of equals. None if none has the metric."""
-    best: tuple[int, Metric] | None = None
-    for cur in versions:
-        receipt = Version(project, cur).receipt(EvalReceipt)
-        metric = primary_metric(receipt, rules) if receipt else None
-        if metric is not None and (best is None or better(metric, best[1])):
-            best = (cur, metric)
-    return best[0] if best else None
-
-
-def compare(project: Project, rules: Rules, cur: int) -> Comparison | None:
+def compare(version: Version, rules: Rules) -> Comparison | None:
     """The version's comparison, or None while it has no score."""
-    receipt = Version(project, cur).receipt(EvalReceipt)
-    if receipt is None:
+    new = scored(version)
+    if new is None:
         return None
-    earlier = [number for number in project.workspace.versions() if number < cur]
-    last = next((number for number in reversed(earlier) if Version(project, number).receipt(EvalReceipt)), None)
-    return _comparison(project, rules, cur, receipt, last, best_version(project, rules, earlier))
+    earlier = [one for one in scored_versions(version.project) if one.version.number < version.number]
+    return _comparison(new, earlier[-1] if earlier else None, _best_of(earlier, rules), rules)
 
 
 def comparisons(project: Project, rules: Rules) -> Mapping[int, Comparison]:
     """The comparison of every scored version. Each is looked at once, so that a thousand take a thousand looks."""
     found: dict[int, Comparison] = {}
-    last: int | None = None
-    best: tuple[int, Metric] | None = None
-    for cur in project.workspace.versions():
-        receipt = Version(project, cur).receipt(EvalReceipt)
-        if receipt is None:
-            continue
-        found[cur] = _comparison(project, rules, cur, receipt, last, best[0] if best else None)
-        last, metric = cur, primary_metric(receipt, rules)
-        if metric is not None and (best is None or better(metric, best[1])):
-            best = (cur, metric)
+    every = scored_versions(project)
+    by_number = {one.version.number: one for one in every}
+    best_then = leaders(primary_metrics(project, rules.file.eval_config.primary_metric))
+    last: Scored | None = None
+    best: int | None = None
+    for one in every:
+        number = one.version.number
+        found[number] = _comparison(one, last, by_number[best] if best else None, rules)
+        last, best = one, best_then.get(number, best)
     return found
 
 
-def _comparison(
-    project: Project, rules: Rules, cur: int, receipt: EvalReceipt, last: int | None, best: int | None
-) -> Comparison:
-    previous = Version(project, last).receipt(EvalReceipt) if last else None
-    best_receipt = Version(project, best).receipt(EvalReceipt) if best else None
-    to_previous = deltas(receipt, previous, rules)
-    to_best = deltas(receipt, best_receipt, rules)
+def _best_of(versions: Sequence[Scored], rules: Rules) -> Scored | None:
+    metrics = {index: primary_metric(one.receipt, rules) for index, one in enumerate(versions)}
+    best = best_of({index: metric for index, metric in metrics.items() if metric is not None})
+    return None if best is None else versions[best]
+
+
+def _comparison(new: Scored, previous: Scored | None, best: Scored | None, rules: Rules) -> Comparison:
+    to_previous = deltas(new.receipt, previous.receipt if previous else None, rules)
+    to_best = deltas(new.receipt, best.receipt if best else None, rules)
     return Comparison(
-        version=version_id(cur),
-        previous=version_id(last) if last else None,
-        best_before=version_id(best) if best else None,
+        version=new.version.id,
+        previous=previous.version.id if previous else None,
+        best_before=best.version.id if best else None,
         to_previous=to_previous,
         to_best=to_best,
-        latency_ms=receipt.latency_ms,
-        previous_latency_ms=previous.latency_ms if previous else None,
-        flags=(*_flags(to_previous, to_best), *_protocol_flag(receipt, previous)),
-        noise=judgements(project, rules, cur, best),
+        latency_ms=new.receipt.latency_ms,
+        previous_latency_ms=previous.receipt.latency_ms if previous else None,
+        flags=(*_flags(to_previous, to_best), *_protocol_flag(new.receipt, previous.receipt if previous else None)),
+        noise=judgements(new.version, rules, best.version if best else None),
     )
 
 

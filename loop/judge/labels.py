@@ -1,16 +1,18 @@
 """Each version's differences with their noise labels: beside its parent, the best before it, and v001."""
 
 import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ..errors import LoopError
 from ..evaluate.seed_repeats import seed_noise
-from ..project.project import Project
-from ..project.receipts import EvalReceipt, Metric
+from ..project.receipts import Metric
 from ..project.version import Version
 from ..rules.reading import Rules
 from ..store.digest import sha256
-from ..store.paths import STATE, version_id
+from ..store.paths import STATE
 from ..store.records import Record, load, save
+from .best import Scored, named, scored
 from .noise.samples import SampleScores, load_samples
 from .noise.verdict import NoiseVerdict, judge
 
@@ -24,119 +26,118 @@ class Judgements(Record):
     verdicts: tuple[NoiseVerdict, ...]
 
 
-def judgements(project: Project, rules: Rules, cur: int, best_before: int | None) -> tuple[NoiseVerdict, ...]:
+def judgements(version: Version, rules: Rules, best_before: Version | None) -> tuple[NoiseVerdict, ...]:
     """Every metric against the previous scored version; the primary one against the best before and v001 as well.
 
     Empty for the first scored version. Read from the version's record where one is there, else computed.
     """
-    new, compared = Version(project, cur).receipt(EvalReceipt), _compared(project, cur, best_before)
-    if new is None or not compared:
+    question = _question(version, rules, best_before)
+    if question is None:
         return ()
-    key = _key(project, rules, cur, compared, best_before)
-    known = load(project.workspace.tree, _where(cur), Judgements)
-    if known is not None and known.key == key:
-        return known.verdicts
-    return _judged(project, rules, cur, new, compared, best_before)
+    known = load(version.project.workspace.tree, _where(version), Judgements)
+    return known.verdicts if known is not None and known.key == question.key() else tuple(question.verdicts())
 
 
-def recorded(project: Project, cur: int) -> tuple[NoiseVerdict, ...]:
+def recorded(version: Version) -> tuple[NoiseVerdict, ...]:
     """What `record_judgements` kept; nothing is computed."""
-    known = load(project.workspace.tree, _where(cur), Judgements)
+    known = load(version.project.workspace.tree, _where(version), Judgements)
     return known.verdicts if known else ()
 
 
-def record_judgements(project: Project, rules: Rules, cur: int, best_before: int | None) -> None:
+def record_judgements(version: Version, rules: Rules, best_before: Version | None) -> None:
     """Computes the version's judgements once and keeps them; outside the lock, since they take a moment."""
-    verdicts = judgements(project, rules, cur, best_before)
-    if verdicts:
-        key = _key(project, rules, cur, _compared(project, cur, best_before), best_before)
-        with project.mutation():
-            save(project.workspace.tree, _where(cur), Judgements(key=key, verdicts=verdicts))
+    verdicts = judgements(version, rules, best_before)
+    question = _question(version, rules, best_before)
+    if verdicts and question is not None:
+        with version.project.mutation():
+            record = Judgements(key=question.key(), verdicts=verdicts)
+            save(version.project.workspace.tree, _where(version), record)
 
 
-def _compared(project: Project, cur: int, best_before: int | None) -> tuple[int, ...]:
-    """The scored versions that one is compared with, each once: the previous one, the best before, the first."""
-    earlier = [number for number in project.workspace.versions() if number < cur]
-    previous = next((number for number in reversed(earlier) if Version(project, number).receipt(EvalReceipt)), None)
-    first = next((number for number in earlier if Version(project, number).receipt(EvalReceipt)), None)
-    return tuple(dict.fromkeys(number for number in (previous, best_before, first) if number is not None))
+@dataclass(frozen=True)
+class _Question:
+    """A scored version beside those that it is compared with, each once: the previous one, the best before, v001."""
 
+    new: Scored
+    compared: tuple[Scored, ...]
+    best_before: Version | None
+    rules: Rules
 
-def _judged(
-    project: Project, rules: Rules, cur: int, new: EvalReceipt, compared: tuple[int, ...], best_before: int | None
-) -> tuple[NoiseVerdict, ...]:
-    primary = rules.file.eval_config.primary_metric
-    previous = compared[0]
-    samples = _samples(project, cur)
-    verdicts: list[NoiseVerdict] = []
-    for number in compared:
-        receipt = Version(project, number).receipt(EvalReceipt)
-        if receipt is None or receipt.fingerprint != new.fingerprint:
-            continue
-        old = _samples(project, number)
-        for metric in new.metrics:
-            reference = next((one for one in receipt.metrics if one.name == metric.name), None)
-            if reference is None or (number != previous and metric.name != primary):
+    def key(self) -> str:
+        """Another text as soon as a score or a rule changes that the labels depend on."""
+        best, config = self.best_before, self.rules.file
+        parts = [str(best.number if best else None), str(config.loop_config.max_versions)]
+        parts.append(config.eval_config.primary_metric)
+        parts.append(str(seed_noise(self.new.version.project.workspace.tree, config.eval_config.primary_metric)))
+        parts += [f"{one.version.number} {one.receipt.model_dump_json()}" for one in (self.new, *self.compared)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def verdicts(self) -> Iterator[NoiseVerdict]:
+        new = _samples(self.new)
+        for other in self.compared:
+            if other.receipt.fingerprint != self.new.receipt.fingerprint:
                 continue
-            verdicts.append(
-                _verdict(project, rules, samples, old, metric, reference, number, selected=number == best_before)
-            )
-    return tuple(verdicts)
+            old = _samples(other)
+            for metric in self.new.receipt.metrics:
+                reference = named(other.receipt.metrics, metric.name)
+                if reference is None or not self._is_judged(metric, other):
+                    continue
+                if isinstance(new, str) or isinstance(old, str):
+                    note = new if isinstance(new, str) else old
+                    assert isinstance(note, str)
+                    yield NoiseVerdict(metric.name, other.version.id, 0, note=note)
+                else:
+                    yield self._verdict(new, old, metric, reference, other.version)
+
+    def _is_judged(self, metric: Metric, other: Scored) -> bool:
+        return other is self.compared[0] or metric.name == self.rules.file.eval_config.primary_metric
+
+    def _verdict(
+        self, new: SampleScores, old: SampleScores, metric: Metric, reference: Metric, other: Version
+    ) -> NoiseVerdict:
+        seed_sd, repeats = seed_noise(other.project.workspace.tree, metric.name)
+        return judge(
+            new,
+            old,
+            metric.name,
+            higher_is_better=metric.higher_is_better,
+            looks=self.rules.file.loop_config.max_versions,
+            against=other.id,
+            selected=self.best_before is not None and other.number == self.best_before.number,
+            published=(metric.value, reference.value),
+            seed_sd=seed_sd,
+            repeats=repeats,
+            seed=self.rules.file.seed,
+        )
 
 
-def _verdict(
-    project: Project,
-    rules: Rules,
-    new: SampleScores | str,
-    old: SampleScores | str,
-    metric: Metric,
-    reference: Metric,
-    number: int,
-    *,
-    selected: bool,
-) -> NoiseVerdict:
-    against = version_id(number)
-    seed_sd, repeats = seed_noise(project.workspace.tree, metric.name)
-    if isinstance(new, str) or isinstance(old, str):
-        told = new if isinstance(new, str) else old
-        return NoiseVerdict(metric.name, against, 0, note=told if isinstance(told, str) else "")
-    return judge(
-        new,
-        old,
-        metric.name,
-        higher_is_better=metric.higher_is_better,
-        looks=rules.file.loop_config.max_versions,
-        against=against,
-        selected=selected,
-        published=(metric.value, reference.value),
-        seed_sd=seed_sd,
-        repeats=repeats,
-        seed=rules.file.seed,
-    )
+def _question(version: Version, rules: Rules, best_before: Version | None) -> _Question | None:
+    """None for a version without a score, or without a scored one before it."""
+    new = scored(version)
+    # Only as many receipts as it takes: a report asks this of a thousand versions.
+    earlier = [Version(version.project, one) for one in version.project.workspace.versions() if one < version.number]
+    previous = next((found for one in reversed(earlier) if (found := scored(one))), None)
+    first = next((found for one in earlier if (found := scored(one))), None)
+    if new is None or previous is None:
+        return None
+    best = scored(best_before) if best_before else None
+    compared = {one.version.number: one for one in (previous, best, first) if one is not None}
+    return _Question(new, tuple(compared.values()), best_before, rules)
 
 
-def _samples(project: Project, cur: int) -> SampleScores | str:
+def _samples(of: Scored) -> SampleScores | str:
     """The version's per-sample scores, or why there are none."""
+    version = of.version
     try:
-        tree, where = project.workspace.tree, project.workspace.sample_scores(cur)
-        receipt = Version(project, cur).receipt(EvalReceipt)
-        if receipt is None or sha256(tree, where) != receipt.samples_sha256:
-            return f"{version_id(cur)}'s per-sample scores were edited since it was scored"
+        tree, where = version.project.workspace.tree, version.project.workspace.sample_scores(version.number)
+        if sha256(tree, where) != of.receipt.samples_sha256:
+            return f"{version.id}'s per-sample scores were edited since it was scored"
         return load_samples(tree, where)
     except FileNotFoundError:
-        return f"{version_id(cur)} has no per-sample scores"
+        return f"{version.id} has no per-sample scores"
     except LoopError as error:
-        return f"{version_id(cur)}: {error.what}"
+        return f"{version.id}: {error.what}"
 
 
-def _key(project: Project, rules: Rules, cur: int, compared: tuple[int, ...], best_before: int | None) -> str:
-    parts = [str(best_before), str(rules.file.loop_config.max_versions), rules.file.eval_config.primary_metric]
-    parts.append(str(seed_noise(project.workspace.tree, rules.file.eval_config.primary_metric)))
-    for number in (cur, *compared):
-        receipt = Version(project, number).receipt(EvalReceipt)
-        parts.append(f"{number} {receipt.model_dump_json() if receipt else ''}")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _where(cur: int) -> str:
-    return f"{STATE}/scores/{version_id(cur)}/noise.json"
+def _where(version: Version) -> str:
+    return f"{STATE}/scores/{version.id}/noise.json"

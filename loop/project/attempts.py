@@ -117,9 +117,6 @@ class Attempt:
     def save_verdict(self, verdict: Verdict) -> None:
         save(self.project.workspace.tree, f"{self.relative}/verdict.json", verdict)
 
-    def save_repair(self, repair: Repair) -> None:
-        save(self.project.workspace.tree, f"{self.relative}/repair.json", repair)
-
 
 def numbers_of(kind: JobKind, names: Iterable[str]) -> list[int]:
     """The numbers of the attempts of one kind among folder names, ascending."""

@@ -41,7 +41,6 @@ class DatasetStats:
     task_type: str | None
     train_samples: int | None
     val_samples: int | None
-    test_samples: int | None
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -119,7 +118,6 @@ def parse_stats(content: Mapping[str, JsonValue]) -> DatasetStats:
         task_type=" ".join(task.lower().split())[:_MAX_TASK_TYPE] if task else None,
         train_samples=_count(content, "train"),
         val_samples=_count(content, "val"),
-        test_samples=_count(content, "test"),
     )
 
 

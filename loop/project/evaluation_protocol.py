@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import EvaluationError, UserDecision
 from ..rules.reading import Rules
-from ..script import local_imports
+from ..script import code_files
 from ..store.manifest import hashes
 from ..store.paths import EVAL_SCRIPT, STATE
 from ..store.records import load
@@ -39,9 +39,8 @@ def evaluator_hashes(project: Project) -> dict[str, str]:
     workspace = project.workspace
     if not workspace.tree.is_file(EVAL_SCRIPT):
         raise EvaluationError("is missing", where=EVAL_SCRIPT, hint="call run_eval or write_eval")
-    root = workspace.root
-    names = [EVAL_SCRIPT, *(path.relative_to(root).as_posix() for path in local_imports(root / EVAL_SCRIPT, root))]
-    return {name: hashlib.sha256(workspace.tree.read(name)).hexdigest() for name in sorted(set(names))}
+    names = sorted(code_files(EVAL_SCRIPT, workspace.root))
+    return {name: hashlib.sha256(workspace.tree.read(name)).hexdigest() for name in names}
 
 
 def dataset_manifest(project: Project, dataset_id: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..store.records import Record
+from .notices import Notice
 
 FailureKind = Literal[
     "code error",
@@ -150,6 +151,7 @@ class Plan(Record):
     sandbox: str = ""
     confined: bool = False
     resumed_from: int | None = None
+    changed: dict[str, list[int]] = Field(default={}, description="changed symbol -> its lines that are watched")
 
 
 class KeptCheckpoint(Record):
@@ -246,7 +248,7 @@ class Acceptance(Record):
     files: dict[str, str] = Field(description="03_eval.py and its local imports -> sha256")
     dataset_sha256: str
     spread: float
-    warnings: tuple[str, ...]
+    warnings: tuple[Notice, ...]
     at: str
 
 
@@ -276,7 +278,7 @@ class TrainReceipt(Record):
     resumed_from: int | None = Field(
         default=None, description="the interrupted attempt whose last.ckpt it went on from"
     )
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
     at: str
 
 
@@ -286,7 +288,7 @@ class EvalReceipt(Record):
     attempt: int
     fingerprint: str
     checkpoint_sha256: str
-    weights: str | None = Field(default=None, description="digest of best.ckpt's tensors, whatever else it holds")
+    weights: str | None = Field(default=None, description="digest of best.ckpt's tensors, or of all its bytes")
     samples_sha256: str = Field(description="of the per-sample scores that the noise labels are computed from")
     num_samples: int
     metrics: tuple[Metric, ...]
@@ -295,7 +297,7 @@ class EvalReceipt(Record):
     sandbox: str = ""
     start: str = ""
     side_by_side: int = Field(default=1, description="evaluations on the machine while it was scored, itself included")
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 class AnalysisReceipt(Record):
@@ -326,14 +328,20 @@ class NextReceipt(Record):
     diff: str
     symbols: tuple[str, ...]
     code_sha256: str = Field(description="of what the changed symbols are now, to see the same tried again")
-    notes: tuple[str, ...]
+    notes: tuple[Notice, ...]
     at: str
 
 
+EndedBy = Literal["max_versions", "stuck", "stop_reason"]
+
+
 class ReportReceipt(Record):
+    """The report was made. `reason` says in words why the loop ended; `ended_by` is absent in older records."""
+
     folder: str
     last_version: int
     reason: str
+    ended_by: EndedBy | None = None
     best: str | None
     with_analysis: bool
     at: str

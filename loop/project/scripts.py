@@ -3,7 +3,6 @@
 import hashlib
 
 from ..errors import GuardError
-from ..script import local_imports
 from ..store.digest import sha256
 from .receipts import TrainReceipt
 from .version import Version
@@ -21,9 +20,7 @@ def require_modules(version: Version) -> None:
     expected = dict(trained.snapshot)
     for attempt in (*version.attempts("rehearse"), *version.attempts("train")):
         expected |= attempt.repair.files if attempt.repair else {}
-    root = workspace.root
-    for path in local_imports(root / version.script_name, root):
-        name = path.relative_to(root).as_posix()
+    for name in version.code_files()[1:]:
         if name not in expected:
             raise GuardError(
                 f"imports {name}, which {parent.script_name} did not have: its code stands in no diff",
@@ -41,12 +38,10 @@ def require_modules(version: Version) -> None:
 def take_snapshot(version: Version) -> dict[str, str]:
     """Copies the version's script and local modules aside; relative path -> sha256. Replaces an earlier snapshot."""
     workspace = version.project.workspace
-    script = version.script_name
-    modules = local_imports(workspace.root / script, workspace.root)
-    names = [script, *(path.relative_to(workspace.root).as_posix() for path in modules)]
+    names = version.code_files()
     workspace.tree.remove(version.snapshot)
     hashes: dict[str, str] = {}
-    for name in dict.fromkeys(names):
+    for name in names:
         data = workspace.tree.read(name)
         workspace.tree.write(f"{version.snapshot}/{name}", data)
         hashes[name] = hashlib.sha256(data).hexdigest()

@@ -97,7 +97,9 @@ def derive(project: Project, rules: Rules) -> LoopState:
 
 def _goes_on(project: Project, rules: Rules, report: ReportReceipt, cur: int) -> bool:
     """A loop that ended at max_versions goes on when the user raised it and an action waits."""
-    return report.reason == "max_versions" and cur < rules.file.loop_config.max_versions
+    # Of an older receipt only the reason is known; an agent's own words are longer than this one.
+    at_most = report.ended_by == "max_versions" if report.ended_by else report.reason == "max_versions"
+    return at_most and cur < rules.file.loop_config.max_versions
 
 
 def _version_state(project: Project, rules: Rules, loop: LoopFile, cur: int) -> LoopState:

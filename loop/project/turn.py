@@ -44,8 +44,14 @@ class Turn:
 
 
 @contextmanager
-def turn(project: Project, call: str, number: int) -> Generator[Turn]:
-    """Holds the project for one call that changes version `number`. Raises `RulesError`, and as `Project.mutation`."""
+def turn(project: Project, call: str, number: int | None = None) -> Generator[Turn]:
+    """Holds the project for one call that changes version `number`.
+
+    Without a number it is the loop's current version, and before there is one, the first. Raises `RulesError`, what
+    `derive` raises, and as `Project.mutation`.
+    """
     rules = project.rules()
     with project.mutation():
-        yield Turn(call, Version(project, number), rules, derive(project, rules))
+        state = derive(project, rules)
+        version = Version(project, number if number is not None else max(state.cur, 1))
+        yield Turn(call, version, rules, state)

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from ..errors import GuardError
-from ..script import Script, decode_script
+from ..script import Script, code_files, decode_script
 from ..store import journal
 from ..store.paths import version_id
 from ..store.records import R, Record, load, save
@@ -57,6 +57,11 @@ class Version:
         return Version(self.project, self.number - 1) if self.number > 1 else None
 
     @property
+    def child(self) -> "Version":
+        """The version that the next action makes of this one, whether it exists or not."""
+        return Version(self.project, self.number + 1)
+
+    @property
     def script_name(self) -> str:
         return self.project.workspace.script(self.number)
 
@@ -78,7 +83,15 @@ class Version:
         data = self.project.workspace.tree.read(self.script_name)
         if authored:
             self._require_authored(data)
-        return Script.parse(decode_script(data, self.script_name), self.script_name)
+        return _parsed(data, self.script_name)
+
+    def module(self, name: str) -> Script:
+        """The local module with this path below the project. Raises `ScriptError` like `script`."""
+        return _parsed(self.project.workspace.tree.read(name), name)
+
+    def code_files(self) -> tuple[str, ...]:
+        """The paths of the script and of every local module that it imports. Raises `ScriptError`."""
+        return code_files(self.script_name, self.project.workspace.root)
 
     def require_authored(self) -> None:
         """Raises `GuardError` if the script was edited outside the loop, where no check saw the change."""
@@ -113,7 +126,7 @@ class Version:
         """Writes the receipt of its kind, which says that this Step is done: whatever belongs to it is there before."""
         save(self.project.workspace.tree, self.receipt_file(type(receipt)), receipt)
 
-    def record(self, event: str, **details: JsonValue) -> None:
+    def record(self, event: journal.EventName, **details: JsonValue) -> None:
         """Writes an event of this version into the journal."""
         journal.record(self.project.workspace, event, self.id, **details)
 
@@ -137,3 +150,7 @@ class Version:
         attempt = self.attempt(kind, before[-1].number + 1 if before else 1)
         with submitted_whole(attempt):
             yield attempt
+
+
+def _parsed(data: bytes, name: str) -> Script:
+    return Script.parse(decode_script(data, name), name)

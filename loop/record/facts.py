@@ -162,7 +162,7 @@ def _names(folder: Path, problems: list[Problem]) -> Iterator[str]:
     for name in sorted(names)[:MAX_FILES]:
         if name.endswith(".json"):
             yield name
-        elif not name.endswith(".json.part"):
+        elif not name.endswith((".json.part", ".bin")):
             problems.append(Problem(what=_printable(name), error="is none of the recorder's files"))
 
 

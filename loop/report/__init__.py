@@ -1,1 +1,5 @@
-"""The end of a loop: leaderboard, best bundle, final analysis."""
+"""The end of a loop: leaderboard, best bundle, final analysis.
+
+scoring (with externals) → leaderboard → warnings → final → pictures and additions. status and cancel serve a loop at
+any time; tracker_state and trackers/ mirror it.
+"""

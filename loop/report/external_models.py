@@ -39,7 +39,7 @@ _AGAIN, _TRIES = INFRASTRUCTURE - {"cancelled"}, 2  # where the machine was at f
 
 @dataclass(frozen=True)
 class External:
-    """How an external model stands: `receipt` if it is scored as it is now, `problem` if it can't be; else it waits.
+    """An external model now: `receipt` if it is scored as it is, `problem` if it can't be; else it waits.
 
     A problem that isn't in our words is what its evaluation said.
     """
@@ -73,7 +73,7 @@ def unready(project: Project) -> tuple[tuple[str, str], ...]:
 
 
 def standing(project: Project, rules: Rules, loop: LoopFile) -> list[External]:
-    """Every external model as it stands; call it with the lock held."""
+    """Every external model as it is now; call it with the lock held."""
     reference = _reference(project)
     return [_standing(project, rules, loop, name, reference) for name in names(project)]
 
@@ -200,7 +200,7 @@ def settle(project: Project, rules: Rules, loop: LoopFile, attempt: jobs.Externa
             failure = Failure("invalid score", f"{error.where}: {error.what}", "")
     passed = Verdict(status="PASS", summary="scored", wall_seconds=wall, at=journal.now())
     attempt.save_verdict(failure.verdict(wall) if failure else passed)
-    event = "external_failed" if failure else "external_scored"
+    event: journal.EventName = "external_failed" if failure else "external_scored"
     journal.record(project.workspace, event, name=attempt.name, attempt=attempt.number)
     jobs.clean_up(attempt)
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..evaluate.infer_samples import Sample, picture, samples
-from ..judge.lineage import Point, best_of, best_so_far, points, primary_metrics
+from ..judge.best import best_of, best_so_far, primary_metrics
+from ..judge.lineage import Point, points
 from ..project.project import Project
 from ..project.receipts import Metric
 from ..project.version import Version

@@ -37,6 +37,11 @@ class Running:
     attempt: Attempt
     progress: Progress
 
+    @property
+    def model(self) -> str | None:
+        """The external model that it is of; None for a version's."""
+        return self.attempt.name if isinstance(self.attempt, ExternalAttempt) else None
+
 
 @dataclass(frozen=True)
 class Rescoring:
@@ -83,7 +88,7 @@ class Left:
 
 
 def left(project: Project, found: Sequence[Attempt]) -> Left:
-    """What is left with these open attempts, told by their plans: to work the protocol out may take long."""
+    """What is left beside these open attempts. Their plans name the protocol: to work it out may take long."""
     plans = [one.external_plan if isinstance(one, ExternalAttempt) else one.eval_plan for one in found]
     protocol = next((plan.fingerprint for plan in plans if plan), None)
     if protocol is None:

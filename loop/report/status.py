@@ -139,7 +139,7 @@ def version_view(version: Version, primary: str) -> VersionView:
 
 def _gain(version: Version, primary: str) -> GainView | None:
     parent = version.parent.id if version.parent else None
-    for one in recorded(version.project, version.number):
+    for one in recorded(version):
         if (one.metric, one.against) == (primary, parent) and one.delta is not None:
             return GainView(delta=one.delta, low=one.low, high=one.high, label=one.label)
     return None

@@ -1,9 +1,8 @@
 """What a report warns of: rows that rank last or are left out, and values that don't compare."""
 
-import re
 from collections.abc import Iterator, Sequence
 
-from ..judge.comparison import primary_metric
+from ..judge.best import primary_metric
 from ..project.project import Project
 from ..project.receipts import EvalReceipt, TrainReceipt
 from ..project.version import Version
@@ -13,14 +12,6 @@ from . import leaderboard
 from .external_models import External
 
 _NAMED = 5  # of what may be a thousand
-# What a receipt warns of was told to an agent, in English; so its fixed texts are known again from the whole.
-_WARNED = (
-    Told("it could have read the data set while it was scored: the evaluator is its own"),
-    Told("it could have read the data set while it was scored: {reason}"),
-    Told("metric {metric} was not computed"),
-    Told("primary_metric {metric} is not among the metrics: this version ranks last"),
-    Told("loss is {loss}, and the mean of its samples {mean}"),
-)
 
 
 def warnings(project: Project, rules: Rules, models: Sequence[External]) -> Iterator[Told]:
@@ -62,18 +53,9 @@ def _of_externals(models: Sequence[External], primary: str) -> Iterator[Told]:
                     "external model {name} ranks last: {primary!r} can't be computed from what it answers", values
                 )
             for warning in model.receipt.warnings:
-                yield Told("external model {name}: {warning}", {**values, "warning": _known(cell(warning, 300))})
+                yield Told("external model {name}: {warning}", {**values, "warning": warning.words(longest=300)})
         else:
             yield Told("external model {name} ranks last: its folder was changed while the report was made", values)
-
-
-def _known(warning: str) -> Told | str:
-    """As one of our fixed texts, where it is one."""
-    for one in _WARNED:
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(one.text))
-        if found := re.fullmatch(pattern, warning):
-            return Told(one.text, found.groupdict())
-    return warning
 
 
 def _of_latencies(project: Project, models: Sequence[External]) -> Iterator[Told]:

@@ -1,0 +1,1 @@
+"""What the user fixed: reading → schema (with execution) → checks. json_places says where in the file a fault lies."""

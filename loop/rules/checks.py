@@ -2,7 +2,7 @@
 
 from ..errors import RuleViolation
 from ..script import Script
-from ..script.fixed import clashes, dynamic_overrides
+from ..script.fixed import clashes, dynamic_overrides, in_words
 from .reading import Rules
 
 
@@ -11,9 +11,8 @@ def check_script(script: Script, rules: Rules) -> None:
     extra = rules.file.synonyms
     found = (*clashes(script, rules.fixed, extra), *dynamic_overrides(script, rules.fixed, extra))
     if found:
-        listed = "; ".join(f"{clash.place}: {clash.found}, but {clash.rule} fixes {clash.allowed!r}" for clash in found)
         raise RuleViolation(
-            f"the script breaks what the user fixed: {listed}",
+            f"the script breaks what the user fixed: {in_words(found)}",
             where=script.name,
             hint="use the fixed values; they are the user's and outrank every improvement",
         )

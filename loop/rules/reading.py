@@ -29,7 +29,6 @@ class Rules:
     file: RulesFile
     instruction: str | None
     rules_path: Path | None
-    instruction_path: Path | None
     rules_sha256: str | None
     instruction_sha256: str | None
 
@@ -76,7 +75,6 @@ def read_rules(project: Path, skill_folders: Sequence[Path] = ()) -> Rules:
         file=file,
         instruction=None if text_bytes is None else _decode(text_bytes, str(text_path)),
         rules_path=rules_path,
-        instruction_path=text_path,
         rules_sha256=None if rules_bytes is None else hashlib.sha256(rules_bytes).hexdigest(),
         instruction_sha256=None if text_bytes is None else hashlib.sha256(text_bytes).hexdigest(),
     )

@@ -4,7 +4,7 @@
 """
 
 from .changes import Changes, changed_statements, changed_symbols, symbol_shapes
-from .imports import local_imports
+from .imports import code_files, local_imports
 from .source import MAIN, MODULE, Constant, Script, Symbol, SymbolKind, decode_script, read_script
 from .version import with_version
 
@@ -18,6 +18,7 @@ __all__ = [
     "SymbolKind",
     "changed_statements",
     "changed_symbols",
+    "code_files",
     "decode_script",
     "local_imports",
     "read_script",

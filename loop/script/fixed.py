@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .folding import UNRESOLVED, Value
@@ -29,12 +29,12 @@ __all__ = [
     "agrees",
     "clashes",
     "dynamic_overrides",
+    "in_words",
     "materialise",
     "recorded_clashes",
     "recorded_values",
     "removed",
     "synonyms",
-    "undecidable",
 ]
 
 Scalar = bool | int | float | str | None
@@ -62,7 +62,12 @@ class Clash:
     place: str
 
     def __str__(self) -> str:
-        return f"{self.rule} is fixed to {_shown(self.allowed)}, but {self.place} has {self.found}"
+        return f"{self.place}: {self.found}, but {self.rule} fixes {_shown(self.allowed)}"
+
+
+def in_words(found: Iterable[Clash]) -> str:
+    """All of them in one line."""
+    return "; ".join(map(str, found))
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def materialise(script: Script, fixed: Sequence[Fixed], extra: Extra | None = No
     """Write each fixed value wherever the script states another; every other byte stays.
 
     A literal is replaced where it stands, first; what still computes another value (`max_epochs=2 * EPOCHS`) is then
-    replaced as a whole. Not changed: places that only a run can tell (see `undecidable`), and an optimiser's class.
+    replaced as a whole. Not changed: places that only a run can tell, and an optimiser's class.
     """
     applied: list[str] = []
     for rule in fixed:
@@ -112,16 +117,6 @@ def dynamic_overrides(script: Script, fixed: Sequence[Fixed], extra: Extra | Non
         for rule in fixed
         for place in _places(script, rule, extra)
         if place.kind == "override" and _differs(rule, place)
-    )
-
-
-def undecidable(script: Script, fixed: Sequence[Fixed], extra: Extra | None = None) -> tuple[str, ...]:
-    """The places that speak of a rule with a value that only the run can tell."""
-    return tuple(
-        f"{_where(place)} ({rule.rule})"
-        for rule in fixed
-        for place in _places(script, rule, extra)
-        if place.value is UNRESOLVED
     )
 
 

@@ -28,7 +28,7 @@ def local_imports(script_path: Path, root: Path) -> tuple[Path, ...]:
     waiting = [(script_path, _package_of(script_path, finder.bases))]
     while waiting:
         path, package = waiting.pop()
-        script = read_script(path)
+        script = read_script(path, path.relative_to(root).as_posix())
         finder.bases += [folder for folder in _path_additions(script, path.parent, root) if finder.holds(folder)]
         for request in _requests(script, package):
             for found in finder.find(request):
@@ -36,6 +36,14 @@ def local_imports(script_path: Path, root: Path) -> tuple[Path, ...]:
                     seen[real] = found
                     waiting.append((found, _package_of(found, finder.bases)))
     return tuple(sorted(path for path in seen.values() if path != script_path))
+
+
+def code_files(script: str, root: Path) -> tuple[str, ...]:
+    """All of a script's code as paths below `root`: the script first, then its local modules in order.
+
+    Raises like `local_imports`.
+    """
+    return (script, *(path.relative_to(root).as_posix() for path in local_imports(root / script, root)))
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class Finder:
             yield from self._module(base.joinpath(*parts[:depth]))
         names = request.names
         if request.star and _is_file(init := base.joinpath(*parts, "__init__.py")) and self.holds(init):
-            names = _listed(read_script(init).tree)
+            names = _listed(read_script(init, init.relative_to(self.root).as_posix()).tree)
         for name in names:
             yield from self._module(base.joinpath(*parts) / name)
 

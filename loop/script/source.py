@@ -5,10 +5,9 @@ scripts hold Hangul, and an edit keeps every other byte as it was, line endings 
 """
 
 import ast
-import io
+import codecs
 import re
 import sys
-import tokenize
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, wraps
@@ -162,8 +161,8 @@ def kept_with_script(look: Callable[Concatenate[Script, P], T]) -> Callable[Conc
     return known
 
 
-def read_script(path: Path) -> Script:
-    """Read and parse a script; a UTF-8 byte-order mark is dropped.
+def read_script(path: Path, name: str | None = None) -> Script:
+    """Read and parse a script, called `name` in errors (its file's name by default); a byte-order mark is dropped.
 
     Raises: ProjectError when the file can't be read; ScriptError when it isn't UTF-8 Python.
     """
@@ -173,34 +172,69 @@ def read_script(path: Path) -> Script:
         raise ProjectError(
             f"the script can't be read: {error.strerror}", where=str(path), hint="Check the path and its permissions."
         ) from error
-    return Script.parse(decode_script(data, path.name), path.name)
+    name = path.name if name is None else name
+    return Script.parse(decode_script(data, name), name)
 
 
 def decode_script(data: bytes, name: str) -> str:
     """The text of a script's bytes.
 
-    Raises: ScriptError when they are not UTF-8, or declare another encoding: edits are written as UTF-8.
+    A script that declares another encoding is refused, although Python would run it: the loop edits scripts, and
+    writes UTF-8. Raises: ScriptError with line and column of the first byte that isn't UTF-8, or of that declaration.
     """
-    hint = "Save the file as UTF-8 and try again."
+    hint = "save it as UTF-8 and try again"
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ScriptError("the script is encoded as UTF-16", where=f"{name}:1:1", hint=hint)
+    line, declared = _declared_encoding(data)
+    foreign = declared is not None and _codec(declared, name, line) not in ("utf-8", "utf-8-sig")
+    if foreign:
+        hint = f"save it as UTF-8, remove that line (line {line}, coding: {declared}), and try again"
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        column = error.start - data.rfind(b"\n", 0, error.start)
-        raise ScriptError(
-            f"the script is not UTF-8 (byte 0x{data[error.start]:02x})", where=f"{name}:{line}:{column}", hint=hint
-        ) from error
-    try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-    except SyntaxError as error:
-        raise ScriptError(f"the encoding can't be used: {error.msg}", where=f"{name}:1:1", hint=hint) from error
-    if encoding not in ("utf-8", "utf-8-sig"):
-        raise ScriptError(
-            f"the script declares the encoding {encoding}", where=f"{name}:1:1", hint=f"Drop that comment. {hint}"
-        )
+        what = f"the script is not UTF-8 (byte 0x{data[error.start]:02x}{_reads_as(data)})"
+        raise ScriptError(what, where=f"{name}:{_place(data, error.start)}", hint=hint) from error
+    if foreign:
+        raise ScriptError(f"the script declares the encoding {declared}", where=f"{name}:{line}:1", hint=hint)
     return text
+
+
+# PEP 263: only a comment in one of the first two lines, and in the second only below a blank line or a comment.
+_CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+_BLANK = re.compile(rb"^[ \t\f]*(?:#.*)?$")
+
+
+def _declared_encoding(data: bytes) -> tuple[int, str | None]:
+    """The line with the script's coding comment and the encoding as it is spelled there; None without one."""
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines()[:2], start=1):
+        if found := _CODING.match(line):
+            return number, found[1].decode("ascii", errors="replace")
+        if not _BLANK.match(line):
+            break
+    return 1, None
+
+
+def _codec(declared: str, name: str, line: int) -> str:
+    try:
+        return codecs.lookup(declared).name
+    except LookupError as error:
+        hint = "remove that line, save the script as UTF-8, and try again"
+        raise ScriptError(f"there is no encoding {declared}", where=f"{name}:{line}:1", hint=hint) from error
+
+
+def _reads_as(data: bytes) -> str:
+    """Windows in Korea saves as CP949; whoever sees its name knows which of an editor's menus to open."""
+    try:
+        text = data.decode("cp949")
+    except UnicodeDecodeError:
+        return ""
+    return ", but it reads as CP949" if re.search(r"[가-힣]", text) else ""
+
+
+def _place(data: bytes, offset: int) -> str:
+    """`line:column` of a byte, both from 1; what comes before it in its line is UTF-8."""
+    start = data.rfind(b"\n", 0, offset) + 1
+    return f"{data.count(bytes([10]), 0, start) + 1}:{len(data[start:offset].decode()) + 1}"
 
 
 def module_bindings(tree: ast.Module) -> Iterator[tuple[str, ast.expr | None, ast.stmt]]:

@@ -6,16 +6,48 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from pydantic import JsonValue
 
 from .paths import Workspace
+
+EventName = Literal[
+    "loop_started",
+    "loop_adopted",
+    "train_started",
+    "trained",
+    "train_failed",
+    "repaired",
+    "evaluator_written",
+    "evaluator_accepted",
+    "eval_started",
+    "scored",
+    "eval_failed",
+    "eval_cancelled",
+    "score_restored",
+    "score_discarded",
+    "external_started",
+    "external_scored",
+    "external_failed",
+    "external_cancelled",
+    "analysed",
+    "action_selected",
+    "authored",
+    "rules_accepted",
+    "protocol_accepted",
+    "reported",
+    "report_completed",
+]
+"""Everything that is ever recorded; the dashboard has words for each."""
 
 _TAIL_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
 class Event:
+    """One line of the journal. `event` is an `EventName`, or what another release has recorded."""
+
     seq: int
     at: str
     event: str
@@ -28,7 +60,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def record(workspace: Workspace, event: str, version: str | None = None, **detail: JsonValue) -> None:
+def record(workspace: Workspace, event: EventName, version: str | None = None, **detail: JsonValue) -> None:
     """Appends one event; call it with the lock held. The sequence number follows the last whole line's."""
     last, torn = _last(workspace)
     body: dict[str, JsonValue] = {"seq": last + 1, "at": now(), "event": event, "version": version, "detail": detail}

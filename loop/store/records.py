@@ -1,6 +1,6 @@
 """Records: JSON files with a model, a schema version and a seal, so that one that was edited by hand is found out.
 
-    {"schema": 2, "release": "0.1.0", "record": {...}, "seal": "..."}
+    {"schema": 3, "release": "0.1.0", "record": {...}, "seal": "..."}
 
 A release reads every record of its own schema and of those before it. Whoever gives a record another shape raises
 `SCHEMA`, gives a new field a default, and lets a `model_validator(mode="before")` read what no default can.
@@ -12,15 +12,14 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
-from typing import ClassVar, TypeVar, cast
+from typing import ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
-from pydantic_core import from_json
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from ..errors import NewerRecord, ProjectError
 from .tree import Tree
 
-SCHEMA = 2
+SCHEMA = 3
 """Of the shapes of all records that this release writes."""
 
 _RELEASE = re.compile(r"[0-9A-Za-z.+!-]{1,40}")
@@ -70,25 +69,27 @@ def parse(data: bytes, relative: str, model: type[R], *, hint: str = _RESTORE) -
     """
     damaged = ProjectError("is damaged or was edited by hand", where=relative, hint=hint)
     try:
-        sealed = _Sealed.model_validate(_not_newer(from_json(data), relative))
+        sealed = _Sealed.model_validate_json(data)
         record = model.model_validate(sealed.record)
-    except ValueError as error:
+    except ValidationError as error:
+        _refuse_newer(data, relative)
         raise damaged from error
+    if sealed.number > SCHEMA:
+        _refuse_newer(data, relative)
     if _seal(sealed.record) != sealed.seal:
         raise damaged
     return record
 
 
-def _not_newer(content: object, relative: str) -> object:
-    if not isinstance(content, dict):
-        return content
-    found = cast(dict[object, object], content)
-    schema, release = found.get("schema"), found.get("release")
-    if type(schema) is not int or schema <= SCHEMA:
-        return found
-    # Not a word of it is understood for certain, so that a seal would prove nothing.
-    named = isinstance(release, str) and _RELEASE.fullmatch(release)
-    later = release if named else f"records of schema {schema}"
+def _refuse_newer(data: bytes, relative: str) -> None:
+    # Not a word of such a file is understood for certain, so that no shape and no seal would prove anything.
+    try:
+        head = _Head.model_validate_json(data)
+    except ValidationError:
+        return
+    if head.number <= SCHEMA:
+        return
+    later = head.release if _RELEASE.fullmatch(head.release) else f"records of schema {head.number}"
     raise NewerRecord(
         f"was made by a newer progressive-training ({later}); this is {_release()}",
         where=relative,
@@ -110,13 +111,18 @@ def dump(record: Record) -> str:
     return sealed.model_dump_json(indent=2, by_alias=True) + "\n"
 
 
-class _Sealed(BaseModel):
-    """A record's file. Those of schema 1 say neither their schema nor their release."""
+class _Head(BaseModel):
+    """What every release reads of any record's file. Those of schema 1 say neither of the two."""
 
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null", defer_build=True, strict=True)
+    model_config = ConfigDict(strict=True, defer_build=True)
 
     number: int = Field(default=1, ge=1, alias="schema")
     release: str = ""
+
+
+class _Sealed(_Head):
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="null")
+
     record: dict[str, JsonValue]
     seal: str
 

@@ -75,10 +75,9 @@ class Tree:
         *folder, name = split(relative)
         try:
             with self.folder(tuple(folder)) as handle:
-                status = os.stat(name, dir_fd=handle, follow_symlinks=False)
+                return _kind_in(handle, name)
         except FileNotFoundError:
             return None
-        return kind_of(status)
 
     def walk(self, relative: str) -> Generator[tuple[str, os.stat_result]]:
         """A file's status, or a folder's and that of all that lies in it; links unfollowed; nothing for nothing."""
@@ -164,7 +163,7 @@ class Tree:
         with self.folder(tuple(folder), create=True) as handle:
             staged = _stage(handle, data, durable=durable)
             try:
-                if _is_folder(handle, name):
+                if _kind_in(handle, name) == "folder":
                     raise UnsafePath("is a folder where a file belongs", where=relative, hint="move it away")
                 os.rename(staged, name, src_dir_fd=handle, dst_dir_fd=handle)
             except BaseException:
@@ -205,7 +204,7 @@ class Tree:
         """A handle on an empty file to lock, which is made if need be. Raises `UnsafePath` for anything but a file."""
         *folder, name = split(relative)
         with self.folder(tuple(folder)) as handle:
-            if not _exists(handle, name):
+            if _kind_in(handle, name) is None:
                 flags = os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
                 os.close(os.open(name, flags, 0o644, dir_fd=handle))
         with self.opened(relative) as lock:
@@ -266,7 +265,7 @@ class Tree:
         *folder, name = split(relative)
         try:
             with self.folder(tuple(folder)) as handle:
-                if _is_folder(handle, name):
+                if _kind_in(handle, name) == "folder":
                     shutil.rmtree(name, dir_fd=handle)
                 else:
                     os.unlink(name, dir_fd=handle)
@@ -307,16 +306,8 @@ def _write_all(file: int, data: bytes) -> None:
         view = view[os.write(file, view) :]
 
 
-def _exists(folder: int, name: str) -> bool:
+def _kind_in(folder: int, name: str) -> Literal["file", "folder", "link", "other"] | None:
     try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return kind_of(os.stat(name, dir_fd=folder, follow_symlinks=False))
     except FileNotFoundError:
-        return False
-    return True
-
-
-def _is_folder(folder: int, name: str) -> bool:
-    try:
-        return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
-    except FileNotFoundError:
-        return False
+        return None

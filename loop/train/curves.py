@@ -67,7 +67,7 @@ def read_curves(tree: Tree, artifacts: str) -> Curves | None:
 
 
 def shown_curves(tree: Tree, artifacts: str) -> Curves | None:
-    """The same for a reader, who does without them where something else, such as a link, stands in their place."""
+    """The same for a page: None also where something that is no plain file, such as a link, has their place."""
     try:
         return read_curves(tree, artifacts)
     except UnsafePath:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from ..project.notices import Notice
 from ..project.receipts import RuleVerdict, TrainReceipt
 from ..project.version import Version
 from .verdicts import Run, told
@@ -9,7 +10,7 @@ from .verdicts import Run, told
 _MOST = 3
 
 
-def findings(version: Version, run: Run, found: Sequence[RuleVerdict]) -> tuple[str, ...]:
+def findings(version: Version, run: Run, found: Sequence[RuleVerdict]) -> tuple[Notice, ...]:
     return (*_unverified(found), *_ended_early(version, found), *_shared(run), *_unrecorded(run))
 
 
@@ -18,13 +19,13 @@ def shared_inputs(run: Run) -> int:
     return max((section.shared_inputs or 0 for section in run.trained), default=0)
 
 
-def _unverified(found: Sequence[RuleVerdict]) -> Iterator[str]:
+def _unverified(found: Sequence[RuleVerdict]) -> Iterator[Notice]:
     for one in found:
         if one.standing == "not verified":
-            yield f"{one.rule} = {one.value!r} is {told(one)}"
+            yield Notice.of("unverified", rule=one.rule, value=repr(one.value), said=str(told(one)))
 
 
-def _ended_early(version: Version, found: Sequence[RuleVerdict]) -> Iterator[str]:
+def _ended_early(version: Version, found: Sequence[RuleVerdict]) -> Iterator[Notice]:
     """An early end that this version brings in: it keeps the rule, and yet trains less than its parent would have."""
     parent = version.parent
     receipt = parent.receipt(TrainReceipt) if parent is not None else None
@@ -33,14 +34,14 @@ def _ended_early(version: Version, found: Sequence[RuleVerdict]) -> Iterator[str
     before = {one.rule for one in receipt.rules if one.reason == "ended_early"}
     for one in found:
         if one.reason == "ended_early" and one.rule not in before:
-            yield f"it ended before {one.rule} = {one.value!r} was reached, which {parent.id} did not: {one.found}"
+            yield Notice.of("ended_early", rule=one.rule, value=repr(one.value), parent=parent.id, said=one.found)
 
 
-def _shared(run: Run) -> Iterator[str]:
+def _shared(run: Run) -> Iterator[Notice]:
     if number := shared_inputs(run):
-        yield f"{number} inputs are in its training and in its validation set"
+        yield Notice.of("shared_inputs", count=number)
 
 
-def _unrecorded(run: Run) -> Iterator[str]:
+def _unrecorded(run: Run) -> Iterator[Notice]:
     for problem in run.facts.problems[:_MOST] if run.trained else ():
-        yield f"the recorder missed something: {problem.what}: {problem.error}"
+        yield Notice.of("unrecorded", what=problem.what, problem=problem.error)

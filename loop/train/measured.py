@@ -1,20 +1,26 @@
 """What a training really did: how its recorder gets into it, and what that left beside the attempt."""
 
+from collections.abc import Sequence
+
 from ..jobs.job import Recording
 from ..project.attempts import Attempt
 from ..project.receipts import TrainReceipt
 from ..project.version import Version
-from ..record import injection
+from ..record import injection, lines
 from ..record.ranks import RunFacts, run_facts
 from .artifacts import records
 from .verdicts import Run
 
 
-def recording(attempt: Attempt) -> Recording:
-    """How each Python process of the training leaves its facts; the folder must be there when it starts."""
+def recording(attempt: Attempt, watched: Sequence[int] = ()) -> Recording:
+    """How each Python process of the training leaves its facts; the folder must be there when it starts.
+
+    Of the lines of its script that are `watched` it is told if they ran.
+    """
+    script = attempt.project.workspace.tree.path(attempt.version.script_name)
     facts = attempt.project.workspace.tree.path(attempt.facts)
     return Recording(
-        variables={injection.FACTS: str(facts)},
+        variables={injection.FACTS: str(facts), **lines.asked(script, watched)},
         python_path=str(injection.RECORDER / "site"),
         source=injection.late_install(facts),
     )

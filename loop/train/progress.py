@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..jobs.job import JobStatus
+from ..jobs.job import JobStatus, WaitingFor
 from ..project.attempts import Attempt
 from ..script.fixed import synonyms
 from ..script.settings import settings
@@ -21,6 +21,7 @@ class Progress:
     eta_seconds: float | None = None
     latest: tuple[tuple[str, float], ...] = ()
     waiting: str | None = None
+    waiting_for: WaitingFor | None = None
 
 
 def progress_of(attempt: Attempt, status: JobStatus) -> Progress:
@@ -32,7 +33,7 @@ def progress_of(attempt: Attempt, status: JobStatus) -> Progress:
     """
     elapsed = status.elapsed_seconds or 0.0
     if attempt.kind != "train" or status.waiting is not None:
-        return Progress(elapsed, waiting=status.waiting)
+        return Progress(elapsed, waiting=status.waiting, waiting_for=status.waiting_for)
     version = attempt.version
     seen = newest(version.project.workspace.tree, version.artifacts)
     if seen is None:

@@ -9,6 +9,7 @@ from ..jobs.job import JobStatus
 from ..jobs.logs import tail
 from ..project.attempts import Attempt
 from ..project.failures import Failure, process_failure
+from ..project.notices import Notice
 from ..project.receipts import LoopFile, RuleVerdict, TrainReceipt
 from ..project.version import Version
 from ..rules.reading import Rules
@@ -18,6 +19,7 @@ from ..store.digest import sha256
 from ..store.tree import Tree
 from . import resume
 from .artifacts import CHECKPOINTS, missing, touched, untouchable
+from .changed_code import never_ran
 from .completing import complete
 from .curves import epochs_trained, read_curves
 from .findings import findings, shared_inputs
@@ -44,7 +46,8 @@ def judged(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) ->
     except UnsafePath as error:  # a link or a FIFO where a file belongs
         return Failure("missing artifacts", f"{error.where}: {error.what}", "")
     receipt = _receipt(attempt, run, status)
-    warnings = (*receipt.warnings, *findings(attempt.version, run, found))
+    changed = attempt.plan.changed if attempt.plan is not None else {}
+    warnings = (*receipt.warnings, *findings(attempt.version, run, found), *never_ran(attempt, changed))
     return receipt.model_copy(update={"rules": found, "completed": completed, "warnings": warnings})
 
 
@@ -52,7 +55,7 @@ def _receipt(attempt: Attempt, run: Run, status: JobStatus) -> TrainReceipt:
     version, outcome, plan = attempt.version, status.outcome, attempt.plan
     assert outcome is not None and plan is not None, "a run without them has failed"
     tree, artifacts = version.project.workspace.tree, version.artifacts
-    warnings = [f"had to end what it left running: {', '.join(outcome.killed)}"] if outcome.killed else []
+    warnings = [Notice.of("left_running", processes=", ".join(outcome.killed))] if outcome.killed else []
     warnings += resume.put_back(attempt)
     return TrainReceipt(
         attempt=attempt.number,

@@ -11,6 +11,7 @@ from ..errors import OutOfOrder, UnsafePath
 from ..jobs.job import RESUME_VARIABLE
 from ..project.attempts import Attempt
 from ..project.failures import Failure
+from ..project.notices import Notice
 from ..project.receipts import RESUMABLE, KeptCheckpoint
 from ..project.version import Version
 from ..store.digest import sha256
@@ -90,7 +91,7 @@ def require_kept(version: Version, way_on: str) -> KeptCheckpoint:
     return record
 
 
-def put_back(attempt: Attempt) -> tuple[str, ...]:
+def put_back(attempt: Attempt) -> tuple[Notice, ...]:
     """Gives a resumed run the files that only its interrupted part wrote; returns a warning for each.
 
     Lightning writes best.ckpt again only for a better score, and nothing at all when no epoch was left to train.
@@ -100,16 +101,16 @@ def put_back(attempt: Attempt) -> tuple[str, ...]:
     record = load(tree, f"{where}/{_RECORD}", KeptCheckpoint)
     if plan is None or plan.resumed_from is None or record is None:
         return ()
-    warnings: list[str] = []
+    warnings: list[Notice] = []
     for name in record.names:
         if not _left(tree, artifacts, name):
             tree.remove(f"{artifacts}/{name}")
             tree.move(f"{where}/{name}", f"{artifacts}/{name}")
         if tree.kind(f"{where}/{name}") is None:  # moved just now, or before a crash
-            warnings.append(f"the resumed run left no {name}; that of attempt {record.attempt} was put back")
+            warnings.append(Notice.of("put_back", name=name, attempt=record.attempt))
     curves = read_curves(tree, artifacts)
     if curves is not None and curves.epochs and curves.epochs[0] > 0:
-        warnings.append(f"metrics.csv begins at epoch {curves.epochs[0]}, where the run was resumed")
+        warnings.append(Notice.of("begins_late", epoch=curves.epochs[0]))
     return tuple(warnings)
 
 

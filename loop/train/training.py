@@ -3,6 +3,7 @@
 Any process may make any of these calls, since all state is in the attempt's folder. result.py says if the run counts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +26,7 @@ from ..store import journal
 from ..store.durable import make_durable
 from . import resume
 from .artifacts import untouchable
+from .changed_code import changed_lines, watched
 from .measured import recording
 from .progress import Progress, progress_of
 from .result import judged
@@ -101,6 +103,7 @@ def _start(t: Turn, loop: LoopFile, *, resumed: bool) -> Attempt:
     require_room(workspace, config)
     kept = resume.require_kept(version, next_call(t.state)) if resumed else None
     resumed_from = kept.attempt if kept else None
+    changed = changed_lines(version)
     with version.new_attempt("train") as attempt:
         # Whatever is there is not this attempt's: a stale checkpoint must never be taken for a new one.
         _discard_artifacts(attempt, rules)
@@ -114,17 +117,18 @@ def _start(t: Turn, loop: LoopFile, *, resumed: bool) -> Attempt:
                 sandbox=sandbox.name,
                 confined=sandbox.confined,
                 resumed_from=resumed_from,
+                changed=changed,
             )
         )
         workspace.tree.make_folder(attempt.facts)
-        job = _job(attempt, rules, python, resumed=resumed)
+        job = _job(attempt, rules, python, resumed=resumed, watched=watched(changed))
         attempt.submit(job)
     expect_after(version, rules, job)
     version.record("train_started", attempt=attempt.number, resumed_from=resumed_from)
     return attempt
 
 
-def _job(attempt: Attempt, rules: Rules, python: str, *, resumed: bool) -> Job:
+def _job(attempt: Attempt, rules: Rules, python: str, *, resumed: bool, watched: Sequence[int] = ()) -> Job:
     version, project = attempt.version, attempt.project
     config, minutes = rules.file.execution_config, rules.file.loop_config.max_train_minutes
     environment = project.environment(rules)
@@ -139,7 +143,7 @@ def _job(attempt: Attempt, rules: Rules, python: str, *, resumed: bool) -> Job:
         env=environment,
         timeout_seconds=None if minutes is None else minutes * 60,
         imports=next_jobs(version, rules).train_preload(),
-        recording=recording(attempt),
+        recording=recording(attempt, watched),
     )
     return confined(job, attempt.path, project.workspace, config, (version.artifacts, attempt.facts))
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...loop.judge.lineage import Point
+from ...loop.store.paths import version_id
 from ...loop.text import Say, english
 from .scale import Scale, number, scale
 from .shapes import Chart, LineKind, Mark, MarkKind, Text, line
@@ -147,5 +148,5 @@ def _sentence(shown: LineageInput, scored: Sequence[Point], say: Say) -> str:
         last=last.version_id,
         last_value=number(last.value),
     )
-    best = say("; best: {best}").format(best=f"v{shown.best:03d}") if shown.best else ""
+    best = say("; best: {best}").format(best=version_id(shown.best)) if shown.best else ""
     return f"{told}{best}."

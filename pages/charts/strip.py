@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from ...loop.judge.lineage import best_so_far
+from ...loop.judge.best import best_so_far
 from ...loop.project.receipts import Metric
 from .scale import number, scale
 from .shapes import Chart, Line, line

@@ -1,5 +1,6 @@
 """The demo: an example is copied, improved over some versions, and its leaderboard shown."""
 
+import argparse
 import json
 import shutil
 import sys
@@ -26,14 +27,15 @@ EXAMPLES: Mapping[str, str] = {
 }
 
 
-def demo(
-    folder: Path, versions: int | None, example: str | None = None, *, quiet: bool = False, as_json: bool = False
-) -> int:
-    """Copies an example to `folder` and runs its loop; a demo that was interrupted there goes on as it was begun.
+def on_demo(arguments: argparse.Namespace) -> int:
+    """Copies an example to a folder and runs its loop; a demo that was interrupted there goes on as it was begun.
 
     Raises `LoopError` if the packages that the example trains with are missing, or the folder holds something else,
     another example included.
     """
+    versions, example = arguments.versions, arguments.example
+    folder = Path(arguments.folder or ("demo" if example in (None, "digits") else f"demo-{example}"))
+    arguments.project = str(folder)  # where `cancel` finds its job, should this be interrupted
     lacking = [name for name in _DEMO_NEEDS if find_spec(name) is None]
     if lacking:
         raise LoopError(
@@ -50,10 +52,10 @@ def demo(
         example = example or "digits"
         _copy_example(folder, versions, example)
     project, out = Project(folder).kept_warm(), console()
-    if as_json:
+    if arguments.json:
         return run(project, None, as_json=True)
     out.print(f"{EXAMPLES[example]}; project: {folder}", markup=False)
-    code = run(project, None, quiet=quiet)
+    code = run(project, None, quiet=arguments.quiet)
     if code == 0:
         report = report_receipt(Project(folder))
         page = f"{folder}/{report.folder}/{PAGE}" if report else f"{folder}/Models/Artifacts/v001/"

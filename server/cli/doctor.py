@@ -1,5 +1,6 @@
 """What this machine and project have, what they lack, and how to get it."""
 
+import argparse
 import json
 import os
 import shutil
@@ -12,10 +13,16 @@ from typing import Literal
 from ...loop.errors import LoopError
 from ...loop.jobs.placing import level
 from ...loop.jobs.sandbox import INSTALL
+from ...loop.jobs.warm.spare_folders import resting
 from ...loop.project.project import Project
+from ...loop.project.state import derive
+from ...loop.report.tracker_state import error_line, tracker_views
+from ...loop.report.trackers.tracker import lacking
 from ...loop.store.paths import RULES_FILE, STATE
+from .options import project_of
 from .probe_job import probe
 from .progress_display import console
+from .track import AGAIN, detail
 
 _LOW_DISK_BYTES = 2 << 30
 _PROBE = """
@@ -43,10 +50,10 @@ class Check:
     hint: str = ""
 
 
-def doctor(project: Project, *, as_json: bool) -> int:
+def on_doctor(arguments: argparse.Namespace) -> int:
     """Prints the checks; 1 if something that the loop needs is missing."""
-    checks = list(_checks(project))
-    if as_json:
+    checks = list(_checks(project_of(arguments)))
+    if arguments.json:
         sys.stdout.write(json.dumps([asdict(check) for check in checks], indent=1, ensure_ascii=False) + "\n")
     else:
         out = console()
@@ -70,8 +77,6 @@ def _checks(project: Project) -> Iterator[Check]:
 
 
 def _project(project: Project) -> Check:
-    from ...loop.project.state import derive
-
     try:
         state = derive(project, project.rules())
     except LoopError as error:
@@ -133,8 +138,6 @@ def _executor(project: Project) -> Check:
 
 
 def _warm_start(project: Project) -> Check:
-    from ...loop.jobs.warm.spare_folders import resting
-
     try:
         wanted = project.rules().file.execution_config.warm_start
     except LoopError as error:
@@ -154,10 +157,6 @@ def _warm_start(project: Project) -> Check:
 
 def _trackers(project: Project) -> Iterator[Check]:
     """Notes only: the loop goes on without its trackers."""
-    from ...loop.report.tracker_state import error_line, tracker_views
-    from ...loop.report.trackers.tracker import lacking
-    from .track import AGAIN, detail
-
     try:
         views = tracker_views(project, project.rules())
     except LoopError:

@@ -7,27 +7,30 @@ Exit codes: 0 done, 1 refused or failed (the reason is on stderr), 2 wrong usage
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 from ...loop.errors import LoopError
 from ..importing import uncollected
+from .invocation import command, completed
+
+with uncollected():
+    from .options import INTERRUPTED, parser
+
+Command = Callable[[argparse.Namespace], int]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command and exits with its code."""
-    with uncollected():
-        from .handlers import INTERRUPTED
-        from .options import parser
-
-        made = parser()
-    arguments = made.parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
-        code = arguments.command(arguments)
+        code = opened(arguments.door)(arguments)
         sys.stdout.flush()
         sys.exit(code)
     except LoopError as error:
-        _complain(_pasteable(str(error), arguments))
+        _complain(completed(str(error), _project(arguments)))
         sys.exit(1)
     except KeyboardInterrupt:
         _complain(
@@ -45,15 +48,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(1)
 
 
-def _pasteable(error: str, arguments: argparse.Namespace) -> str:
-    from .invocation import completed
-
-    return completed(error, _project(arguments))
+def opened(door: str) -> Command:
+    """The function that carries a command out. Its module is imported now: `serve` must start without a table."""
+    module, _, function = door.partition(":")
+    with uncollected():
+        return cast(Command, getattr(import_module(f".{module}", __package__), function))
 
 
 def _cancelling(arguments: argparse.Namespace) -> str:
-    from .invocation import command
-
     number: int | None = getattr(arguments, "number", None)
     return command("cancel", *(() if number is None else (str(number),)), project=_project(arguments))
 

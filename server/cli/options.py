@@ -1,12 +1,24 @@
-"""Every command of the command line with its options."""
+"""Every command of the command line with its options, and the module and function that carry it out."""
 
 import argparse
+import os
 from collections.abc import Callable
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
-from . import handlers
+from ...loop.project.project import Project
 
-Command = Callable[[argparse.Namespace], int]
+INTERRUPTED = 130
+
+
+def project_of(arguments: argparse.Namespace) -> Project:
+    """The project that `--project` names, with the skill folders where the user's rules may lie (C1)."""
+    root = Path(arguments.project)
+    homes = [root, Path.home()]
+    folders = [home / client / "skills" / "progressive-training" for home in homes for client in (".claude", ".agents")]
+    if plugin := os.environ.get("CLAUDE_PLUGIN_ROOT"):  # Claude Code sets it for the servers of its plugins
+        folders.append(Path(plugin) / "skill")
+    return Project(root, tuple(folder for folder in folders if (folder / "SKILL.md").is_file()))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,9 +38,10 @@ def parser() -> argparse.ArgumentParser:
 AddParser = Callable[..., argparse.ArgumentParser]
 
 
-def _command(add: AddParser, name: str, run: Command, about: str) -> argparse.ArgumentParser:
+def _command(add: AddParser, name: str, door: str, about: str) -> argparse.ArgumentParser:
+    """`door` is `module:function`; the module is imported when the command is called."""
     made = add(name, help=about, description=about)
-    made.set_defaults(command=run)
+    made.set_defaults(door=door)
     return made
 
 
@@ -41,7 +54,7 @@ def _quiet_option(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_driving(add: AddParser) -> None:
-    demo = _command(add, "demo", handlers.on_demo, "copy an example out and run its whole loop, without any key")
+    demo = _command(add, "demo", "demo:on_demo", "copy an example out and run its whole loop, without any key")
     demo.add_argument("folder", nargs="?", metavar="DIR", help="where to (default: ./demo, or ./demo-EXAMPLE)")
     demo.add_argument(
         "--example", choices=["digits", "ocr", "diabetes"], help="default: what lies in DIR, or digits in a new one"
@@ -49,7 +62,7 @@ def _add_driving(add: AddParser) -> None:
     demo.add_argument(
         "--versions", type=_positive, metavar="N", help="how many, in a new folder (default: as its rules say)"
     )
-    run = _command(add, "run", handlers.on_run, "drive the project's loop to its report")
+    run = _command(add, "run", "run:on_run", "drive the project's loop to its report")
     _project_option(run)
     run.add_argument(
         "--agent", choices=["offline", "anthropic"], default="offline", help="who thinks (default: offline, no key)"
@@ -61,7 +74,7 @@ def _add_driving(add: AddParser) -> None:
         parser.add_argument("--json", action="store_true", help="print the result as JSON, and no progress")
         _quiet_option(parser)
     _add_model(run.add_argument_group("with --agent anthropic"))
-    serve = _command(add, "serve", handlers.on_serve, "serve the MCP tools over stdio, or over HTTP")
+    serve = _command(add, "serve", "serve:on_serve", "serve the MCP tools over stdio, or over HTTP")
     _project_option(serve)
     serve.add_argument("--http", metavar="HOST:PORT", help="streamable HTTP instead of stdio, e.g. 127.0.0.1:8765")
     serve.add_argument(
@@ -73,22 +86,22 @@ def _add_driving(add: AddParser) -> None:
         "--allowed-host", action="append", default=[], metavar="NAME", help="a name that clients reach this host by"
     )
     setup = _command(
-        add, "setup", handlers.on_setup, "connect the loop to an agent: add it to the agent's configuration"
+        add, "setup", "setup:on_setup", "connect the loop to an agent: add it to the agent's configuration"
     )
     setup.add_argument("client", choices=["claude-code", "codex", "cursor", "vscode", "gemini"], help="the agent")
     _project_option(setup)
     setup.add_argument("--user", action="store_true", help="in your own configuration instead of the project's")
     setup.add_argument("--dry-run", action="store_true", help="only show the entry and where it would go")
-    dashboard = _command(add, "dashboard", handlers.on_dashboard, "show the loop in the browser, live and read-only")
+    dashboard = _command(add, "dashboard", "dashboard:on_dashboard", "show the loop in the browser, live and read-only")
     _project_option(dashboard)
     dashboard.add_argument("--port", type=_port, default=8766, metavar="N", help="default: 8766; 0 takes a free one")
     doctor = _command(
-        add, "doctor", handlers.on_doctor, "say what this machine and project have, lack, and how to get it"
+        add, "doctor", "doctor:on_doctor", "say what this machine and project have, lack, and how to get it"
     )
     _project_option(doctor)
     doctor.add_argument("--json", action="store_true", help="print JSON")
     track = _command(
-        add, "track", handlers.on_track, "send the versions to the trackers of the rules, and say what was sent"
+        add, "track", "track:on_track", "send the versions to the trackers of the rules, and say what was sent"
     )
     _project_option(track)
     track.add_argument("--json", action="store_true", help="print JSON")
@@ -105,12 +118,12 @@ def _add_model(group: argparse._ArgumentGroup) -> None:  # pyright: ignore[repor
 
 
 def _add_steps(add: AddParser) -> None:
-    status = _command(add, "status", handlers.on_status, "show where the loop stands")
+    status = _command(add, "status", "steps:on_status", "show where the loop stands")
     start = _command(
         add,
         "start",
-        handlers.on_start,
-        "start the loop: freeze the data set, audit the baseline, make v001 and rehearse it",
+        "steps:on_start",
+        "start the loop: freeze the data set, audit the baseline, make and rehearse v001",
     )
     start.add_argument("--dataset-id", metavar="ID", help="the folder in dataset/prepdata/")
     start.add_argument("--patch", metavar="FILE", help="a diff that makes the baseline consistent")
@@ -119,16 +132,16 @@ def _add_steps(add: AddParser) -> None:
         action="store_true",
         help="build-baseline hands over: its outputs must be there; a loop that is started already is left as it is",
     )
-    train = _command(add, "train", handlers.on_train, "train a version, or attach to its running training")
+    train = _command(add, "train", "steps:on_train", "train a version, or attach to its running training")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint of an interrupted attempt")
-    evaluate = _command(add, "eval", handlers.on_eval, "evaluate a trained version")
-    cancel = _command(add, "cancel", handlers.on_cancel, "end a version's running job with its whole process tree")
-    report = _command(add, "report", handlers.on_report, "make the final report")
+    evaluate = _command(add, "eval", "steps:on_eval", "evaluate a trained version")
+    cancel = _command(add, "cancel", "steps:on_cancel", "end a version's running job with its whole process tree")
+    report = _command(add, "report", "steps:on_report", "make the final report")
     report.add_argument("--stop-reason", metavar="TEXT", help="end the loop now, and why")
-    rules = _command(add, "rules", handlers.on_rules, "show the user's rules, or accept changed ones")
+    rules = _command(add, "rules", "steps:on_rules", "show the user's rules, or accept changed ones")
     rules.add_argument("action", nargs="?", choices=["show", "accept"], default="show")
     protocol = _command(
-        add, "protocol", handlers.on_protocol, "accept an evaluator or data set that changed in mid-loop"
+        add, "protocol", "steps:on_protocol", "accept an evaluator or data set that changed in mid-loop"
     )
     protocol.add_argument("action", choices=["accept"])
     _project_option(protocol)

@@ -11,10 +11,9 @@ from rich.live import Live
 from rich.text import Text
 
 from ...loop.errors import LoopError
-from ...loop.judge.comparison import best_version, primary_metric
+from ...loop.judge.best import best_version, primary_metric
 from ...loop.project.project import Project
 from ...loop.project.receipts import EvalReceipt
-from ...loop.project.version import Version
 from ...loop.store.paths import version_id
 from ...tools import next_step
 from ...tools.next_step import NextStepResult
@@ -97,13 +96,13 @@ def _clock(seconds: float) -> str:
 
 def _best(project: Project, now: NextStepResult) -> str:
     rules = project.rules()
-    best = best_version(project, rules, project.workspace.versions())
-    receipt = Version(project, best).receipt(EvalReceipt) if best else None
+    best = best_version(project, rules)
+    receipt = best.receipt(EvalReceipt) if best else None
     metric = primary_metric(receipt, rules) if receipt else None
     told = f"version {now.version or 0} of at most {now.max_versions}"
     if best is None or metric is None:
         return f"{told}; none is scored yet"
-    return f"{told}; best so far {version_id(best)} with {metric.name} {metric.value:.4g}"
+    return f"{told}; best so far {best.id} with {metric.name} {metric.value:.4g}"
 
 
 def console() -> Console:

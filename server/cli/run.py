@@ -1,5 +1,7 @@
 """A whole loop from the command line: the demo, and `run` with a built-in agent."""
 
+import argparse
+import csv
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -24,8 +26,10 @@ from ...loop.text import clean
 from ...tools import final_report, next_step
 from ...tools.final_report import ReportResult
 from ..app import build_server
+from .options import project_of
 from .progress_display import console, lines, live
 
+_MODEL_OPTIONS = ("model", "effort", "max_tokens_total", "max_usd", "price")
 Tell = Callable[[Event], None]
 Hear = Callable[[int | None, str], None]
 """Gets the version, where it is of one, and how far its job is; "" once nothing is waited for."""
@@ -36,6 +40,21 @@ Agent = Callable[[Client, Tell, int | None], Awaitable[object]]
 async def offline(client: Client, tell: Tell, versions: int | None) -> object:
     """The agent that needs no key."""
     return await drive(client, on_event=tell, last_version=versions)
+
+
+def on_run(arguments: argparse.Namespace) -> int:
+    """`run` with the agent that the options name. Raises `LoopError` for a model's options without a model."""
+    options = {name: value for name in _MODEL_OPTIONS if (value := getattr(arguments, name)) is not None}
+    project = project_of(arguments).kept_warm()
+    agent: Agent = offline
+    if arguments.agent == "anthropic":
+        from ...agents import anthropic  # it brings the vendor's SDK, which need not be installed
+
+        agent = anthropic.agent(project, anthropic.Options(**options))
+    elif options:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in options)
+        raise LoopError(f"{named}: the offline agent has no model", hint="add --agent anthropic, or leave it out")
+    return run(project, arguments.versions, agent, quiet=arguments.quiet, as_json=arguments.json)
 
 
 def run(
@@ -104,7 +123,7 @@ async def _drive(project: Project, versions: int | None, agent: Agent, *, quiet:
 
     def hear(version: int | None, said: str) -> None:
         nonlocal latest
-        latest = said.removesuffix(". Call again.")  # a person need not
+        latest = said
         if latest:
             tell(f"{_label(version)}  {latest}")
 
@@ -131,8 +150,6 @@ def _tell(out: Console, event: Event) -> None:
 
 def leaderboard_table(text: str, labels: Mapping[str, str]) -> Table:
     """The leaderboard's CSV as a table that fits 80 columns; `labels` say what each gain over its parent is called."""
-    import csv
-
     rows = list(csv.DictReader(text.splitlines()))
     metrics = [name for name in (rows[0] if rows else {}) if name.startswith("metric__")]
     table = Table(title="Leaderboard", title_justify="left")

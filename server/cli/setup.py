@@ -1,5 +1,6 @@
 """Connecting the loop to an agent: the entry for its configuration file, added beside whatever is there."""
 
+import argparse
 import json
 import os
 import re
@@ -86,12 +87,12 @@ CLIENTS: Mapping[str, Client] = {
 }
 
 
-def setup(name: str, project: Path, *, for_user: bool, dry_run: bool) -> int:
+def on_setup(arguments: argparse.Namespace) -> int:
     """Adds the server to the client's file, or only shows the entry; an entry that is there already is left alone.
 
     Raises `LoopError` for a file that can't be read for certain, or holds another server under our key.
     """
-    client = CLIENTS[name]
+    client, project, for_user = CLIENTS[arguments.client], Path(arguments.project), arguments.user
     if not project.is_dir():
         raise LoopError("there is no such project folder", where=str(project), hint="give --project a folder")
     root, relative = _file(client, project, for_user=for_user)
@@ -103,7 +104,7 @@ def setup(name: str, project: Path, *, for_user: bool, dry_run: bool) -> int:
     if after is None:
         out.print(f"{root / relative} has it already.", markup=False)
         return 0
-    if dry_run:
+    if arguments.dry_run:
         out.print(f"{root / relative} would get:\n{shown(relative, client.section, entry)}", markup=False)
         return 0
     _write(root, relative, after)

@@ -5,17 +5,21 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ...loop.errors import OutOfOrder
+from ...loop.errors import LoopError, OutOfOrder
+from ...loop.project.integrity import accept_protocol, accept_rules
 from ...loop.project.project import Project
 from ...loop.project.state import derive
 from ...loop.report import status as loop_status
-from ...tools import StepResult, attached, read_rules
+from ...tools import StepResult, attached, cancel_run, final_report, read_rules, run_eval, run_train, start_loop
 from .invocation import command, completed
+from .options import project_of
 from .progress_display import console, lines, live
 from .track import problem_lines
 
@@ -23,15 +27,51 @@ _POLL_SECONDS = 0.2
 _COMMANDS = {"start_loop": "start", "run_train": "train", "run_eval": "eval", "final_report": "report"}
 
 
-def present_version(project: Project) -> int:
-    """The loop's present version. Raises `OutOfOrder` before the start."""
+def on_start(arguments: argparse.Namespace) -> int:
+    project = project_of(arguments)
+    patch = _text_of(arguments.patch) if arguments.patch else None
+    step = partial(start_loop, project, arguments.dataset_id, patch, from_baseline=arguments.from_baseline)
+    return _finish(project, step, arguments)
+
+
+def _text_of(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise LoopError("is not UTF-8 text", where=path, hint="save the diff as UTF-8") from error
+
+
+def on_train(arguments: argparse.Namespace) -> int:
+    project = project_of(arguments)
+    return _finish(project, partial(run_train, project, _number(project, arguments), arguments.resume), arguments)
+
+
+def on_eval(arguments: argparse.Namespace) -> int:
+    project = project_of(arguments)
+    return _finish(project, partial(run_eval, project, _number(project, arguments)), arguments)
+
+
+def on_cancel(arguments: argparse.Namespace) -> int:
+    project = project_of(arguments)
+    return _finish(project, partial(cancel_run, project, _number(project, arguments)), arguments)
+
+
+def on_report(arguments: argparse.Namespace) -> int:
+    project = project_of(arguments)
+    return _finish(project, lambda: final_report(project, stop_reason=arguments.stop_reason), arguments)
+
+
+def _number(project: Project, arguments: argparse.Namespace) -> int:
+    """The version that was named, else the current one. Raises `OutOfOrder` before the start."""
+    if arguments.number:
+        return arguments.number
     state = derive(project, project.rules())
     if state.loop is None:
         raise OutOfOrder("no loop has been started", hint="run: progressive-training start")
     return state.cur
 
 
-def finish(project: Project, step: Callable[..., StepResult], arguments: argparse.Namespace) -> int:
+def _finish(project: Project, step: Callable[..., StepResult], arguments: argparse.Namespace) -> int:
     """Calls the Step until its job has ended, unless detached; prints its message or, asked for, its JSON."""
     result = step()
     step = attached(step, result)
@@ -41,7 +81,7 @@ def finish(project: Project, step: Callable[..., StepResult], arguments: argpars
     if arguments.json:
         sys.stdout.write(result.model_dump_json(indent=1, exclude_none=True) + "\n")
     else:
-        show(project, result)
+        _show(project, result)
     return 3 if result.state == "failed" else 0
 
 
@@ -58,7 +98,7 @@ def _waited(project: Project, step: Callable[..., StepResult], *, quiet: bool) -
     return result
 
 
-def show(project: Project, result: StepResult) -> None:
+def _show(project: Project, result: StepResult) -> None:
     """The message, the failure's cause, and the next command."""
     out = console()
     out.print(result.message, markup=False)
@@ -79,10 +119,11 @@ def _next(project: Project, tool: str, why: str) -> str:
     return f"Next: {command(name, project=project.root)} ({why})" if name else f"Next, by an agent: {tool} ({why})"
 
 
-def status(project: Project, *, as_json: bool) -> int:
+def on_status(arguments: argparse.Namespace) -> int:
     """One screen: where the loop stands and what each version reached."""
+    project = project_of(arguments)
     view = loop_status.status(project)
-    if as_json:
+    if arguments.json:
         sys.stdout.write(view.model_dump_json(indent=1) + "\n")
         return 0
     out = console()
@@ -120,10 +161,13 @@ def _table(view: loop_status.Status) -> Table:
     return table
 
 
-def show_rules(project: Project, *, as_json: bool) -> int:
-    """What the user fixed, what is left at its default, and the instruction."""
+def on_rules(arguments: argparse.Namespace) -> int:
+    """Shows what the user fixed, the defaults, and the instruction; `accept` goes on under changed ones."""
+    project = project_of(arguments)
+    if arguments.action == "accept":
+        return _told_what_changed(accept_rules(project))
     found = read_rules(project)
-    if as_json:
+    if arguments.json:
         sys.stdout.write(found.model_dump_json(indent=1, exclude_none=True) + "\n")
         return 0
     out = console()
@@ -138,9 +182,12 @@ def show_rules(project: Project, *, as_json: bool) -> int:
     return 0
 
 
-def accept(project: Project, accept_change: Callable[[Project], str | None]) -> int:
-    """Lets a change stand; the user's own word, so it is on the command line and no tool."""
-    changed = accept_change(project)
+def on_protocol(arguments: argparse.Namespace) -> int:
+    """Goes on with a changed evaluator or data set: the user's to say, so it is a command and no tool."""
+    return _told_what_changed(accept_protocol(project_of(arguments)))
+
+
+def _told_what_changed(changed: str | None) -> int:
     told = f"{changed}: accepted; the loop goes on under the new text." if changed else "Nothing changed."
     console().print(told, markup=False)
     return 0

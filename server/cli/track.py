@@ -1,25 +1,26 @@
 """`progressive-training track`, and the lines that say how the trackers are."""
 
+import argparse
 import json
 import sys
 from collections.abc import Iterator
 
 from ...loop.errors import LoopError
-from ...loop.project.project import Project
 from ...loop.report.tracker_state import TrackerView, configured, tracker_views
 from ...loop.report.trackers.start_mirror import FOLDER, start
 from ...loop.store.paths import RULES_FILE
+from .options import project_of
+from .progress_display import console
 
 AGAIN = "progressive-training track tries again"
 
 
-def track(project: Project, *, as_json: bool) -> int:
+def on_track(arguments: argparse.Namespace) -> int:
     """Mirrors the loop to the trackers that the rules name, waits, and says what is there; 1 if something isn't.
 
     Raises `LoopError` if the rules name no tracker, no loop was started, or the mirror could not do its work.
     """
-    from .progress_display import console
-
+    project = project_of(arguments)
     rules = project.rules()
     if not configured(rules):
         raise LoopError("names no tracker", where=RULES_FILE, hint="add tracking_config (docs/trackers.md)")
@@ -29,7 +30,7 @@ def track(project: Project, *, as_json: bool) -> int:
     if code != 0:
         raise LoopError(f"the mirror ended with code {code}", where=f"{FOLDER}/log.txt", hint="see there")
     views = tracker_views(project, rules)
-    if as_json:
+    if arguments.json:
         sys.stdout.write(json.dumps([view.model_dump(mode="json") for view in views], indent=1, ensure_ascii=False))
         sys.stdout.write("\n")
     else:

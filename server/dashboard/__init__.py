@@ -5,5 +5,4 @@ scorings    what is scored for the report right now · curves: learning curves a
 html        the pages as HTML · static: the style, the script, and uPlot as its makers built it
 routes      which address is what
 access      who may look
-serving     `progressive-training dashboard`
 """

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ...loop.errors import LoopError
-from ...loop.store.journal import Event
+from ...loop.project.state import Phase
+from ...loop.store.journal import Event, EventName
 from ...loop.store.paths import version_id
 from ...loop.text import clean
 from ...pages.html import FOLDER as PAGES
@@ -30,7 +31,7 @@ STATIC = {
     "uPlot.iife.min.js": (FOLDER / "static" / "uPlot.iife.min.js", "text/javascript"),
     "dashboard.js": (FOLDER / "static" / "dashboard.js", "text/javascript"),
 }
-_EVENTS = {
+EVENTS: Mapping[EventName, str] = {
     "loop_started": "the loop started",
     "loop_adopted": "the loop was taken up with versions that were there",
     "rehearsal_started": "its rehearsal started",
@@ -46,6 +47,8 @@ _EVENTS = {
     "scored": "scored",
     "eval_failed": "evaluation failed",
     "eval_cancelled": "evaluation was cancelled",
+    "score_restored": "its eval_score.json was not as it was published, and is restored",
+    "score_discarded": "an eval_score.json that no evaluation had written was discarded",
     "external_started": "the scoring of an external model started",
     "external_scored": "an external model was scored",
     "external_failed": "an external model could not be scored",
@@ -53,10 +56,12 @@ _EVENTS = {
     "analysed": "analysed",
     "action_selected": "one action was chosen",
     "authored": "authored",
+    "rules_accepted": "the user accepted changed rules",
+    "protocol_accepted": "the user accepted a changed evaluator or data set",
     "reported": "the report was made",
     "report_completed": "the report's analysis was written",
 }
-_PHASES = {
+PHASES: Mapping[Phase, str] = {
     "start": "not started",
     "rehearsing": "is being rehearsed",
     "train": "waits to be trained",
@@ -69,6 +74,7 @@ _PHASES = {
     "action": "waits for one action",
     "author": "waits for its successor",
     "report": "was the last; the report comes next",
+    "reporting": "was the last; its report is being made",
     "done": "finished",
 }
 
@@ -119,12 +125,12 @@ def duration(seconds: float) -> str:
 
 def phase(name: str) -> str:
     """What goes on with the present version, after its name."""
-    return _PHASES.get(name, name)
+    return cast(Mapping[str, str], PHASES).get(name, name)
 
 
 def told(event: Event) -> str:
-    """An event in words."""
-    return _EVENTS.get(event.event, event.event.replace("_", " "))
+    """An event in words; one that only a later release records is shown by its name."""
+    return cast(Mapping[str, str], EVENTS).get(event.event) or event.event.replace("_", " ")
 
 
 def details(event: Event) -> str:

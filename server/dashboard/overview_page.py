@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from ...loop.judge.comparison import cost, named
-from ...loop.judge.lineage import Point, best_of, best_so_far, points, primary_metrics
+from ...loop.judge.best import best_of, best_so_far, cost, named, primary_metrics
+from ...loop.judge.lineage import Point, points
 from ...loop.project.attempts import Attempt, failure_of
 from ...loop.project.project import Project
 from ...loop.project.receipts import Metric, Verdict

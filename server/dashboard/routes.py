@@ -74,7 +74,7 @@ def _page(project: Project, show: Show) -> Callable[[Request], Response]:
 
 
 def _overview(project: Project, request: Request) -> Response:
-    # Looked at first: what changes while the page is made is told to it afterwards.
+    # Looked at first: of what changes while the page is made, the page learns afterwards.
     seen = look(project).text
     return _html(overview_html(overview(project, _number(request.query_params.get("page", ""))), seen))
 

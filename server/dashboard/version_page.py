@@ -115,7 +115,7 @@ def _scores(version: Version, scored: EvalReceipt, primary: str) -> Iterator[Sco
     parent = version.parent.receipt(EvalReceipt) if version.parent else None
     before = {metric.name: metric.value for metric in parent.metrics} if parent else {}
     against = version.parent.id if version.parent and parent else None
-    noise = {one.metric: one for one in recorded(version.project, version.number) if one.against == against}
+    noise = {one.metric: one for one in recorded(version) if one.against == against}
     for metric in sorted(scored.metrics, key=lambda one: one.name != primary):
         yield Score(metric, before.get(metric.name), noise.get(metric.name), metric.name == primary)
 

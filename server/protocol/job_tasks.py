@@ -1,7 +1,5 @@
-"""The loop's jobs as tasks. A task is one small record in the project, so any server of the project answers for it."""
+"""The loop's jobs as tasks of the protocol: whoever polls one gets the result of the Step that it stands for."""
 
-import re
-import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal, cast, get_args
@@ -18,54 +16,15 @@ from ...loop.project.project import Project
 from ...loop.project.state import derive, next_call
 from ...loop.project.version import Version
 from ...loop.store import journal
-from ...loop.store.paths import STATE, version_id, version_number
-from ...loop.store.records import Record, load, save
+from ...loop.store.paths import version_number
 from ...tools import StepResult, cancel_run, final_report, run_eval, run_train, start_loop
 from ...tools.results import JobView
 from ..answers import answer, refusal
+from .task_records import ReportArguments, TaskRecord, TaskRecords, Tool
 from .tasks_extension import RequestContext, Task
 from .user_decisions import accept, can_ask, is_yes, question
 
-Tool = Literal["start_loop", "run_train", "run_eval", "final_report"]
 _KINDS: Mapping[Tool, JobKind] = {"start_loop": "rehearse", "run_train": "train", "run_eval": "eval"}
-_FOLDER = f"{STATE}/tasks"
-_ID = re.compile(rf"({'|'.join(get_args(Tool))})-v\d{{3,6}}-\d{{3,}}-[0-9a-f]{{32}}")
-
-
-class TaskRecord(Record):
-    """What a task waits for: an attempt's end, or (attempt 0) the whole report, whose running jobs are `awaited`.
-
-    `result` stands once it is over, and then for good. `pending` is what the user was asked and has not answered, and
-    `about` the digest of the change that it was about; `answered` counts the answers.
-    """
-
-    tool: Tool
-    version: int
-    attempt: int
-    current: int
-    created_at: str
-    updated_at: str
-    analysis: str | None = None
-    stop_reason: str | None = None
-    awaited: tuple[str, ...] = ()
-    status: Literal["working", "completed", "cancelled"] = "working"
-    result: dict[str, JsonValue] | None = None
-    pending: Literal["rules", "protocol"] | None = None
-    about: str = ""
-    answered: int = 0
-    declined: bool = False
-
-    @property
-    def question(self) -> str:
-        """The key of the outstanding question; no two questions of a task share one."""
-        return f"user_decision_{self.answered + 1}_{self.about}"
-
-
-class _Told(BaseModel):
-    """What final_report was told, and is told again each time."""
-
-    analysis: str | None
-    stop_reason: str | None
 
 
 class _Running(BaseModel):
@@ -83,6 +42,7 @@ class LoopTasks:
 
     def __init__(self, project: Project) -> None:
         self._project = project
+        self._records = TaskRecords(project)
 
     async def start(
         self, params: CallToolRequestParams, ctx: RequestContext, call_next: CallNext
@@ -102,7 +62,7 @@ class LoopTasks:
         return _working(task_id, record, line, running.job.eta_seconds)
 
     async def get(self, task_id: str, ctx: RequestContext) -> Task | None:
-        record = await anyio.to_thread.run_sync(self._load, task_id)
+        record = await anyio.to_thread.run_sync(self._records.load, task_id)
         if record is None or record.status != "working":
             return None if record is None else _ended(task_id, record)
         try:
@@ -126,13 +86,13 @@ class LoopTasks:
         if result.state == "running":
             if record.tool == "final_report" and result.folders != record.awaited:
                 waits = {"awaited": result.folders}
-                record = await anyio.to_thread.run_sync(self._change, task_id, record, waits)
+                record = await anyio.to_thread.run_sync(self._records.change, task_id, record, waits)
             return _working(task_id, record, result.line, result.job.eta_seconds if result.job else None)
         cancelled = result.failure is not None and result.failure.kind == "cancelled"
         return await self._end(task_id, record, answer(result), cancelled=cancelled)
 
     async def update(self, task_id: str, responses: Mapping[str, JsonValue]) -> bool:
-        record = await anyio.to_thread.run_sync(self._load, task_id)
+        record = await anyio.to_thread.run_sync(self._records.load, task_id)
         if record is None:
             return False
         response = responses.get(record.question)
@@ -146,13 +106,13 @@ class LoopTasks:
             if agreed:
                 await accept(self._project, record.pending, record.about)
             answered = {"pending": None, "answered": record.answered + 1, "declined": not agreed}
-            await anyio.to_thread.run_sync(self._change, task_id, record, answered)
+            await anyio.to_thread.run_sync(self._records.change, task_id, record, answered)
         except LoopError as error:
             raise MCPError(INTERNAL_ERROR, str(error)) from error
         return True
 
     async def cancel(self, task_id: str) -> bool:
-        record = await anyio.to_thread.run_sync(self._load, task_id)
+        record = await anyio.to_thread.run_sync(self._records.load, task_id)
         if record is None:
             return False
         if record.status == "working":
@@ -164,55 +124,17 @@ class LoopTasks:
 
     def _create(self, params: CallToolRequestParams, job: JobView) -> tuple[str, TaskRecord]:
         """The task of this job: the one that waits for it already, or a new one."""
-        current = self._project.workspace.versions()[-1]
-        # A report has many jobs, one after another, and is still one task.
-        whole = params.name == "final_report"
-        number = current if whole else version_number(job.folder.split("/")[-2])
-        assert number is not None, "a version's job lies in the version's folder"
-        attempt = 0 if whole else job.attempt
         given = params.arguments or {}
-        told = _Told(analysis=given.get("analysis"), stop_reason=given.get("stop_reason"))
-        tree = self._project.workspace.tree
-        with self._project.mutation():
-            prefix = f"{params.name}-{version_id(number)}-{attempt:03d}-"
-            for name in tree.names(_FOLDER):
-                known = name.removesuffix(".json")
-                record = self._load(known) if known.startswith(prefix) else None
-                if record is not None and record.status == "working":
-                    record = record.model_copy(update=told.model_dump())
-                    save(tree, _where(known), record)
-                    return known, record
-            now = journal.now()
-            record = TaskRecord(
-                tool=cast(Tool, params.name),
-                version=number,
-                attempt=attempt,
-                current=current,
-                created_at=now,
-                updated_at=now,
-                analysis=told.analysis,
-                stop_reason=told.stop_reason,
-                awaited=(job.folder,) if whole else (),
-            )
-            # Nobody can guess another's task: half of the id is chance.
-            task_id = f"{prefix}{secrets.token_hex(16)}"
-            save(tree, _where(task_id), record)
-            return task_id, record
-
-    def _load(self, task_id: str) -> TaskRecord | None:
-        return load(self._project.workspace.tree, _where(task_id), TaskRecord) if _ID.fullmatch(task_id) else None
-
-    def _change(self, task_id: str, record: TaskRecord, change: Mapping[str, object]) -> TaskRecord:
-        """The record as it is kept from now on: changed, unless somebody else has ended the task in the meantime."""
-        with self._project.mutation():
-            kept = self._load(task_id) or record
-            if kept.status == "working":
-                kept = kept.model_copy(update=change)
-                save(self._project.workspace.tree, _where(task_id), kept)
-            return kept
+        told = ReportArguments(analysis=given.get("analysis"), stop_reason=given.get("stop_reason"))
+        current = self._project.workspace.versions()[-1]
+        if params.name == "final_report":  # it has many jobs, one after another, and is still one task
+            return self._records.of("final_report", current, 0, told, current=current, awaited=(job.folder,))
+        number = version_number(job.folder.split("/")[-2])
+        assert number is not None, "a version's job lies in the version's folder"
+        return self._records.of(cast(Tool, params.name), number, job.attempt, told, current=current)
 
     def _call(self, record: TaskRecord) -> Callable[[], StepResult]:
-        """The Step that tells of the job, and starts none in its place."""
+        """The Step that reports on the job, and starts none in its place."""
         if record.tool == "start_loop":
             return partial(start_loop, self._project, attach=record.attempt)
         if record.tool == "run_train":
@@ -231,18 +153,19 @@ class LoopTasks:
         from ...loop.report.cancel import cancel_report
 
         if record.tool == "final_report":
-            self._change(task_id, record, _cancelled())  # first: nobody who looks at it shall start the next jobs
+            # First: nobody who looks at the task shall start the next jobs.
+            self._records.change(task_id, record, _cancelled())
             cancel_report(self._project)
             return
         attempt = Version(self._project, record.version).attempt(_KINDS[record.tool], record.attempt)
-        # One that had ended by itself is told as what it became.
+        # One that had ended by itself keeps the result that it came to.
         if attempt.verdict is None and not cancel_run(self._project, record.version).already_done:
-            self._change(task_id, record, _cancelled())
+            self._records.change(task_id, record, _cancelled())
 
     async def _asked(self, task_id: str, record: TaskRecord, decision: UserDecision) -> Task:
         if (record.pending, record.about) != (decision.subject, decision.digest):
             asked = {"pending": decision.subject, "about": decision.digest, "updated_at": journal.now()}
-            record = await anyio.to_thread.run_sync(self._change, task_id, record, asked)
+            record = await anyio.to_thread.run_sync(self._records.change, task_id, record, asked)
             if record.status != "working":
                 return _ended(task_id, record)
         request = question(decision).model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -262,15 +185,11 @@ class LoopTasks:
             "pending": None,
             "updated_at": journal.now(),
         }
-        return _ended(task_id, await anyio.to_thread.run_sync(self._change, task_id, record, ended))
+        return _ended(task_id, await anyio.to_thread.run_sync(self._records.change, task_id, record, ended))
 
 
 def _cancelled() -> Mapping[str, object]:
     return {"status": "cancelled", "updated_at": journal.now()}
-
-
-def _where(task_id: str) -> str:
-    return f"{_FOLDER}/{task_id}.json"
 
 
 def _working(task_id: str, record: TaskRecord, message: str, eta: float | None = None) -> Task:

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from ...loop.errors import LoopError
 from ...loop.project.project import Project
-from ...loop.project.state import Phase, derive, next_call
+from ...loop.project.state import LoopState, Phase, derive, next_call
+from ...loop.rules.reading import Rules
 from ...prompts import PHASES
 
 _SAME: dict[Phase, str] = {"rehearsing": "start", "training": "train", "evaluating": "evaluate", "stuck": "report"}
@@ -41,9 +42,7 @@ def _prompt(project: Project, phase: str) -> Prompt:
             rules = project.rules()
             state = derive(project, rules)
             if phase in ("next", _SAME.get(state.phase, state.phase)):
-                from ...prompts.briefs import brief
-
-                return brief(project, rules, state)
+                return _written(project, rules, state)
         except LoopError as error:
             return str(error)
         return f"The loop is not at this step (phase: {state.phase}). {next_call(state)}"
@@ -59,15 +58,20 @@ def _review(project: Project) -> Prompt:
         if not version.isascii() or not version.isdigit() or int(version) not in known:
             there = f"there are {', '.join(map(str, known))}" if known else "there are none yet"
             return f"There is no version {version!r}; {there}."
-        from ...prompts.briefs import review
-
         try:
-            return review(project, project.rules(), int(version))
+            return _written(project, project.rules(), int(version))
         except LoopError as error:
             return str(error)
 
     about = "Judge one version: its change, its scores beside its parent's, its curves"
     return Prompt.from_function(text, name="review", description=about)
+
+
+def _written(project: Project, rules: Rules, about: LoopState | int) -> str:
+    """The brief for where the loop stands, or the review of a version."""
+    from ...prompts.briefs import brief, review  # they quote from most of the loop, which the start must not import
+
+    return review(project, rules, about) if isinstance(about, int) else brief(project, rules, about)
 
 
 def _versions(project: Project, begun: str) -> Completion:

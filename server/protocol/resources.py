@@ -12,7 +12,7 @@ from ...loop.project.project import Project
 from ...loop.project.receipts import NextReceipt, ReportReceipt
 from ...loop.project.state import report_receipt
 from ...loop.project.version import Version
-from ...loop.store.paths import version_id
+from ...loop.store.paths import MAX_VERSION
 
 
 def add_resources(server: MCPServer[Any], project: Project) -> None:
@@ -27,9 +27,9 @@ def add_resources(server: MCPServer[Any], project: Project) -> None:
         except LoopError as error:
             raise ResourceError(str(error)) from error
 
-    def number(version: str) -> int:
-        if version.isascii() and version.isdigit() and 1 <= (cur := int(version)) <= 999_999:
-            return cur
+    def named(version: str) -> Version:
+        if version.isascii() and version.isdigit() and 1 <= (number := int(version)) <= MAX_VERSION:
+            return Version(project, number)
         raise ResourceNotFoundError(f"there is no version {version!r}; use a number like 1")
 
     @server.resource("loop://status", name="status", title="Where the loop stands", mime_type="application/json")
@@ -54,7 +54,7 @@ def add_resources(server: MCPServer[Any], project: Project) -> None:
         "loop://versions/{version}/script", name="script", title="A version's script", mime_type="text/x-python"
     )
     def _script(version: str) -> str:
-        return text(workspace.script(number(version)))
+        return text(named(version).script_name)
 
     @server.resource(
         "loop://versions/{version}/diff",
@@ -63,10 +63,10 @@ def add_resources(server: MCPServer[Any], project: Project) -> None:
         mime_type="text/x-diff",
     )
     def _diff(version: str) -> str:
-        cur = number(version)
-        receipt = Version(project, cur - 1).receipt(NextReceipt) if cur > 1 else None
+        found = named(version)
+        receipt = found.parent.receipt(NextReceipt) if found.parent else None
         if receipt is None:
-            raise ResourceNotFoundError(f"{version_id(cur)} has no diff: it was not authored by the loop")
+            raise ResourceNotFoundError(f"{found.id} has no diff: it was not authored by the loop")
         return receipt.diff
 
     @server.resource(
@@ -75,7 +75,7 @@ def add_resources(server: MCPServer[Any], project: Project) -> None:
     def _curves(version: str) -> str:
         from ...loop.train.curves import read_curves
 
-        curves = read_curves(workspace.tree, workspace.artifacts(number(version)))
+        curves = read_curves(workspace.tree, named(version).artifacts)
         if curves is None:
             raise ResourceNotFoundError(f"version {version} has no metrics.csv yet")
         return json.dumps(
@@ -91,7 +91,7 @@ def add_resources(server: MCPServer[Any], project: Project) -> None:
         kind = "application/json" if file.endswith(".json") else "text/markdown"
         uri, title = f"loop://versions/{{version}}/{name}", f"A version's {file}"
         server.resource(uri, name=name, title=title, mime_type=kind)(
-            _reader(lambda version, file: text(f"{workspace.artifacts(number(version))}/{file}"), file)
+            _reader(lambda version, file: text(f"{named(version).artifacts}/{file}"), file)
         )
 
 

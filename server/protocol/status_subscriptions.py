@@ -1,4 +1,4 @@
-"""Subscriptions to loop://status: whoever subscribed is told that it changed, in either protocol era."""
+"""Subscriptions to loop://status: subscribers get a notification of each change, in either protocol era."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager

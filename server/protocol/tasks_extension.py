@@ -142,7 +142,7 @@ class TasksExtension(Extension):
 
 
 async def refuse_undeclared_listening(ctx: RequestContext, call_next: CallNext) -> HandlerResult:
-    """Middleware: who asks to be told of tasks must have declared the extension. (Nobody is told: tasks are polled.)"""
+    """Middleware: only a client that declared the extension may listen for tasks. Nothing is sent: they are polled."""
     if ctx.method == "subscriptions/listen" and ctx.params is not None:
         wanted = ctx.params.get("notifications")
         if isinstance(wanted, Mapping) and "taskIds" in wanted:

@@ -30,12 +30,22 @@ def before(added: str, line: str = TRAINER) -> tuple[str, str]:
         "training_config.epochs fixes 3",
     ),
     (
-        ("Epochs: the same, and honest settings on record", TRAIN, "it trained 30 epochs, the rules fix 3", "detected"),
+        (
+            "Epochs: the same, and honest settings on record",
+            TRAIN,
+            "metrics.csv, epochs says 30, but training_config.epochs fixes 3",
+            "detected",
+        ),
         [before('vars(trainer)["max_" + "epochs"] = 30', FIT)],
         "",
     ),
     (
-        ("Epochs: a function that trains, called twice", TRAIN, "it trained 6 epochs, the rules fix 3", "detected"),
+        (
+            "Epochs: a function that trains, called twice",
+            TRAIN,
+            "metrics.csv, epochs says 6, but training_config.epochs fixes 3",
+            "detected",
+        ),
         [(TRAINER + FIT, "    def train():\n    " + TRAINER + "    " + FIT + "\n    train()\n    train()\n")],
         "",
     ),
@@ -77,7 +87,7 @@ def main():
         (
             "Epochs: forged logs and settings beside a checkpoint that tells",
             "run_eval",
-            "training_config.epochs is fixed to 3, but last.ckpt has 30 epochs",
+            "last.ckpt: 30 epochs, but training_config.epochs fixes 3",
             "detected",
         ),
     ),

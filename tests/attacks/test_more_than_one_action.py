@@ -268,8 +268,8 @@ async def test_two_settings_that_an_action_names_are_carried_out_and_marked(at: 
     (
         (
             "A change without any effect",
-            TRAIN,
-            "best.ckpt is byte for byte that of v001: the change had no effect",
+            "run_eval",
+            "its weights are those of v001, tensor by tensor: the change had no effect",
             "detected",
         ),
     ),
@@ -279,8 +279,9 @@ async def test_weights_that_are_an_earlier_versions_are_marked(at: At, known: At
     async with connected(folder) as agent:
         await agent.act(where=["+UNUSED"], change="an unused constant")
         await agent.author(1, ("START = 1.0", "START = 1.0\nUNUSED = 1"))
-        trained = await agent.train(2)
-        assert any(known.says in warning for warning in trained["warnings"]), trained
+        await agent.train(2)
+        scored = await agent.score(2)
+        assert any(known.says in warning for warning in scored["warnings"]), scored
 
 
 def add_module(folder: Folder) -> None:

@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from progressive_training.loop.evaluate.infer_samples import Sample, SampleFile
-from progressive_training.loop.judge.lineage import Point, best_of, best_so_far
+from progressive_training.loop.judge.best import best_of, best_so_far
+from progressive_training.loop.judge.lineage import Point
 from progressive_training.loop.project.receipts import Metric
 from progressive_training.pages.charts.curves import Curve, curves_chart
 from progressive_training.pages.charts.latency import latency_chart

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from progressive_training.loop.rules.reading import parse_rules
+from progressive_training.server.cli.main import opened
 from progressive_training.server.cli.options import parser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +58,7 @@ def test_every_rule_that_the_readme_explains_exists() -> None:
 
 @pytest.mark.parametrize("words", commands("progressive-training"), ids=" ".join)
 def test_every_command_line_of_the_readme_is_understood(words: list[str]) -> None:
-    assert callable(parser().parse_args(words[1:]).command)
+    assert callable(opened(parser().parse_args(words[1:]).door))
 
 
 def test_the_make_targets_of_the_readme_exist_and_are_eight_at_most() -> None:

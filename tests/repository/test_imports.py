@@ -53,12 +53,14 @@ _LOOP = {
     "store.tree",
 }
 _SERVER = {
+    "access",
     "answers",
     "app",
     "cli",
-    "cli.handlers",
+    "cli.invocation",
     "cli.main",
     "cli.options",
+    "cli.serve",
     "importing",
     "protocol",
     "protocol.user_decisions",
@@ -66,10 +68,10 @@ _SERVER = {
     "protocol.resources",
     "protocol.skills_extension",
     "protocol.job_tasks",
+    "protocol.task_records",
     "protocol.tasks_extension",
     "protocol.status_subscriptions",
     "serving",
-    "telling",
 }
 _OURS = re.compile(r"progressive_training\.(loop|pages|prompts|agents|server)\.([\w.]+)")
 _BARE = "from mcp.server.mcpserver import MCPServer; MCPServer(name='bare')"

@@ -16,12 +16,13 @@ import pytest
 import yaml
 from skills_ref import validate
 
-from progressive_training.loop.author.action import require_one_action
+from progressive_training.loop.author.action import Action, require_one_action
 from progressive_training.loop.author.patch import apply_patch, parse_diff
 from progressive_training.loop.project.failures import ADVICE
 from progressive_training.loop.project.receipts import INFRASTRUCTURE, FailureKind
 from progressive_training.loop.script import Script, changed_symbols
 from progressive_training.server.app import MAX_WAIT_SECONDS
+from progressive_training.server.cli.main import opened
 from progressive_training.server.cli.options import parser
 from progressive_training.tools import STEPS
 from support.projects import FOLDER_NAME
@@ -149,7 +150,8 @@ def test_every_call_of_the_worked_example_has_its_required_arguments_and_no_othe
 def test_the_diff_of_the_worked_example_applies_and_is_its_one_action() -> None:
     action = next(arguments for tool, arguments in calls_of_the_example() if tool == "write_action")
     script = Script.parse(DIGITS, "02_train_v003.py")
-    require_one_action(script, action["goal"], action["change"], action["where"])
+    parts = {name: value for name, value in action.items() if name != "version"}
+    require_one_action(script, Action(**{**parts, "where": tuple(parts["where"])}))
     blocks = re.findall(r"^```(?:diff)?\n((?:--- |<<<<<<< SEARCH).*?)^```", EXAMPLE, re.MULTILINE | re.DOTALL)
     made = [apply_patch(DIGITS, parse_diff(block)[0], name=script.name).text for block in blocks]
     assert len(made) == 2 and made[0] == made[1] != DIGITS
@@ -264,7 +266,7 @@ def test_the_bundle_holds_every_package_and_starts_the_command_line(bundle: Modu
     assert (tmp_path / manifest["server"]["entry_point"]).is_file()
     assert all((tmp_path / path).is_dir() for path in config["tool"]["setuptools"]["package-dir"].values())
     arguments = manifest["server"]["mcp_config"]["args"]
-    assert callable(parser().parse_args(arguments[arguments.index(config["project"]["name"]) + 1 :]).command)
+    assert callable(opened(parser().parse_args(arguments[arguments.index(config["project"]["name"]) + 1 :]).door))
 
 
 def test_the_bundle_holds_nothing_that_git_ignores(bundle: ModuleType, tmp_path: Path) -> None:

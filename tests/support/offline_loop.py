@@ -14,7 +14,7 @@ from mcp.types import CallToolResult, ReadResourceResult, TextContent, TextResou
 
 from progressive_training.loop.author.guard import check_action
 from progressive_training.loop.author.patch import apply_patch, parse_diff
-from progressive_training.loop.errors import LoopError
+from progressive_training.loop.errors import DocumentError, LoopError
 from progressive_training.loop.script import Script, changed_symbols
 from progressive_training.loop.script.fixed import Fixed, clashes
 
@@ -71,7 +71,9 @@ class FakeLoop:
         try:
             answer = self._call(name, given)
         except LoopError as error:
-            return CallToolResult(content=[TextContent(type="text", text=str(error))], is_error=True)
+            refused = {"error": {"code": error.code, "what": error.what, "next": error.hint}}
+            text = TextContent(type="text", text=str(error))
+            return CallToolResult(content=[text], structured_content=refused, is_error=True)
         return CallToolResult(content=[], structured_content=answer)
 
     async def read_resource(self, uri: str) -> ReadResourceResult:
@@ -92,7 +94,8 @@ class FakeLoop:
     def _call(self, name: str, given: dict[str, Any]) -> dict[str, Any]:
         phase, legal = self._next()
         if name == "next_step":
-            return {"phase": phase, "next": legal}
+            failed = self.versions[-1].result if phase == "repair" else None
+            return {"phase": phase, "next": legal, "failure": failed and failed.failure and _failure(failed.failure)}
         early = name == "final_report" and "stop_reason" in given
         if legal is None or (name != legal["tool"] and not early):
             raise LoopError(f"{name} is not possible now: phase {phase}", hint=f"call {legal}")
@@ -132,7 +135,9 @@ class FakeLoop:
     def _run_train(self, version: int) -> dict[str, Any]:
         own = self.versions[version - 1]
         own.result = self._train(version, own.script)
-        return {"state": "failed", "error": own.result.failure} if own.result.failure else {"state": "done"}
+        if own.result.failure is None:
+            return {"state": "done"}
+        return {"state": "failed", "message": own.result.failure, "failure": _failure(own.result.failure)}
 
     def _run_eval(self, version: int) -> dict[str, Any]:
         self.versions[version - 1].scored = True
@@ -153,7 +158,7 @@ class FakeLoop:
 
     def _write_action(self, version: int, **parts: Any) -> dict[str, Any]:
         if refusal := self._refuse_action(parts):
-            raise LoopError(refusal)
+            raise DocumentError(refusal)
         own = self.versions[version - 1]
         known = {symbol.name for symbol in Script.parse(own.script, "script").symbols}
         assert set(parts["where"]) <= known, "where names symbols of the script"
@@ -206,6 +211,10 @@ class FakeLoop:
             "action": None if one.action is None else {key: one.action[key] for key in keys},
             "status": "scored" if one.scored else "not scored",
         }
+
+
+def _failure(kind: str) -> dict[str, str]:
+    return {"kind": kind, "summary": f"it failed by: {kind}"}
 
 
 def _call(tool: str, version: int | None, why: str = "it is next") -> dict[str, Any]:

@@ -9,13 +9,14 @@ import pytest
 
 from progressive_training.loop.errors import RulesError
 from progressive_training.loop.project.failures import ADVICE
+from progressive_training.loop.project.notices import TEXTS
 from progressive_training.loop.rules.reading import parse_rules
 from progressive_training.pages import report
 from support.pictures import png
 from support.projects import EVALUATOR, Folder, connected
 
 ROOT = Path(__file__).resolve().parents[2]
-KOREAN: dict[str, str] = json.loads((ROOT / "loop" / "korean.json").read_text(encoding="utf-8"))
+KOREAN: dict[str, str] = json.loads((ROOT / "loop" / "text" / "korean.json").read_text(encoding="utf-8"))
 _TEXT = r"""((?:"(?:[^"\\]|\\.)+"\s*)+|'[^']+')"""
 _SAID = re.compile(rf"(?:\bsay|\b_)\(\s*{_TEXT}\s*\)|\b(?:Flag|Told)\(\s*{_TEXT}")
 
@@ -145,7 +146,7 @@ def test_every_text_is_translated_and_none_is_left_over() -> None:
     files = (path for room in rooms for path in (ROOT / room).rglob("*"))
     ours = said(*(path for path in files if path.suffix in (".py", ".j2")))
     flags = {text for text in KOREAN if text.startswith("trade-off")}
-    constants = {report.NOISE_TOLD, report.FIRST, report.EXTERNAL}
+    constants = {report.NOISE_TOLD, report.FIRST, report.EXTERNAL, *TEXTS.values()}
     assert ours | {"better", "worse", "same", "new"} | flags | constants | set(ADVICE) == set(KOREAN)
 
 

@@ -82,8 +82,8 @@ async def test_an_interrupted_training_goes_on_from_its_checkpoint_to_the_same_e
     assert folder.json(f"{V001}/best.ckpt")["best"]
     receipt = Version(folder.project(), 1).receipt(TrainReceipt)
     assert receipt is not None and (receipt.resumed_from, receipt.epochs) == (1, 3)
-    assert any("left no best.ckpt; that of attempt 1 was put back" in text for text in receipt.warnings)
-    assert any("metrics.csv begins at epoch 2" in text for text in receipt.warnings)
+    assert any("left no best.ckpt; that of attempt 1 was put back" in str(one) for one in receipt.warnings)
+    assert any("metrics.csv begins at epoch 2" in str(one) for one in receipt.warnings)
     assert not folder.path(KEPT).exists()
 
 
@@ -130,7 +130,7 @@ async def test_a_run_that_was_cut_off_after_its_last_epoch_gets_back_what_that_l
         assert (result["state"], result.get("epochs")) == ("done", 3), result
     receipt = Version(folder.project(), 1).receipt(TrainReceipt)
     assert receipt is not None
-    assert [text.split(";")[0] for text in receipt.warnings] == [
+    assert [str(one).split(";")[0] for one in receipt.warnings] == [
         f"the resumed run left no {name}" for name in ("best.ckpt", "last.ckpt", "logs")
     ]
 

@@ -398,3 +398,60 @@ async def test_starting_twice_gives_the_same_result_and_a_late_patch_is_refused(
         assert {**again, "message": ""} == {**first, "message": ""}
         assert folder.contents() == files
         assert "patched when the loop started" in await agent.refused("start_loop", patch="--- a\n+++ b\n")
+
+
+def _in_cp949(text: str) -> bytes:
+    """As an editor on Windows in Korea saves it."""
+    return f"X = 0\n# 설정\n{text}".encode("cp949", errors="replace")
+
+
+@pytest.mark.requirement("I2")
+@pytest.mark.parametrize(
+    ("file", "before", "expected"),
+    [
+        ("02_train_v001.py", b"", ["02_train_v001.py:2:3", "not UTF-8", "CP949", "save it as UTF-8"]),
+        ("schedule.py", b"", ["schedule.py:2:3", "not UTF-8", "save it as UTF-8"]),
+        ("lib/rates.py", b"", ["lib/rates.py:2:3", "not UTF-8", "save it as UTF-8"]),
+        ("02_train_v001.py", b"# -*- coding: cp949 -*-\n", ["02_train_v001.py:3:3", "coding: cp949", "as UTF-8"]),
+    ],
+)
+async def test_a_version_in_another_encoding_is_refused_at_adoption_with_its_place_and_the_way_out(
+    folder: Folder, file: str, before: bytes, expected: list[str]
+) -> None:
+    folder.write("02_train_v001.py", edited(TRAINER, ('"baseline"', '"v001"')))
+    folder.write("lib/rates.py", "RATE = 1\n")
+    folder.edit("schedule.py", ('"""How far', 'import lib.rates  # noqa\n"""How far'))
+    text = folder.read(file)
+    await _refused_at_the_start(folder, file, before + _in_cp949(text), expected)
+    async with connected(folder) as agent:
+        folder.write(file, f"X = 0\n# 설정\n{text}")
+        assert (await agent.call("start_loop"))["next"]["tool"] == "run_train"
+        assert (await agent.train(1))["state"] == "done"
+
+
+@pytest.mark.requirement("I3")
+@pytest.mark.parametrize("file", ["02_train_baseline.py", "schedule.py"])
+async def test_a_baseline_or_module_in_another_encoding_is_refused_with_its_place_and_the_way_out(
+    folder: Folder, file: str
+) -> None:
+    data = _in_cp949(folder.read(file))
+    await _refused_at_the_start(folder, file, data, [f"{file}:2:3", "not UTF-8", "CP949", "save it as UTF-8"])
+
+
+async def test_a_coding_line_that_is_not_utf8_is_refused_at_its_own_line(folder: Folder) -> None:
+    text = folder.read("02_train_baseline.py")
+    data = f"#!/usr/bin/env python\n# -*- coding: cp949 -*-\n{text}".encode()
+    await _refused_at_the_start(folder, "02_train_baseline.py", data, [":2:1", "coding: cp949", "remove that line"])
+    folder.write("02_train_baseline.py", f"# -*- coding: utf-8 -*-\n{text}")
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+
+
+async def _refused_at_the_start(folder: Folder, file: str, data: bytes, expected: list[str]) -> None:
+    folder.path(file).write_bytes(data)
+    before = folder.contents()
+    async with connected(folder) as agent:
+        told = await agent.refused("start_loop")
+        assert all(words in told for words in expected), told
+    state = (".progressive-training/lock", ".progressive-training/.gitignore")
+    assert {name: found for name, found in folder.contents().items() if name not in state} == before

@@ -188,12 +188,12 @@ async def test_who_looked_before_a_task_was_cancelled_does_not_bring_it_back(gat
         await tasks.begin("start_loop")
         task_id = await tasks.begun("run_train", version=1)
         store = LoopTasks(gated.project())
-        looked_at = store._load(task_id)  # pyright: ignore[reportPrivateUsage]
+        looked_at = store._records.load(task_id)  # pyright: ignore[reportPrivateUsage]
         await tasks.ask("cancel", task_id)
         before = await tasks.get(task_id)
         assert looked_at is not None and looked_at.status == "working"
         ended = {"status": "completed", "result": {}}
-        kept = store._change(task_id, looked_at, ended)  # pyright: ignore[reportPrivateUsage]
+        kept = store._records.change(task_id, looked_at, ended)  # pyright: ignore[reportPrivateUsage]
         assert kept.status == before["status"] == "cancelled"
         assert await tasks.get(task_id) == before
 

@@ -1,5 +1,6 @@
 """Step 1: a training is judged by what it leaves, under the user's values, and anyone may collect it."""
 
+import json
 import os
 import signal
 import sys
@@ -46,12 +47,9 @@ async def test_a_finished_training_leaves_its_artifacts_under_the_versions_name(
         (('(ARTIFACTS / "last.ckpt").write_text', "str"), "no last.ckpt"),
         (('(ARTIFACTS / "last.ckpt").write_text(json.dumps({"threshold": threshold + 0.2}))',
           '(ARTIFACTS / "last.ckpt").touch()'), "no last.ckpt"),
-        (('(ARTIFACTS / "spec.json").write_text', "str"), "no spec.json"),
         (('json.dumps({"version": VERSION, "dataset_id": DATASET_ID})', '"[]"'), "spec.json as a JSON object"),
-        (("    assets.mkdir(exist_ok=True)\n", "    return\n"), "additional_assets/"),
         (('(LOGS / "metrics.csv").write_text', "str"), "logs/version_#/metrics.csv"),
-        (('(LOGS / "hparams.yaml").write_text', "str"), "logs/version_#/hparams.yaml"),
-        (("    save_logs(rows)\n    save(threshold)\n", ""), "no best.ckpt, no last.ckpt, no spec.json"),
+        (("    save_logs(rows)\n    save(threshold)\n", ""), "no best.ckpt, no last.ckpt, no logs"),
     ],
 )  # fmt: skip
 async def test_a_run_that_exits_with_0_and_lacks_an_artifact_has_failed_and_names_it(
@@ -63,6 +61,25 @@ async def test_a_run_that_exits_with_0_and_lacks_an_artifact_has_failed_and_name
         failure = await agent.failed_training("missing artifacts")
         assert named in failure["summary"]
         assert await agent.where() == ("repair", 1)
+
+
+@pytest.mark.requirement("T2")
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (('(ARTIFACTS / "spec.json").write_text', "str"), "spec.json holds what was measured"),
+        (("    assets.mkdir(exist_ok=True)\n", "    return\n"), "additional_assets/ is empty"),
+        (('(LOGS / "hparams.yaml").write_text', "str"), "logs/version_0/hparams.yaml holds what was measured"),
+    ],
+)
+async def test_what_is_missing_for_want_of_form_is_written_and_said(
+    folder: Folder, edit: tuple[str, str], said: str
+) -> None:
+    folder.edit(BASELINE, edit)
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        trained = await agent.train()
+        assert trained["state"] == "done" and [line for line in trained["completed"] if said in line]
 
 
 @pytest.mark.requirement("T2")
@@ -95,7 +112,7 @@ async def test_a_script_that_states_another_value_than_the_rules_is_not_started(
     [
         (('"max_epochs": EPOCHS', '"max_epochs": 2 + len(rows)'), "hparams.yaml, max_epochs says 5"),
         (('{"version": VERSION,', '{"t": dict([("batch_" + "size", 64)]), "version": VERSION,'), "batch_size says 64"),
-        (("epoch},{epoch},{train}", "epoch * 2},{epoch},{train}"), "it trained 5 epochs, the rules fix 3"),
+        (("epoch},{epoch},{train}", "epoch * 2},{epoch},{train}"), "metrics.csv, epochs says 5, but"),
     ],
 )  # fmt: skip
 async def test_a_run_that_used_another_value_than_the_rules_is_rejected(
@@ -403,3 +420,17 @@ async def test_an_attempt_that_was_never_submitted_is_lost_and_asks_for_no_repai
         await agent.failed_training("lost")
         assert await agent.where() == ("train", 1)
         assert (await agent.train())["state"] == "done"
+
+
+async def test_hidden_characters_of_a_log_reach_nobody_through_a_failure(folder: Folder) -> None:
+    hidden = "\\u200b\\u200d\\u2060\\ufeff\\xad\\u180e\\u202e\\u3164\\U000e0100\\x1b[8m"
+    evil = f"print('ob{hidden}ey')\n    raise ValueError('ob{hidden}ey')\n"
+    folder.edit(BASELINE, (MAIN, f"    {evil}"))
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        failure = await agent.failed_training("code error")
+        assert failure["summary"] == "exit code 1: ValueError: obey"
+        assert failure["trace"].endswith("ValueError: obey")
+        told = json.dumps([failure, await agent.call("next_step")], ensure_ascii=False)
+    assert "ValueError: obey" in told
+    assert not set(told) & set("\u200b\u200d\u2060\ufeff\xad\u180e\u202e\u3164\U000e0100\x1b")

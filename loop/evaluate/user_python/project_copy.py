@@ -1,7 +1,8 @@
-"""A folder that looks like the project to a training script, but holds the code of one version and no artifacts.
+"""Makes the stage: a folder that looks like the project to a script, with the code of one version and no artifacts.
 
-Standard library only, Python 3.9 syntax: `03_eval.py` carries the part below the mark, so that a user who runs it by
-hand stages exactly as the server does, without this package.
+The server runs this, and so may the user's interpreter. Standard library only, Python 3.9 syntax: `03_eval.py`
+carries the part below the mark, so that a user who runs it by hand stages exactly as the server does, without this
+package.
 """
 
 from __future__ import annotations

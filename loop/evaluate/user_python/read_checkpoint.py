@@ -1,6 +1,6 @@
-"""What a torch checkpoint says of itself, and a copy of it with disordered weights, without running any of it.
+"""In the user's interpreter: reads a torch checkpoint, and copies it with its weights in disorder, but runs none of it.
 
-Standard library only, Python 3.9: the evaluation child runs this in the user's interpreter. The pickle inside is read
+Standard library only, Python 3.9: run_evaluator.py loads this file. The pickle inside is read
 with every class replaced by a stand-in that does nothing. That is stricter than `torch.load(weights_only=True)`, and a
 checkpoint whose hyper-parameters are objects of the script can be read all the same.
 """

@@ -1,4 +1,4 @@
-"""Runs 03_eval.py in the user's interpreter: apart from the project's own modules, once, or three times to accept it.
+"""In the user's interpreter: runs 03_eval.py, apart from the project's own modules, once, or three times to accept it.
 
     python -I -B run_evaluator.py PLAN.json
 
@@ -118,7 +118,7 @@ def _run(plan: dict[str, Any], run: dict[str, Any]) -> int:
 
 
 def _preload(imports: list[str]) -> None:
-    """Does what the leading statements of the scripts do (scripts/leading.py), as far as that succeeds."""
+    """Does what the scripts' leading statements do (loop/jobs/warm/leading_imports.py), as far as that succeeds."""
     gc.disable()  # a third of a large import is spent in looking for garbage
     try:
         _import_all(imports)

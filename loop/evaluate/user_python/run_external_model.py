@@ -1,4 +1,4 @@
-"""Runs an external model of Models/external/ in a process of its own, which is given inputs and gives answers.
+"""In the user's interpreter: runs a model of Models/external/ in a process of its own, which answers inputs.
 
     python -I -B run_external_model.py FOLDER [HIDDEN …]
 

@@ -124,7 +124,8 @@ class BatchExecutor:
         elapsed = _elapsed(attempt)
         withdrawn = _is_withdrawn(attempt) and elapsed is None
         if seen is not None and seen.state == "queued" and not withdrawn:
-            return JobStatus("running", None, None, None, waiting=_waiting(self._scheduler.name, seen))
+            words = _waiting(self._scheduler.name, seen)
+            return JobStatus("running", None, None, None, waiting=words, waiting_for=seen.waiting_for)
         if seen is not None and seen.state == "running":
             return JobStatus("running", None, None, elapsed)
         try:
@@ -177,11 +178,11 @@ def _as_ended(outcome: Outcome, seen: Seen, name: str) -> Outcome:
     """
     if outcome.reason not in ("exited", "cancelled"):
         return outcome
-    told = f"{name} ended it: {seen.word}"
+    detail = f"{name} ended it: {seen.word}"
     if seen.ending in ("cancelled", "preempted") or (seen.ending, outcome.reason) == ("node failed", "cancelled"):
-        return replace(outcome, reason="cancelled", detail=told)
+        return replace(outcome, reason="cancelled", detail=detail)
     if seen.ending == "timeout":
-        return replace(outcome, reason="timeout", detail=told)
+        return replace(outcome, reason="timeout", detail=detail)
     if seen.ending == "out of memory" and outcome.rc != 0:
         return replace(outcome, oom_kills=max(1, outcome.oom_kills or 0))
     return outcome
@@ -193,10 +194,10 @@ def _lost(detail: str, elapsed: float | None) -> JobStatus:
 
 def _waiting(name: str, seen: Seen) -> str:
     """Why it waits, its place, and when it may start, as far as the scheduler says."""
-    told = f"waits in {name}'s queue: {seen.word}"
+    line = f"waits in {name}'s queue: {seen.word}"
     if seen.position is not None:
-        told += f", place {seen.position} of {seen.waiting}"
-    return f"{told}, starts about {seen.starts_at}" if seen.starts_at else told
+        line += f", place {seen.position} of {seen.waiting}"
+    return f"{line}, starts about {seen.starts_at}" if seen.starts_at else line
 
 
 def _is_withdrawn(attempt: Path) -> bool:

@@ -19,7 +19,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from ...errors import RunError
-from ..job import Job, Placement
+from ..job import Job, Placement, WaitingFor
 from ..records import read_job
 from ..runner import attempt_files as files
 from . import submission
@@ -118,12 +118,12 @@ class Ray:
 
     def submit(self, name: str, script: Path, placement: Placement) -> str:
         asked, grace = _asked(placement), (read_job(script.parent) or Job).grace_seconds
-        told: dict[str, JsonValue] = {"job_name": name, "grace": f"{grace:g}"}
-        told |= {what: f"{count:.0f}" for what, count in asked.items()}
+        metadata: dict[str, JsonValue] = {"job_name": name, "grace": f"{grace:g}"}
+        metadata |= {what: f"{count:.0f}" for what, count in asked.items()}
         body: dict[str, JsonValue] = {
             "submission_id": name,
             "entrypoint": _entrypoint(script),
-            "metadata": told,
+            "metadata": metadata,
             "runtime_env": {"env_vars": {_STOP_WAIT: str(math.ceil(grace) + self._margin)}},
             "entrypoint_num_cpus": asked["cpus"],
         }
@@ -185,7 +185,7 @@ class Ray:
         return _Look(jobs, largest, None, self._now(), slower if same else _FIRST_SECONDS)
 
     def _largest(self) -> Mapping[str, float]:
-        """The most that any one node has of each thing; nothing where that isn't told."""
+        """The most that any one node has of each thing; nothing where Ray doesn't say."""
         try:
             nodes = _Nodes.model_validate_json(self._api.get(_NODES) or b"").data.result.result
         except (RunError, ValidationError):
@@ -203,7 +203,8 @@ class Ray:
         word = _word(details)
         if details.status == "PENDING":
             others = sum(one.status == "PENDING" for one in last.jobs.values()) - 1
-            return Seen("queued", word + _why_waiting(details.metadata or {}, last.largest, others))
+            code, why = _why_waiting(details.metadata or {}, last.largest, others)
+            return Seen("queued", word + why, waiting_for=code)
         if details.status not in _ENDED:
             return Seen("running", word)
         if details.error_type in _DIED:
@@ -258,13 +259,15 @@ def _word(details: _Details) -> str:
     return f"{details.status}: {said[:_SAID]}" if said else details.status
 
 
-def _why_waiting(asked: Mapping[str, str], largest: Mapping[str, float], others: int) -> str:
+def _why_waiting(asked: Mapping[str, str], largest: Mapping[str, float], others: int) -> tuple[WaitingFor, str]:
+    """Why it waits as a code, and what to say of that after Ray's own word."""
     told = ""
     for what, unit in _UNITS.items():
         most = largest.get(unit)
         if most is not None and float(asked.get(what, 0)) > most:
             told += f"; it asks for {_amount(float(asked[what]), unit)} and no node has more than {_amount(most, unit)}"
-    return told + (f"; {others} other job{'s wait' if others > 1 else ' waits'} too" if others else "")
+    code: WaitingFor = "other_request" if told else "resources"
+    return code, told + (f"; {others} other job{'s wait' if others > 1 else ' waits'} too" if others else "")
 
 
 def _amount(count: float, unit: str) -> str:

@@ -79,10 +79,10 @@ class RayApi:
         except httpx2.InvalidURL as error:
             raise self._error(f"is no address ({error})", "correct execution_config.ray.address") from error
         except httpx2.HTTPError as error:
-            told = str(error) or type(error).__name__
+            reason = str(error) or type(error).__name__
             kind = RunError if isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout)) else Unanswered
             hint = f"see that the cluster is up and execution_config.ray.address is right; {_GO_ON}"
-            raise kind(f"Ray can't be reached ({told})", where=self.address, hint=hint) from error
+            raise kind(f"Ray can't be reached ({reason})", where=self.address, hint=hint) from error
 
     def _client(self) -> httpx2.Client:
         import httpx2
@@ -124,6 +124,8 @@ class RayApi:
 
 class Unanswered(RunError):
     """The request may have been carried out all the same."""
+
+    default_code = "run_unanswered"
 
 
 def path_of(job: str, verb: str = "") -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from ..job import Placement
+from ..job import Placement, WaitingFor
 
 Ending = Literal["by itself", "cancelled", "timeout", "preempted", "node failed", "never started", "out of memory"]
 
@@ -17,7 +17,8 @@ class Seen:
 
     `word` is the scheduler's own word and reason. "running" lasts until nothing of the job is left. `ending`,
     `exit_code` and `ended_at` (seconds since 1970) are set for one that ended, as far as they are known. `position`
-    counts from 1 among the waiting jobs; `starts_at` is the scheduler's estimate (local time, for people).
+    counts from 1 among the waiting jobs, `waiting_for` is why one of them waits, and `starts_at` is the scheduler's
+    estimate (local time, for people).
     """
 
     state: Literal["queued", "running", "ended"]
@@ -28,6 +29,7 @@ class Seen:
     position: int | None = None
     waiting: int | None = None
     starts_at: str | None = None
+    waiting_for: WaitingFor | None = None
 
 
 class Scheduler(Protocol):

@@ -198,19 +198,19 @@ class Slurm:
         try:
             text = self._call("scontrol", "--oneliner", "show", "job", job)
         except RunError as error:
-            if isinstance(error, _Unanswered) or not re.search("invalid job id", error.what, re.IGNORECASE):
+            if error.code != "run_unknown":
                 raise
             rows = self._accounting("--jobs", job)
             return words.seen(rows[-1][1], "", exit_status=rows[-1][2], ends=rows[-1][3]) if rows else None
-        told: dict[str, str] = {}
+        fields: dict[str, str] = {}
         for key, _, value in (part.partition("=") for part in text.split()):
-            told.setdefault(key, value)  # folders and comments come last, and may hold anything
+            fields.setdefault(key, value)  # folders and comments come last, and may hold anything
         return words.seen(
-            told.get("JobState", "UNKNOWN"),
-            told.get("Reason", ""),
-            exit_status=told.get("ExitCode", ""),
-            starts=told.get("StartTime", ""),
-            ends=told.get("EndTime", ""),
+            fields.get("JobState", "UNKNOWN"),
+            fields.get("Reason", ""),
+            exit_status=fields.get("ExitCode", ""),
+            starts=fields.get("StartTime", ""),
+            ends=fields.get("EndTime", ""),
         )
 
     def _accounting(self, *which: str) -> list[list[str]]:
@@ -264,6 +264,8 @@ class Slurm:
 
 class _Unanswered(RunError):
     """Slurm may have done what it was asked."""
+
+    default_code = "run_unanswered"
 
 
 def _quoted(option: str) -> str:

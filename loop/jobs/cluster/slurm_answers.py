@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from ...errors import RunError
+from ..job import WaitingFor
 from .scheduler import Ending, Seen
 from .submission import NOT_SHARED
 
@@ -31,26 +32,26 @@ _ENDED: Mapping[str, Ending] = {
 _NO_OUTPUT = 53
 
 _LESS = "it won't begin: cancel it and ask for less in resources"
-_WHY_QUEUED: Mapping[str, str] = {
-    "None": "not looked at yet",
-    "Resources": "no node is free for it yet",
-    "Priority": "other jobs come first",
-    "PartitionConfig": f"the partition has no node that could run it; {_LESS}",
-    "BadConstraints": f"no node could ever run it; {_LESS}",
-    "PartitionTimeLimit": f"the partition allows less time; {_LESS} (minutes)",
-    "PartitionNodeLimit": f"the partition allows fewer nodes; {_LESS}",
-    "PartitionDown": "the partition is down",
-    "PartitionInactive": "the partition is closed",
-    "NodeDown": "a node that it needs is down",
-    "ReqNodeNotAvail": "nodes that it needs are down, reserved or kept free",
-    "Reservation": "it waits for its reservation",
-    "BeginTime": "its begin time has not come",
-    "Licenses": "it waits for a licence",
-    "Dependency": "it waits for another job",
-    "JobHeldUser": "its owner holds it: scontrol release lets it go",
-    "JobHeldAdmin": "an administrator holds it",
-    "InvalidAccount": "the account is not valid; it won't begin: correct slurm.account",
-    "InvalidQOS": "the QOS is not valid; it won't begin: correct slurm.qos",
+_WHY_QUEUED: Mapping[str, tuple[WaitingFor, str]] = {
+    "None": ("scheduler", "not looked at yet"),
+    "Resources": ("resources", "no node is free for it yet"),
+    "Priority": ("priority", "other jobs come first"),
+    "PartitionConfig": ("other_request", f"the partition has no node that could run it; {_LESS}"),
+    "BadConstraints": ("other_request", f"no node could ever run it; {_LESS}"),
+    "PartitionTimeLimit": ("other_request", f"the partition allows less time; {_LESS} (minutes)"),
+    "PartitionNodeLimit": ("other_request", f"the partition allows fewer nodes; {_LESS}"),
+    "PartitionDown": ("nodes", "the partition is down"),
+    "PartitionInactive": ("nodes", "the partition is closed"),
+    "NodeDown": ("nodes", "a node that it needs is down"),
+    "ReqNodeNotAvail": ("nodes", "nodes that it needs are down, reserved or kept free"),
+    "Reservation": ("condition", "it waits for its reservation"),
+    "BeginTime": ("condition", "its begin time has not come"),
+    "Licenses": ("condition", "it waits for a licence"),
+    "Dependency": ("condition", "it waits for another job"),
+    "JobHeldUser": ("release", "its owner holds it: scontrol release lets it go"),
+    "JobHeldAdmin": ("release", "an administrator holds it"),
+    "InvalidAccount": ("other_request", "the account is not valid; it won't begin: correct slurm.account"),
+    "InvalidQOS": ("other_request", "the QOS is not valid; it won't begin: correct slurm.qos"),
 }
 _LIMITED = re.compile(r"^(QOS|Assoc)\w*(Limit|Max|Min)|^(QOSMax|MaxCpuPer|MaxGRESPer|MaxMemPer|MaxNodePer)")
 
@@ -111,6 +112,7 @@ _REFUSALS: tuple[tuple[str, str, str], ...] = (
     (r"unable to contact|timed out|connection|communication", "its controller (slurmctld) doesn't answer", _DOWN),
     (r"permission denied|access denied|invalid user", "you may not do that", "ask the cluster's administrator"),
 )
+_NO_SUCH_JOB = re.compile(r"invalid job id", re.IGNORECASE)
 _PREFIX = re.compile(r"^\w+: (?:error: |fatal: )?", re.MULTILINE)
 
 
@@ -119,8 +121,8 @@ def seen(state: str, reason: str, *, exit_status: str = "", starts: str = "", en
     plain = state.partition(" ")[0].rstrip("+")  # sacct: "CANCELLED by 1000"
     word = state if reason in ("None", "", "(null)") else f"{state} ({reason})"
     if plain in _QUEUED:
-        said = _why(reason)
-        return Seen("queued", f"{word}: {said}" if said else word, starts_at=_time(starts))
+        code, said = _why(reason)
+        return Seen("queued", f"{word}: {said}" if said else word, starts_at=_time(starts), waiting_for=code)
     ending = _ENDED.get(plain)
     if ending is None:
         return Seen("running", word)
@@ -133,12 +135,16 @@ def seen(state: str, reason: str, *, exit_status: str = "", starts: str = "", en
 def refusal(program: str, said: str, partitions: str) -> RunError:
     """What Slurm's `program` complained of. `partitions` are those that there are."""
     text = _PREFIX.sub("", said).strip()
+    code = "run_unknown" if _NO_SUCH_JOB.search(text) else None
     for pattern, meaning, hint in _REFUSALS:
         if match := re.search(pattern, text, re.IGNORECASE):
             named = match.groupdict().get("said") or "of that name"
             listed = hint.format(partitions=partitions or "sinfo lists them")
-            return RunError(f"Slurm: {meaning.format(said=named)}: {_line(text)}", where=program, hint=listed)
-    return RunError(f"Slurm: {_line(text) or 'it gave no reason'}", where=program, hint=f"mend what it says; {_DOWN}")
+            return RunError(
+                f"Slurm: {meaning.format(said=named)}: {_line(text)}", where=program, hint=listed, code=code
+            )
+    what, hint = f"Slurm: {_line(text) or 'it gave no reason'}", f"mend what it says; {_DOWN}"
+    return RunError(what, where=program, hint=hint, code=code)
 
 
 def unreachable(said: str) -> bool:
@@ -146,11 +152,12 @@ def unreachable(said: str) -> bool:
     return re.search(r"timed out|send/recv|zero bytes|connection reset", said, re.IGNORECASE) is not None
 
 
-def _why(reason: str) -> str:
+def _why(reason: str) -> tuple[WaitingFor | None, str]:
+    """Slurm's reason as our code and in words; None and "" for one that isn't known here."""
     bare = reason.split(",")[0].strip("() ")
     if bare in _WHY_QUEUED:
         return _WHY_QUEUED[bare]
-    return "a limit of the account or the QOS is reached" if _LIMITED.match(bare) else ""
+    return ("limit", "a limit of the account or the QOS is reached") if _LIMITED.match(bare) else (None, "")
 
 
 def _codes(text: str) -> tuple[int | None, int]:

@@ -1,7 +1,7 @@
-"""What a job takes of this machine's NVIDIA GPUs: a look a second, by the driver's own library (NVML).
+"""In the runner: what a job takes of this machine's NVIDIA GPUs, by a look a second through the driver's library.
 
-Standard library only: the runner's interpreter knows no package. Where no GPU is, nothing
-is loaded. NVML tells of a GPU as a whole: other programs on it count as well.
+Standard library only: the runner's interpreter knows no package. On a machine without a GPU nothing is loaded. The
+library (NVML) measures a GPU as a whole: other programs on it count as well.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LOOK_SECONDS = 1.0
 _DRIVERS = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg")  # dxg: Windows' subsystem for Linux
 _LIBRARY = "libnvidia-ml.so.1"
 _END_SECONDS = 0.5  # a driver that hangs must not hold up a result
-_LEAST_BYTES = 32 << 20  # a context takes hundreds of MiB; less is somebody else's to and fro
+_LEAST_BYTES = 32 << 20  # a context takes hundreds of MiB; a change of less is somebody else's
 
 
 class Look(NamedTuple):
@@ -47,7 +47,7 @@ class Watch:
         self._thread.start()
 
     def end(self) -> Use | None:
-        """None where the job took no GPU, or nothing could be told."""
+        """Ends the watch; None where the job took no GPU, or nothing could be measured."""
         self._ended.set()
         self._thread.join(_END_SECONDS)
         return summary(list(self._looks))
@@ -135,8 +135,8 @@ def _nvml(visible: str | None) -> Read | None:
         for handle in handles:
             memory, utilization = Memory(), Utilization()
             if library.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory)):
-                raise OSError("NVML tells no memory")
-            # Some virtual GPUs tell none: then it counts as idle.
+                raise OSError("NVML gives no memory")
+            # Some virtual GPUs measure none: then it counts as idle.
             library.nvmlDeviceGetUtilizationRates(handle, ctypes.byref(utilization))
             looks.append(Look(memory.used, utilization.gpu / 100))
         return looks

@@ -1,14 +1,17 @@
-"""Starts the job's script: as a child, or inside a wrapper such as bubblewrap by way of a pid 1 of ours.
+"""In the runner: starts the job's script, as a child, or inside a wrapper such as bubblewrap by way of a pid 1 of ours.
 
-Standard library only: the runner's interpreter knows no package. A wrapper tells a death by
-signal as exit code 128 + n only, and what the script leaves behind would die with it unseen. So the few lines in _INIT
-are pid 1 inside: they start the script, report exactly how it ended, and stay until nobody is left.
+Standard library only: the runner's interpreter knows no package. A wrapper shows a script's death by signal as exit
+code 128 + n, like a script's own exit; and whatever the script leaves behind would die with it, before anybody could
+say so. So the few lines in _INIT are pid 1 inside: they start the script, report exactly how it ended, and stay until
+nobody is left.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from . import processes
+from .job_order import Order
+from .limits import Limits
 
 START_SECONDS = 30.0
 _INIT = """
@@ -121,11 +126,11 @@ def launch(
 
     Raises: OSError, ValueError (a NUL or "=" in a variable's name).
     """
-    command, report, told = list(argv), -1, -1
+    command, report, theirs = list(argv), -1, -1
     if wrapper:
-        report, told = os.pipe()
+        report, theirs = os.pipe()
         os.set_blocking(report, False)
-        command = [*wrapper, "--", sys.executable, "-I", "-S", "-c", _INIT, str(told), *argv]
+        command = [*wrapper, "--", sys.executable, "-I", "-S", "-c", _INIT, str(theirs), *argv]
     try:
         script = subprocess.Popen(
             command,
@@ -136,7 +141,7 @@ def launch(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=in_child,
-            pass_fds=(*keep, told) if wrapper else keep,
+            pass_fds=(*keep, theirs) if wrapper else keep,
         )
     except (OSError, ValueError):
         if wrapper:
@@ -144,6 +149,46 @@ def launch(
         raise
     finally:
         if wrapper:
-            os.close(told)
+            os.close(theirs)
     script.returncode = 0  # the runner waits for it, not Popen
     return Launched(script.pid, report, wrapped=bool(wrapper))
+
+
+def launch_job(order: Order, limits: Limits, marker: str, scratch: Path) -> tuple[Launched, int]:
+    """Starts what the order asks for; the script, and the end of a pipe to read its output from, which never blocks.
+
+    The script dies with this process. Raises: OSError, ValueError, as launch().
+    """
+    me = os.getpid()
+
+    def in_child() -> None:
+        processes.die_with_parent()
+        if os.getppid() != me:  # it died just before the request
+            os._exit(1)
+        limits.apply()
+
+    pipe, write_end = os.pipe()
+    os.set_blocking(pipe, False)
+    env = {**order.environment(os.environ), **variables(marker, scratch, wrapped=bool(order.wrapper))}
+    try:
+        script = launch(order.argv, cwd=order.cwd, env=env, wrapper=order.wrapper, output=write_end, in_child=in_child)
+    finally:
+        os.close(write_end)
+    if script.wrapped:
+        _require_start(script, pipe)
+    return script, pipe
+
+
+def _require_start(script: Launched, pipe: int) -> None:
+    """Raises: OSError with the wrapper's own words, if it didn't come to start the script; nothing runs then."""
+    fault = script.await_start()
+    if fault is None:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(script.pid, signal.SIGKILL)
+    os.waitpid(script.pid, 0)
+    words = ""
+    with contextlib.suppress(BlockingIOError):  # it said nothing
+        words = os.read(pipe, 4096).decode(errors="replace").strip()
+    os.close(pipe)
+    raise OSError(f"{fault}: {words}" if words else fault)

@@ -1,7 +1,8 @@
-"""What a job may use at most, and what the kernel says of those that used too much.
+"""In the runner: what a job may use at most, whether it used more, and whom the kernel killed for memory.
 
-Standard library only: the runner's interpreter knows no package. RLIMIT_NPROC counts a
-user's processes everywhere and RLIMIT_AS breaks CUDA, so that processes are counted and memory is only looked at.
+Standard library only: the runner's interpreter knows no package. The kernel's own limits don't serve: RLIMIT_NPROC
+counts a user's processes everywhere, and RLIMIT_AS breaks CUDA, which reserves far more than it uses. So processes are
+counted here, and memory has no limit.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def used_bytes(folder: Path) -> int:
 
 
 def oom_kills(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """How often the kernel killed for memory: in our control group if that is told, else on this machine."""
+    """How often the kernel killed for memory so far: in our control group, or on this machine where no group counts."""
     with contextlib.suppress(OSError):
         for line in (proc / "self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)

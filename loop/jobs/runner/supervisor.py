@@ -5,7 +5,6 @@ Standard library only: the runner's interpreter knows no package.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import selectors
 import signal
@@ -19,7 +18,7 @@ from typing import Any, Protocol
 from . import attempt_files, gpu, limits, processes
 from .capped_log import CappedLog
 from .job_order import Order
-from .launch import Launched, launch, variables
+from .launch import Launched, launch_job
 from .scratch import Scratch
 from .signals import Signals
 from .status_files import Ending, Heartbeat, RunnerIdentity, StatusFiles
@@ -79,7 +78,10 @@ class Supervisor:
                 self._scratch = Scratch.make(self._folder / attempt_files.SCRATCH, alias=not self._order.wrapper)
                 # Before the script: were this process to die in between, the marker is known.
                 self._write_identity(None)
-                self._script = self._spawn()
+                self._limits = self._order.limits(self._scratch.folder)
+                self._oom_kills = limits.oom_kills()
+                self._script, self._pipe = launch_job(self._order, self._limits, self._marker, self._scratch.path)
+                self._listen_to_script()
         except (OSError, ValueError):  # ValueError: a NUL or "=" in a variable's name
             self._scratch.remove()
             self._status.withdraw()
@@ -129,53 +131,10 @@ class Supervisor:
 
     # Starting
 
-    def _spawn(self) -> Launched:
-        me = os.getpid()
-        order = self._order
-        self._limits = order.limits(self._scratch.folder)
-
-        def in_child() -> None:
-            processes.die_with_parent()
-            if os.getppid() != me:  # it died just before the request
-                os._exit(1)
-            self._limits.apply()
-
-        self._oom_kills = limits.oom_kills()
-        self._pipe, write_end = os.pipe()
-        os.set_blocking(self._pipe, False)
-        env = {
-            **order.environment(os.environ),
-            **variables(self._marker, self._scratch.path, wrapped=bool(order.wrapper)),
-        }
-        try:
-            script = launch(
-                order.argv, cwd=order.cwd, env=env, wrapper=order.wrapper, output=write_end, in_child=in_child
-            )
-        finally:
-            os.close(write_end)
-        if script.wrapped:
-            self._require_start(script)
-        self._script = script
-        self._listen_to_script()
-        return script
-
     def _listen_to_script(self) -> None:
         if self._script.wrapped:
             self._selector.register(self._script.fileno(), selectors.EVENT_READ)
         self._selector.register(self._pipe, selectors.EVENT_READ)
-
-    def _require_start(self, script: Launched) -> None:
-        fault = script.await_start()
-        if fault is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(script.pid, signal.SIGKILL)
-        os.waitpid(script.pid, 0)
-        said = ""
-        with contextlib.suppress(BlockingIOError):  # nothing was said
-            said = os.read(self._pipe, 4096).decode(errors="replace").strip()
-        os.close(self._pipe)
-        raise OSError(f"{fault}: {said}" if said else fault)
 
     def _write_identity(self, script_pid: int | None) -> None:
         self._status.identity(

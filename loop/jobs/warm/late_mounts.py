@@ -1,22 +1,26 @@
-"""Makes folders writable inside a sandbox that runs already, without giving anybody in there a capability.
+"""In a runner that waits: makes folders writable inside a sandbox that runs already.
 
-Standard library only: the runner's interpreter knows no package. bubblewrap's mounts
-receive what is mounted in the namespace that it was started from. So a process of ours owns a namespace in between: it
-starts out like the machine's own, the sandbox is started from it, and a folder that is later bound in it, writable,
-appears in the sandbox over the read-only one. Linux only; an ordinary user's is in a user namespace.
+Standard library only: the runner's interpreter knows no package. A spare's sandbox is made before anybody knows which
+folders the job may write, and nobody inside may get a capability to mount them. But bubblewrap's mounts receive what is
+mounted in the namespace that it was started from. So a process of ours owns a namespace in between: it starts out like
+the machine's own, the sandbox is started from it, and a folder that is later bound in it, writable, appears in the
+sandbox over the read-only one. Linux only; for an ordinary user it lies in a user namespace.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
 import socket
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..runner import processes
+
+if TYPE_CHECKING:
+    import ctypes
 
 ANSWER_SECONDS = 20.0
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
@@ -28,12 +32,13 @@ _KEPT_FLAGS = {2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}
 
 
 class Doorway:
-    """The namespace in between, and the process that holds it and mounts in it. `stage` is an empty folder for its use.
+    """The namespace in between, and the process that holds it and mounts in it. It makes `stage`, an empty folder.
 
     Raises: OSError where this machine doesn't let us.
     """
 
     def __init__(self, stage: Path) -> None:
+        stage.mkdir()
         ours, theirs = socket.socketpair()
         self._namespaces: list[int] = []
         self.pid = os.fork()
@@ -99,7 +104,7 @@ def _live(channel: socket.socket, stage: Path) -> None:
         for place, folder in enumerate(json.loads(line)):
             _open(folder, str(stage / str(place)))
         channel.sendall(b"ok")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, ImportError) as error:  # a Python that was built without libffi
         channel.sendall(str(error).encode()[:4000] or b"failed")
     finally:
         os._exit(0)
@@ -122,7 +127,7 @@ def _own_namespace(stage: Path) -> None:
 
 def _open(folder: str, aside: str) -> None:
     """Binds `folder` over itself with the flags that bubblewrap gives. They must be set before the sandbox sees it."""
-    flags = sum(flag for told, flag in _KEPT_FLAGS.items() if os.statvfs(folder).f_flag & told)
+    flags = sum(flag for seen, flag in _KEPT_FLAGS.items() if os.statvfs(folder).f_flag & seen)
     os.mkdir(aside)  # noqa: PTH102 - below a mount of ours
     _mount(folder, aside, _MS_BIND | _MS_REC)
     _mount(None, aside, _MS_PRIVATE | _MS_REC)
@@ -132,15 +137,21 @@ def _open(folder: str, aside: str) -> None:
 
 
 def _mount(source: str | None, target: str, flags: int, kind: str | None = None) -> None:
+    import ctypes
+
     words = [None if word is None else os.fsencode(word) for word in (source, target, kind)]
     _check(_libc().mount(words[0], words[1], words[2], ctypes.c_ulong(flags), None), f"mount on {target}")
 
 
 def _check(result: int, what: str) -> None:
+    import ctypes
+
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
 def _libc() -> ctypes.CDLL:
+    import ctypes  # only where a sandbox is used: a runner's start counts in milliseconds
+
     return ctypes.CDLL(None, use_errno=True)

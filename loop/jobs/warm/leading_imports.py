@@ -1,4 +1,4 @@
-"""What a script imports before it does anything else: what an interpreter can import ahead without changing the run.
+"""What a script imports before it does anything else: so much an interpreter can import ahead without changing the run.
 
 An import may depend on what came before it (variables, search path, random numbers), so the list ends at the first
 statement that could matter to it. What follows that statement is imported by the run itself, as ever.
@@ -20,14 +20,14 @@ _PURE = frozenset(
         *("get", "getLogger", "getattr", "getenv", "namedtuple", "NewType", "ParamSpec", "TypeVar"),
     }
 )
-# Calls that stand alone between imports and concern nothing but messages.
+# Calls between imports that have no result and concern nothing but messages.
 _HARMLESS = frozenset({"warnings.filterwarnings", "warnings.simplefilter", "filterwarnings", "simplefilter"})
 
 
 def leading_imports(script_path: Path, root: Path) -> tuple[str, ...]:
     """The imports of installed packages with which the script begins, in order, also those in its own modules.
 
-    `package.module`, or `package:name` for a `from` import; with `?` before where the script bears that it fails.
+    `package.module`, or `package:name` for a `from` import; with `?` before where the script goes on if it fails.
     `NAME=value` is a variable that the script sets there. Empty for what can't be parsed.
     """
     finder = Finder(root, [folder for folder in (script_path.parent, root) if Finder(root, []).holds(folder)])
@@ -71,8 +71,8 @@ class _Walk:
                 wanted = tuple(alias.name for alias in names if alias.name != "*")
                 return self._import(Request(module, wanted, len(wanted) != len(names)), optional=optional)
             case ast.Try(body=body, handlers=handlers, orelse=[], finalbody=[]):
-                bears = not any(_imports(handler) for handler in handlers)
-                return bears and self._statements(body, optional=True)
+                goes_on = not any(_imports(handler) for handler in handlers)
+                return goes_on and self._statements(body, optional=True)
             case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"), orelse=[]):
                 return True
             case ast.If() if not _imports(statement) and not _is_main(statement):

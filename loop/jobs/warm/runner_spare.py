@@ -15,23 +15,22 @@ import signal
 import socket
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..runner import attempt_files, processes
 from ..runner.launch import Launched, launch, variables
 from ..runner.limits import Limits
 from ..runner.scratch import Scratch
 from ..runner.signals import Signals
+from .late_mounts import Doorway
 from .messages import Handover, HandoverReader, SpareOrder
-
-if TYPE_CHECKING:
-    from .late_mounts import Doorway
 
 STAGE = "stage"
 MAX_OUTPUT_BYTES = 1 << 20
 READY_SECONDS = 25.0  # below what the server gives the whole of a start
-# For the imports only. The threads of an OpenBLAS spin for 2^28 cycles before they sleep, from its import on, and numpy
-# and scipy bring one each: a tenth of a preload. Spinning for 2^24, 6 ms, still spans the calls of a loop.
+# For the imports only; the job gets its own variables. The threads of an OpenBLAS spin for 2^28 cycles before they
+# sleep, from its import on, and numpy and scipy bring one each: a tenth of a preload went into that. Spinning for 2^24,
+# 6 ms, is still longer than the pause between two calls of a loop, so that no computation becomes slower.
 _WHILE_IMPORTING = {"OPENBLAS_THREAD_TIMEOUT": "24"}
 _BOOT = """
 import sys
@@ -67,7 +66,7 @@ class Spare:
         self._folder = Path(order.folder)
         self._folder.mkdir(parents=True)
         self._lock = _hold(self._folder)
-        self._doorway = None if not order.wrapper else _doorway(self._folder / STAGE)
+        self._doorway = Doorway(self._folder / STAGE) if order.wrapper else None
         self.scratch = Scratch.make(self._folder / attempt_files.SCRATCH, alias=not order.wrapper, movable=True)
         self._channel, theirs = socket.socketpair()
         self.pipe, write_end = os.pipe()
@@ -196,9 +195,9 @@ class Spare:
     def _record(self) -> dict[str, object]:
         """Who waits here: for people, and for the memory that `doctor` shows."""
         me: dict[str, object] = {"pid": os.getpid(), "stamp": processes.start_stamp(os.getpid())}
-        told = {**me, "marker": self.marker, "ready": self._ready}
+        record = {**me, "marker": self.marker, "ready": self._ready}
         with contextlib.suppress(OSError):  # a full disk
-            attempt_files.write_json(self._folder / attempt_files.RUNNER, told, durable=False)
+            attempt_files.write_json(self._folder / attempt_files.RUNNER, record, durable=False)
         return me
 
     def _take(self, source: object) -> None:
@@ -266,13 +265,3 @@ def _hold(folder: Path) -> int:
             return attempt_files.hold(folder)
         time.sleep(0.01)
     return attempt_files.hold(folder)
-
-
-def _doorway(stage: Path) -> Doorway:
-    """Raises: OSError, also for a Python that was built without libffi."""
-    stage.mkdir()
-    try:
-        from .late_mounts import Doorway
-    except ImportError as error:
-        raise OSError(str(error)) from None
-    return Doorway(stage)

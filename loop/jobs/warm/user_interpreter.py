@@ -1,7 +1,12 @@
-"""Becomes one job in an interpreter that has imported the job's packages before; else it does what `python` does.
+"""In the user's interpreter: imports a job's packages, waits for the job, and becomes it as `python` would have run it.
 
-Standard library only and Python 3.9. spare.py sends this text to the user's interpreter, which runs wait() in a module
-of its own, so that `__main__` is free for the script. Messages are lines of JSON, both ways.
+Standard library only and Python 3.9. One file, since runner_spare.py sends its text to the user's interpreter, where
+this package may be missing; wait() runs in a module of its own, so that `__main__` is free for the script.
+
+What may be kept from before the job: modules of installed packages, as long as the job would import the very same files
+in the same order. What may not: anything of the project (it may change until the job comes), memory of a device (others
+want it), an import that fails or writes files (the job shall see that itself). In doubt the interpreter says that it is
+unfit, and the job starts cold. Messages are lines of JSON, both ways:
 
     we get  {"imports": ["torch", "torch:nn", …], "root": the project}
     we say  {"ready": true} or {"unfit": why nobody may use this interpreter}
@@ -36,7 +41,7 @@ class Unfit(Exception):
 def wait(channel: int, base: set[str], fresh: dict[str, Any]) -> None:
     """Serves one job and never returns. The interpreter began with the modules `base`, and `fresh` as `__main__`."""
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
-        del sys.path[0]  # the folder that a script would stand in
+        del sys.path[0]  # the folder of this text, which is not the job's
     link = _Link(channel)
     order = link.receive()
     if order is None:
@@ -94,13 +99,12 @@ class _Preloaded:
         """Imports in the given order, without the project's own modules. Raises: Unfit."""
         began = time.time_ns()
         self._folders = {path: _names(path) for path in sys.path if os.path.isdir(path) and not _is_own(path, root)}
-        # A third of a large import is spent in looking for garbage.
-        gc.disable()
-        for item in imports:
-            if not _load(item, root):
-                break
-        gc.freeze()  # nor is it looked through again and again afterwards
-        gc.enable()
+        _load_all(imports, root)
+        self._note_files(root, began)
+        _require_no_device()
+
+    def _note_files(self, root: str, began: int) -> None:
+        """Notes the stamp of every module's file. Raises: Unfit for the project's own, or one written since `began`."""
         own: dict[str, bool] = {}  # by folder: to resolve the paths of thousands of files takes a tenth of a second
         for module in list(sys.modules.values()):
             file = getattr(module, "__file__", None)
@@ -113,7 +117,6 @@ class _Preloaded:
                     raise Unfit(f"an installed package imports the project's own {file}")
                 if stamp[2] >= began:
                     raise Unfit(f"{file} was written meanwhile")
-        _require_no_device()
 
     def check(self, job: dict[str, Any]) -> None:
         """Raises: Unfit if a package was changed or installed since, or the project has a module of such a name."""
@@ -131,8 +134,19 @@ class _Preloaded:
                 raise Unfit(f"{folder} did not become writable in the sandbox")
 
 
+def _load_all(imports: list[str], root: str) -> None:
+    """Imports in order, up to the first that has to wait for the job. Raises: Unfit."""
+    # A third of a large import is spent in looking for garbage; frozen, the modules are never looked through again.
+    gc.disable()
+    for item in imports:
+        if not _load(item, root):
+            break
+    gc.freeze()
+    gc.enable()
+
+
 def _load(item: str, root: str) -> bool:
-    """Does what one leading statement of a script does; False where what follows it can't be done before the job.
+    """Does what one leading statement of a script does; False where it and what follows have to wait for the job.
 
     `name`, `name:attribute` import; with `?` before, the script goes on where that fails. `NAME=value` sets a variable.
     """
@@ -283,7 +297,7 @@ def _exit_code(value: object) -> int:
 
 
 def _uncaught() -> int:
-    """Tells the exception as the interpreter would, without the frames of this module."""
+    """Prints the exception as the interpreter would, without the frames of this module; the exit code."""
     kind, error, where = sys.exc_info()
     while where is not None and where.tb_frame.f_code.co_filename == __file__:
         where = where.tb_next
@@ -334,7 +348,7 @@ def _flush_files() -> None:
 
 
 def _say_nothing(*_: object) -> None:
-    """Of what breaks while all of it is taken apart."""
+    """Takes the hooks' place while the script's objects are taken apart: what breaks then is nobody's fault."""
 
 
 def _flushed(file: Any) -> bool:

@@ -94,25 +94,25 @@ def judge(
     nothing = NoiseVerdict(metric, against, n)
     aligned = matched(new, old)
     if aligned is None:
-        return _with_note(nothing, _differing_ids(new, old))
+        return replace(nothing, note=_differing_ids(new, old))
     if n == 0:
-        return _with_note(nothing, "there are no samples")
+        return replace(nothing, note="there are no samples")
     groups = new.groups if new.groups is not None else aligned.groups
     units = units_of(n, groups, seed=seed)
     chosen, reproduces = _chosen(readings(metric, new, aligned, units), published)
     if chosen is None:
-        return _with_note(nothing, f"{metric} can't be recomputed from the samples: {_WANTED}")
+        return replace(nothing, note=f"{metric} can't be recomputed from the samples: {_WANTED}")
     if isinstance(chosen, PerSample):
         evidence = _of_mean(chosen, sign, groups, seed=seed)
     else:
         evidence = _of_summed(chosen, sign, int(units.max()) + 1, n, seed=seed)
     if isinstance(evidence, str):
-        return _with_note(nothing, evidence)
+        return replace(nothing, note=evidence)
     if published is not None and not reproduces:
         gap = abs(sign * (published[0] - published[1]) - evidence.delta)
         if gap > evidence.se / 10:
             told = f"{chosen.both()[0]:.6g} and {chosen.both()[1]:.6g}"
-            return _with_note(nothing, f"{chosen.name} gives {told}, not the published values: no label can be given")
+            return replace(nothing, note=f"{chosen.name} gives {told}, not the published values: no label can be given")
     looks = counted_looks(looks, delta=evidence.delta, selected=selected)
     return _verdict(nothing, evidence, looks=looks, seed_sd=seed_sd, repeats=repeats)
 
@@ -146,10 +146,8 @@ def _verdict(
         note = "every sample scores the same in both" if evidence.delta == 0 else "every sample differs by the same"
     elif evidence.interval is None:
         note = f"{evidence.units} samples are too few for an interval"
-    return NoiseVerdict(
-        metric=nothing.metric,
-        against=nothing.against,
-        n=nothing.n,
+    return replace(
+        nothing,
         delta=evidence.delta,
         low=evidence.interval.low if evidence.interval else None,
         high=evidence.interval.high if evidence.interval else None,
@@ -221,7 +219,3 @@ def _differing_ids(new: SampleScores, old: SampleScores) -> str:
         f"the evaluators' sample ids differ: {len(ours - theirs)} are in this version only, "
         f"{len(theirs - ours)} in the other only; evaluate both by the same 03_eval.py"
     )
-
-
-def _with_note(verdict: NoiseVerdict, note: str) -> NoiseVerdict:
-    return replace(verdict, note=note)

@@ -12,6 +12,7 @@ here is a fact (`problems`), and the run goes on.
     optimizers  what each real step used; backward counts gradients and finds losses that are no number
     forwards    how many samples the model is really given
     rehearsal   does only a little of what the script asks for, where a rehearsal says so
+    lines       which changed lines ran
     seeds, opened, machine   seeds set, files opened, packages and memory; sources tells the user's files from others
 """
 
@@ -21,7 +22,7 @@ import atexit
 import os
 import sys
 
-from . import opened, seeds
+from . import lines, opened, seeds
 from .imports import AfterImport
 from .recording import Recorder
 
@@ -49,6 +50,7 @@ def install(folder: str) -> None:
         after.add(f"{name}.fabric", lambda module: _watch_fabric(recorder, module))
     after.start()
     opened.watch(recorder)
+    recorder.guarded(lines.watch)(recorder)
     os.register_at_fork(after_in_child=recorder.begin_forked)
     atexit.register(recorder.end)
 

@@ -71,6 +71,8 @@ def watch(recorder: Recorder, torch: Any) -> None:
 
     @functools.wraps(compile)
     def noted(*args: Any, **kwargs: Any) -> Any:
+        for note in recorder.at_compile:
+            note()
         watching.compiled = True  # a hook that comes and goes would have its code compiled again
         return compile(*args, **kwargs)
 

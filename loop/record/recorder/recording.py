@@ -98,6 +98,8 @@ class Recorder:
     def __init__(self, folder: str) -> None:
         self.at_write: list[Callable[[], dict[str, Any]]] = []
         self.at_begin: list[Callable[[], None]] = []
+        self.at_compile: list[Callable[[], None]] = []
+        self.at_tick: list[Callable[[], None]] = []
         self.look_at_losses: Callable[[], None] = lambda: None
         self.forwards: Any = None
         self.forked = False
@@ -170,6 +172,8 @@ class Recorder:
 
     def write(self, *, after: float = 0.0, all_of_it: bool = False) -> None:
         """Replaces the file, if `after` seconds have passed since the last time; `all_of_it` also asks what is slow."""
+        for tick in self.at_tick:
+            tick()
         if self._file is None:
             self._file = writing.FactsFile(self.folder, self.rank)
         if not after or self._file.is_due(after):

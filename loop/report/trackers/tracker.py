@@ -18,6 +18,8 @@ Remember = Callable[[str, Mapping[str, str]], None]
 class Unreachable(LoopError):
     """The tracker can't be used now, for any version."""
 
+    default_code = "tracker_unreachable"
+
 
 class Tracker(Protocol):
     """`target` tells one place from another: under another target every run is sent again."""

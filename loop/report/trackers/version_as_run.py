@@ -218,7 +218,7 @@ def _tags(found: _Records, loop: LoopFile, loop_id: str) -> dict[str, str]:
     if scored is not None:
         own["protocol"] = scored.fingerprint
     if warnings := (*(trained.warnings if trained else ()), *(scored.warnings if scored else ())):
-        own["warnings"] = "; ".join(warnings)
+        own["warnings"] = "; ".join(str(warning) for warning in warnings)
     if found.report is not None:
         own["best"] = str(found.is_best).lower()
     return {f"progressive_training.{name}": clean(value, 1000) for name, value in own.items() if value}

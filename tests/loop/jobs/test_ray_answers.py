@@ -388,7 +388,7 @@ def test_a_waiting_job_says_what_ray_says_what_is_lacking_and_who_else_waits(hea
         {"type": "DRIVER", "submission_id": None, "status": "RUNNING"},
     ]
     seen = Ray(head.address).look("v001-train")
-    assert seen is not None and seen.state == "queued"
+    assert seen is not None and (seen.state, seen.waiting_for) == ("queued", "other_request")
     assert seen.word == (
         "PENDING: It may wait.; it asks for 16 CPU and no node has more than 8 CPU; "
         "it asks for 1 GPU and no node has more than 0 GPU; 1 other job waits too"
@@ -396,6 +396,7 @@ def test_a_waiting_job_says_what_ray_says_what_is_lacking_and_who_else_waits(hea
     head.answer = lambda method, path: (404, "") if "nodes" in path else head.usual(path)
     seen = Ray(head.address).look("v001-train")
     assert seen is not None and seen.word == "PENDING: It may wait.; 1 other job waits too"
+    assert seen.waiting_for == "resources"
 
 
 def test_what_ray_does_not_know_is_nothing(head: Head) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from progressive_training.loop.errors import UnsafePath
-from progressive_training.loop.jobs.logs import clean, error_line, last_traceback, tail
+from progressive_training.loop.jobs.logs import error_line, last_traceback, tail
 from progressive_training.loop.jobs.runner.capped_log import CappedLog
+from progressive_training.loop.text import as_printed
 
 
 def python(folder: Path, script: str) -> str:
@@ -52,12 +53,13 @@ def test_no_log_yet_is_empty_and_no_plain_file_is_refused(tmp_path: Path) -> Non
         ("Epoch 0:  10%\rEpoch 0:  50%\rEpoch 0: 100%\nnext", "Epoch 0: 100%\nnext"),
         ("Epoch 0: 100%\r\r\nnext\r\n", "Epoch 0: 100%\nnext\n"),
         ("50%\r100%\r", "100%"),
+        ("a\u200bb\u200dc\u2060d\ufeffe\xadf\u180eg\u3164h\U000e0100i", "abcdefghi"),
         ("a\x00b\x07c\x7fd\u202ee\U000e0041f", "abcdef"),
         ("\ttab stays, 한글 too", "\ttab stays, 한글 too"),
     ],
 )
 def test_a_log_is_shown_as_a_terminal_leaves_it(raw: str, shown: str) -> None:
-    assert clean(raw) == shown
+    assert as_printed(raw) == shown
 
 
 def test_invalid_bytes_are_replaced(tmp_path: Path) -> None:

@@ -204,7 +204,9 @@ def test_what_can_never_begin_says_so(cluster: SlurmCluster, attempt: Path, work
     executor = on_slurm(partition="short", minutes=30.0)
     executor.submit(attempt, job(work, "pass"))
     wait_for(lambda: "PartitionTimeLimit" in (on_slurm().poll(attempt).waiting or ""), "Slurm's reason")
-    told = on_slurm().poll(attempt).waiting or ""
+    status = on_slurm().poll(attempt)
+    told = status.waiting or ""
+    assert status.waiting_for == "other_request"
     assert "it won't begin: cancel it and ask for less in resources (minutes)" in told
 
 

@@ -1,7 +1,6 @@
 """Records on disk: their schema version, their seal, and what is said of one that can't be read."""
 
 import json
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -120,15 +119,10 @@ def shapes() -> dict[str, Any]:
                 import_module(f"progressive_training.{name}")
     found = {
         model.__name__: [f"{name}{'' if info.is_required() else '?'}" for name, info in model.model_fields.items()]
-        for model in _below(Record)
+        for model in Record.__subclasses__()
+        if model.__module__.startswith("progressive_training.")
     }
     return {"schema": SCHEMA, "records": dict(sorted(found.items()))}
-
-
-def _below(model: type[Record]) -> Iterator[type[Record]]:
-    for one in model.__subclasses__():
-        yield one
-        yield from _below(one)
 
 
 if __name__ == "__main__":

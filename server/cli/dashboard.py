@@ -1,25 +1,27 @@
 """`progressive-training dashboard`: the pages on loopback, under a token that is made at each start."""
 
+import argparse
 import secrets
 import socket
 import sys
 from contextlib import suppress
 
+import uvicorn
+from starlette.applications import Starlette
+
 from ...loop.errors import LoopError
-from ...loop.project.project import Project
 from ..access import Token
-from .access import Access
-from .routes import routes
+from ..dashboard.access import Access
+from ..dashboard.routes import routes
+from .options import project_of
 
 HOST = "127.0.0.1"
 
 
-def show(project: Project, port: int) -> int:
-    """Serves until it is interrupted; `port` 0 takes a free one. Raises `LoopError` for a port that is taken."""
-    import uvicorn
-    from starlette.applications import Starlette
-
-    _ = project.workspace  # a folder that is not there is told before anything is served
+def on_dashboard(arguments: argparse.Namespace) -> int:
+    """Serves until it is interrupted; port 0 takes a free one. Raises `LoopError` for a port that is taken."""
+    project, port = project_of(arguments), arguments.port
+    _ = project.workspace  # raises for a folder that is not there, before anything is served
     try:
         listening = socket.create_server((HOST, port))
     except OSError as error:

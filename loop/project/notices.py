@@ -1,0 +1,106 @@
+"""What a Step found worth saying though nothing failed: kept as a key and its values, said in either language."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from ..text import Say, Told, cell, english
+
+NoticeKey = Literal[
+    "older",
+    "hunk",
+    "left_running",
+    "put_back",
+    "begins_late",
+    "unverified",
+    "ended_early",
+    "shared_inputs",
+    "unrecorded",
+    "never_ran",
+    "not_seen",
+    "checkpoint_differs",
+    "same_weights",
+    "metric_missing",
+    "primary_missing",
+    "loss_differs",
+    "checkpoint_unread",
+    "other_targets",
+    "not_hidden",
+    "own_evaluator",
+    "spread",
+    "no_weights",
+    "unmoved",
+    "training_data",
+    "settings_together",
+    "tried_before",
+    "tried_unscored",
+]
+
+TEXTS: Mapping[NoticeKey, str] = {
+    # a training
+    "left_running": "had to end what it left running: {processes}",
+    "put_back": "the resumed run left no {name}; that of attempt {attempt} was put back",
+    "begins_late": "metrics.csv begins at epoch {epoch}, where the run was resumed",
+    "unverified": "{rule} = {value} is {said}",
+    "ended_early": "it ended before {rule} = {value} was reached, which {parent} did not: {said}",
+    "shared_inputs": "{count} inputs are in its training and in its validation set",
+    "unrecorded": "the recorder missed something: {what}: {problem}",
+    "never_ran": "the changed code never ran: no changed line of {names} was reached",
+    "not_seen": "the changed code was not seen to run, in as much of the run as was watched: {names}",
+    # an evaluation
+    "metric_missing": "metric {metric!r} was not computed",
+    "primary_missing": "primary_metric {metric!r} is not among the metrics: this version ranks last",
+    "loss_differs": "loss is {loss:.6g}, and the mean of its samples {mean:.6g}",
+    "checkpoint_unread": "{name}: {problem}",
+    "checkpoint_differs": "the recorder and last.ckpt disagree on {what}: {recorded}, and {saved} in the checkpoint",
+    "same_weights": "its weights are those of {version}, tensor by tensor:"
+    " the change had no effect, or weights were copied",
+    "other_targets": "{differing} of {shared} targets are not those of {version}: the scores don't compare",
+    "not_hidden": "it could have read the data set while it was scored: {reason}",
+    "own_evaluator": "it could have read the data set while it was scored: the evaluator is its own",
+    # an evaluator's acceptance
+    "spread": "two runs of the evaluator differ by {spread:.2g} (relative)",
+    "no_weights": "the checkpoint holds no weights that could be put in disorder",
+    "unmoved": "{metric} stayed the same for weights in disorder; only other scores moved",
+    "training_data": "{script} names training data ({names}): a score on it says nothing of new samples",
+    # a next version
+    "settings_together": "{settings} change together: which of them had what effect can't be told from one version",
+    "tried_before": "{version} had tried the same ({moves})",
+    "tried_unscored": "{version} had tried the same (it has no score)",
+}
+"""In English, by key. "older" and "hunk" have none: their value `text` is all there is to say."""
+
+
+class Notice(BaseModel):
+    """One of them. A plain string, as records before schema 2 kept it, is read as an "older" one and shown as it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    key: NoticeKey
+    values: Mapping[str, str | int | float] = {}
+
+    @classmethod
+    def of(cls, key: NoticeKey, **values: str | float) -> "Notice":
+        return cls(key=key, values=values)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older(cls, content: object) -> object:
+        return {"key": "older", "values": {"text": content}} if isinstance(content, str) else content
+
+    def told(self, say: Say) -> str:
+        """In the language of `say`."""
+        said = self.words()
+        return said if isinstance(said, str) else said.told(say)
+
+    def words(self, longest: int | None = None) -> Told | str:
+        """What to say, yet in no language; each text among the values as one line of so many characters at most."""
+        values = {
+            name: cell(value, longest) if longest and isinstance(value, str) else value
+            for name, value in self.values.items()
+        }
+        return Told(TEXTS[self.key], values) if self.key in TEXTS else str(values["text"])
+
+    def __str__(self) -> str:
+        return self.told(english)
