@@ -8,9 +8,11 @@ from ..loop.judge.comparison import compare
 from ..loop.judge.tables import best_table, previous_table, since_first
 from ..loop.project.attempts import failure_of
 from ..loop.project.project import Project
-from ..loop.project.receipts import ActionReceipt, AnalysisReceipt, EvalReceipt, NextReceipt
+from ..loop.project.receipts import ActionReceipt, AnalysisReceipt, EvalReceipt, NextReceipt, RehearsalReceipt
 from ..loop.project.state import LoopState, report_receipt
 from ..loop.project.version import Version
+from ..loop.rehearse.page import page
+from ..loop.rehearse.rehearsal import is_repairable
 from ..loop.report.external_models import names, unready
 from ..loop.rules.reading import Rules
 from . import evidence, render
@@ -73,6 +75,13 @@ def _start(version: Version, rules: Rules, state: LoopState) -> Context:
     return {"has_scripts": bool(state.cur)}
 
 
+def _train(version: Version, rules: Rules, state: LoopState) -> Context:
+    """Before the first attempt: what the rehearsal found."""
+    receipt = version.receipt(RehearsalReceipt) if not state.train_attempts else None
+    told = page(version.id, receipt) if receipt is not None else ""
+    return {"rehearsal": told, "repairable": is_repairable(version) is not None}
+
+
 def _evaluate(version: Version, rules: Rules, state: LoopState) -> Context:
     task = state.loop.task_type if state.loop else None
     return {"has_evaluator": has_evaluator(version.project), "task_type": task, "family": task_family(task)}
@@ -129,9 +138,16 @@ def _done(version: Version, rules: Rules, state: LoopState) -> Context:
     return {"report": report_receipt(version.project)}
 
 
-_TEMPLATE: Mapping[str, str] = {"training": "train", "evaluating": "evaluate", "reporting": "report", "stuck": "report"}
+_TEMPLATE: Mapping[str, str] = {
+    "rehearsing": "start",
+    "training": "train",
+    "evaluating": "evaluate",
+    "reporting": "report",
+    "stuck": "report",
+}
 _EVIDENCE: Mapping[str, Callable[[Version, Rules, LoopState], Context]] = {
     "start": _start,
+    "train": _train,
     "repair": _repair,
     "evaluate": _evaluate,
     "analysis": _analysis,

@@ -83,7 +83,7 @@ def attached(call: Callable[..., StepResult], result: StepResult) -> Callable[..
 
 STEPS: tuple[Step, ...] = (
     Step(read_rules, read_only=True),
-    Step(start_loop),
+    Step(start_loop, waits=True),
     Step(next_step, waits=True, read_only=True),
     Step(run_train, waits=True),
     Step(repair_version),

@@ -12,7 +12,7 @@ class CancelResult(StepResult):
 
 
 def cancel_run(project: Project, version: int) -> CancelResult:
-    """Stop the version's running training or evaluation and its whole process tree; it may be run again."""
+    """Stop the version's running rehearsal, training or evaluation and its whole process tree; it may be run again."""
     named = Version(project, version)
     cancelled = work().cancel(named)
     state = where_now(project)

@@ -21,13 +21,14 @@ def repair_version(
     root_cause: str,
     change_summary: str,
 ) -> RepairResult:
-    """Repair the failed version's code, minimally and under the rules; then run_train it again."""
+    """Repair the code of a version that failed, or whose rehearsal found a problem: minimally and under the rules."""
     repair, already_done = work().repair_version(
         project, version, diff, root_cause=root_cause, change_summary=change_summary
     )
     state = where_now(project)
+    again = "start_loop rehearses it again" if state.next and state.next.tool == "start_loop" else "train it again"
     return RepairResult(
-        message=f"{version_id(version)} is repaired in {', '.join(repair.files)}; train it again.",
+        message=f"{version_id(version)} is repaired in {', '.join(repair.files)}; {again}.",
         phase=state.phase,
         version=version,
         already_done=already_done,

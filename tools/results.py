@@ -25,7 +25,7 @@ class JobView(Value):
     `waiting_for` is that reason as a code.
     """
 
-    kind: Literal["train", "eval"]
+    kind: Literal["train", "eval", "rehearse"]
     attempt: int
     folder: str
     elapsed_seconds: float

@@ -9,6 +9,9 @@ from ..loop.evaluate.evaluator import has_evaluator, task_family, write_evaluato
 from ..loop.judge.analysis import Analysis, write_analysis
 from ..loop.judge.best import best_version
 from ..loop.judge.labels import record_judgements
+from ..loop.rehearse.page import PAGE, headline, worst
+from ..loop.rehearse.rehearsal import rehearse
+from ..loop.rehearse.words import told as finding_told
 from ..loop.report.cancel import cancel
 from ..loop.train.progress import progress_of
 from ..loop.train.training import expect_first, train
@@ -17,6 +20,7 @@ from ..prompts.briefs import brief
 from ..prompts.eval_script import eval_script
 
 __all__ = [
+    "PAGE",
     "Action",
     "Analysis",
     "Finished",
@@ -27,14 +31,18 @@ __all__ = [
     "eval_script",
     "evaluate",
     "expect_first",
+    "finding_told",
     "finish",
     "has_evaluator",
+    "headline",
     "progress_of",
     "record_judgements",
+    "rehearse",
     "repair_version",
     "start_loop",
     "task_family",
     "train",
+    "worst",
     "write_action",
     "write_analysis",
     "write_evaluator",

@@ -32,6 +32,7 @@ MAX_REPLY_TOKENS = 20_000  # thinking included; the SDK wants more to be streame
 MAX_SILENT = 3  # replies in a row that call nothing
 MAX_SAME_FAILURE = 3  # times that one call may fail while nothing else changes
 MAX_REPLIES_A_PHASE = 25  # replies without the loop getting on
+_RUNNING = ("rehearsing", "training", "evaluating", "reporting")
 _GO_ON = "start the same command again to go on where the loop stands"
 
 
@@ -261,7 +262,7 @@ class _Driver:
     def _require_budget(self, where: Where) -> None:
         """Raises `AgentStopped` once the budget is used up."""
         if over := self._options.over(self._spent):
-            job = " A running job goes on." if where.phase in ("training", "evaluating", "reporting") else ""
+            job = " A running job goes on." if where.phase in _RUNNING else ""
             raise AgentStopped(
                 f"the budget is used up: {over}.{job}",
                 where=f"{where.version_id} {where.phase}".strip(),

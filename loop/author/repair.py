@@ -4,9 +4,11 @@ import hashlib
 from collections.abc import Mapping
 
 from ..errors import DocumentError
+from ..project.attempts import Attempt
 from ..project.project import Project
 from ..project.receipts import Repair
 from ..project.turn import Turn, turn
+from ..rehearse.rehearsal import is_repairable
 from ..rules.checks import check_script
 from ..script.source import Script
 from ..store import journal, transaction
@@ -19,6 +21,7 @@ def repair_version(
 ) -> tuple[Repair, bool]:
     """Repairs the failed version's script, or a local module that it imports, under the rules (T4).
 
+    Also that of a version that isn't trained yet, if its rehearsal found a problem.
     Returns the repair, and whether it was made before this call. Raises like `author_next_version`.
     """
     for name, text in (("root_cause", root_cause), ("change_summary", change_summary)):
@@ -27,7 +30,7 @@ def repair_version(
     with turn(project, "repair_version", number) as t:
         if repair := _done(t):
             return repair, True
-        loop = t.begin("repair")
+        loop = t.begin("repair", *(("train",) if _is_rehearsed(t) else ()))
         texts, real_diff = _repaired(t, diff, loop.dataset_id)
         repair = Repair(
             root_cause_hypothesis=root_cause.strip(),
@@ -44,8 +47,21 @@ def _done(t: Turn) -> Repair | None:
     """The repair of the last attempt, until that is trained again."""
     if t.state.phase != "train" or t.version.number != t.state.cur:
         return None
-    tried = t.version.attempts("train")
-    return tried[-1].repair if tried else None
+    return _failed(t).repair if _tried(t) else None
+
+
+def _tried(t: Turn) -> list[Attempt]:
+    """The trainings; before the first one, the rehearsals."""
+    return t.version.attempts("train") or t.version.attempts("rehearse")
+
+
+def _failed(t: Turn) -> Attempt:
+    return _tried(t)[-1]
+
+
+def _is_rehearsed(t: Turn) -> bool:
+    """Whether nothing was trained yet, and the rehearsal found a problem."""
+    return t.version.number == t.state.cur and is_repairable(t.version) is not None
 
 
 def _repaired(t: Turn, diff: str, dataset_id: str) -> tuple[dict[str, str], str]:
@@ -71,6 +87,6 @@ def _repaired(t: Turn, diff: str, dataset_id: str) -> tuple[dict[str, str], str]
 def _commit(t: Turn, texts: Mapping[str, str], repair: Repair) -> None:
     workspace, script = t.version.project.workspace, t.version.script_name
     kept = {f"{workspace.authored}/{script}": texts[script]} if script in texts else {}
-    failed = t.version.attempts("train")[-1]
+    failed = _failed(t)
     transaction.commit(workspace, new={}, changed={**texts, **kept}, records={f"{failed.relative}/repair.json": repair})
     t.version.record("repaired", files=", ".join(sorted(texts)))

@@ -17,7 +17,7 @@ from .receipts import Company, EvalPlan, Plan, Repair, Verdict
 if TYPE_CHECKING:
     from .version import Version
 
-_FOLDER = re.compile(r"(train|eval)-(\d{3,})")
+_FOLDER = re.compile(r"(train|eval|rehearse)-(\d{3,})")
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,80 @@ class Agreed(Record):
     dataset_sha256: str
 
 
+FindingCode = Literal[
+    "ran",
+    "crashed",
+    "diverged",
+    "out_of_memory",
+    "needs_gpu",
+    "needs_network",
+    "needs_arguments",
+    "needs_package",
+    "hangs",
+    "slow",
+    "ended",
+    "left",
+    "lacks",
+    "completed",
+    "left_unseen",
+    "rule",
+    "rule_unseen",
+    "took",
+    "sample",
+    "not_lightning",
+    "untrained",
+    "unrecorded",
+    "validation_same",
+    "validation_differs",
+    "validation_unchecked",
+    "no_validation",
+    "shared",
+    "disjoint",
+    "shared_unchecked",
+    "same_score",
+    "other_score",
+    "score_alone",
+    "score_uncompared",
+    "no_evaluator",
+    "evaluator_failed",
+    "evaluator_slow",
+    "no_checkpoint",
+    "monitors",
+    "monitors_other",
+    "monitors_nothing",
+    "night",
+    "night_unscored",
+    "night_unknown",
+    "too_long",
+    "disk",
+    "too_big",
+]
+FindingLevel = Literal["ok", "note", "warning", "problem"]
+
+
+class Finding(Record):
+    """One thing that a rehearsal found. `values` fill its words (rehearse/words.py); those in `_seconds` and `_bytes`
+    are numbers of these."""
+
+    code: FindingCode
+    level: FindingLevel
+    values: Mapping[str, str | int | float | bool | None] = {}
+
+
+class RehearsalReceipt(Record):
+    """The first version was tried for half a minute. `script_sha256` is of the script that was tried."""
+
+    attempt: int
+    script_sha256: str
+    seconds: float
+    findings: tuple[Finding, ...]
+    at: str
+
+    @property
+    def ok(self) -> bool:
+        return all(one.level != "problem" for one in self.findings)
+
+
 class LoopFile(Record):
     """loop.json: decided once at Step 0, to the loop's end, or by the user later."""
 

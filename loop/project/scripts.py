@@ -18,7 +18,7 @@ def require_modules(version: Version) -> None:
     if parent is None or trained is None:
         return
     expected = dict(trained.snapshot)
-    for attempt in version.attempts("train"):
+    for attempt in (*version.attempts("rehearse"), *version.attempts("train")):
         expected |= attempt.repair.files if attempt.repair else {}
     for name in version.code_files()[1:]:
         if name not in expected:

@@ -26,6 +26,7 @@ from .version import Version
 
 Phase = Literal[
     "start",
+    "rehearsing",
     "train",
     "training",
     "repair",
@@ -126,7 +127,7 @@ def _version_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
 def _training_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
     cur, tried, most = version.number, version.attempts("train"), rules.file.loop_config.max_attempts
     if not tried:
-        return LoopState("train", cur, _call("run_train", cur, "it is not trained yet"), loop)
+        return _untrained_state(version, rules, loop)
     last, verdict = tried[-1], tried[-1].verdict
     # Whoever cancels a run has not seen it fail.
     count = sum(attempt.verdict is None or attempt.verdict.kind != "cancelled" for attempt in tried)
@@ -146,6 +147,18 @@ def _training_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState
         why = f"attempt {last.number} failed ({verdict.kind}); repair the same version's script"
         return ended("repair", _call("repair_version", cur, why))
     return ended("train", _call("run_train", cur, "it was repaired"))
+
+
+def _untrained_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
+    """Before the first training: where its rehearsal is, if there is to be one."""
+    cur, rehearsed = version.number, version.attempts("rehearse")
+    if rehearsed and rehearsed[-1].verdict is None:
+        following = _start("its rehearsal runs or waits to be collected")
+        return LoopState("rehearsing", cur, following, loop, running=rehearsed[-1])
+    if rehearsed and rehearsed[-1].repair is not None and rules.file.rehearse:
+        again = "it was repaired after its rehearsal, and is rehearsed again"
+        return LoopState("train", cur, _start(again), loop)
+    return LoopState("train", cur, _call("run_train", cur, "it is not trained yet"), loop)
 
 
 def _evaluation_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
@@ -170,6 +183,10 @@ def _evaluation_state(version: Version, rules: Rules, loop: LoopFile) -> LoopSta
 
 def _call(tool: str, version: int, why: str) -> Next:
     return Next(tool=tool, arguments={"version": version}, why=why)
+
+
+def _start(why: str) -> Next:
+    return Next(tool="start_loop", arguments={}, why=why)
 
 
 def _report(why: str) -> Next:

@@ -22,12 +22,14 @@ from .receipts import (
     AnalysisReceipt,
     EvalReceipt,
     NextReceipt,
+    RehearsalReceipt,
     StartReceipt,
     TrainReceipt,
 )
 
-_RECEIPTS: Mapping[type[Record], Literal["start", "train", "eval", "analysis", "action", "next"]] = {
+_RECEIPTS: Mapping[type[Record], Literal["start", "rehearsal", "train", "eval", "analysis", "action", "next"]] = {
     StartReceipt: "start",
+    RehearsalReceipt: "rehearsal",
     TrainReceipt: "train",
     EvalReceipt: "eval",
     AnalysisReceipt: "analysis",
@@ -108,7 +110,7 @@ class Version:
 
     def authored_sha256(self) -> str | None:
         """The hash that the script must have; None for one that was there before the loop."""
-        for attempt in reversed(self.attempts("train")):
+        for attempt in reversed((*self.attempts("rehearse"), *self.attempts("train"))):
             if (repair := attempt.repair) and (repaired := repair.files.get(self.script_name)):
                 return repaired
         if self.parent and (authored := self.parent.receipt(NextReceipt)):

@@ -28,6 +28,7 @@ from .parts import (
     Opened,
     Optimizer,
     Problem,
+    Rehearsed,
     SavedBest,
     Seed,
     Settings,
@@ -70,6 +71,7 @@ class Section(Facts):
     non_finite: tuple[NonFinite, ...] = ()
     checkpoints: tuple[SavedBest, ...] = ()
     end: End | None = None
+    rehearsed: Rehearsed | None = None
 
     @property
     def steps(self) -> int:
@@ -103,6 +105,7 @@ class ProcessFacts(Facts):
     seeds: tuple[Seed, ...] = ()
     opened: Opened = Opened()
     python: Name | None = None
+    modules: tuple[Text, ...] = ()
     packages: Mapping[Name, Name | None] = {}
     memory: Memory = Memory()
     device: Device | None = None

@@ -9,6 +9,8 @@ RECORDER = Path(__file__).with_name("recorder")
 CHECKPOINT_FACTS = Path(__file__).with_name("checkpoint_facts.py")
 """The program that says what a checkpoint says of itself: a child of an evaluation runs it, never this process."""
 FACTS = "PROGRESSIVE_TRAINING_FACTS"
+REHEARSAL = "PROGRESSIVE_TRAINING_REHEARSAL"
+"""Its limits as JSON, for a run that is only to be tried."""
 MODULE = "progressive_training_recorder"
 
 

@@ -237,6 +237,25 @@ class End(Facts):
     what: Text | None = None
 
 
+class Rehearsed(Facts):
+    """What a rehearsal found beside: how long things take, what batches are made of, and how much was compared.
+
+    `train_batches` and `validations_an_epoch` are as the script asked for; `cut`: a loop of its own was ended.
+    """
+
+    train_batches: Count | None = None
+    validations_an_epoch: float = 1.0
+    batch_seconds: float | None = None
+    validation_seconds: float | None = None
+    validation_samples: Count | None = None
+    validation_cut: bool = False
+    train_batch: Text = ""
+    validation_batch: Text = ""
+    compared_rows: Count | None = None
+    compared_whole: bool = False
+    cut: bool = False
+
+
 class Seed(Facts):
     """A call that set a generator: `value` where it was a number, `by` the library function that did it, if one did."""
 

@@ -7,13 +7,14 @@ from typing import Literal
 
 from ..errors import OutOfOrder, RunError
 from ..evaluate import evaluation_job, external_model
-from ..jobs.job import JobStatus
+from ..jobs.job import JobKind, JobStatus
 from ..project.attempts import Attempt
 from ..project.failures import Failure
 from ..project.project import Project
 from ..project.receipts import EvalReceipt
 from ..project.state import derive, next_call
 from ..project.version import Version
+from ..rehearse import rehearsal
 from ..store import journal
 from ..train import training
 from .rescoring import open_attempts, scored_by
@@ -29,13 +30,13 @@ class Cancelled:
     """
 
     outcome: Literal["cancelled", "nothing", "finished"]
-    kind: Literal["train", "eval"] | None = None
+    kind: JobKind | None = None
     killed: tuple[str, ...] = ()
     scorings: tuple[str, ...] = ()
 
 
 def cancel(version: Version) -> Cancelled:
-    """Ends the version's training or first evaluation; where it has none, everything that is scored for the report.
+    """Ends the version's rehearsal, training or first evaluation; where it has none, all that is scored for a report.
 
     Returns when nothing of it is left. Raises `OutOfOrder` for a version that does not exist.
     """
@@ -44,7 +45,8 @@ def cancel(version: Version) -> Cancelled:
         state = derive(project, project.rules())
         if not 1 <= version.number <= state.cur:
             raise OutOfOrder(f"there is no version {version.number}", hint=next_call(state))
-        own = [attempt for attempt in (*version.attempts("train"), *version.attempts("eval")) if not attempt.verdict]
+        kinds: tuple[JobKind, ...] = ("rehearse", "train", "eval")
+        own = [attempt for kind in kinds for attempt in version.attempts(kind) if not attempt.verdict]
         if own and version.receipt(EvalReceipt) is None:
             return _cancelled(own[-1:])
         return _of_report(project)
@@ -112,6 +114,9 @@ def _record(attempt: Attempt, status: JobStatus) -> None:
     failure = Failure("cancelled", "cancelled on request", "")
     if attempt.kind == "train":
         training.fail(attempt, project.rules(), failure, wall)
+        return
+    if attempt.kind == "rehearse":
+        rehearsal.cancelled(attempt, failure, status)
         return
     attempt.save_verdict(failure.verdict(wall))
     if isinstance(attempt, external_model.ExternalAttempt):

@@ -21,6 +21,8 @@ from .rescoring import Rescoring
 from .rule_table import RuleRow, rule_table
 from .warnings import warnings
 
+_RUNNING = ("start", "rehearsing", "training", "evaluating")
+
 
 @dataclass(frozen=True)
 class Ranked:
@@ -90,10 +92,10 @@ def _reason(state: LoopState, stop_reason: str) -> str:
         return "max_versions"
     if state.phase == "stuck":
         return stop_reason or (state.next.why if state.next else "stuck")
-    if stop_reason and state.phase not in ("start", "training", "evaluating"):
+    if stop_reason and state.phase not in _RUNNING:
         return stop_reason[:2000]
     hint = next_call(state)
-    if state.phase not in ("start", "training", "evaluating"):
+    if state.phase not in _RUNNING:
         hint += ". To end the loop early, pass stop_reason"
     raise OutOfOrder(f"final_report is not possible now: the loop is not over (phase: {state.phase})", hint=hint)
 

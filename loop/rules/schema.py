@@ -72,6 +72,7 @@ class RulesFile(Section):
 
     seed: int = 42
     report_language: Literal["en", "ko"] = "en"
+    rehearse: bool = True
     loop_config: LoopConfig = Field(default_factory=LoopConfig)
     dataset_config: DatasetConfig = Field(default_factory=DatasetConfig)
     training_config: TrainingConfig = Field(default_factory=TrainingConfig)

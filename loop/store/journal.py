@@ -15,6 +15,9 @@ from .paths import Workspace
 EventName = Literal[
     "loop_started",
     "loop_adopted",
+    "rehearsal_started",
+    "rehearsed",
+    "rehearsal_failed",
     "train_started",
     "trained",
     "train_failed",

@@ -32,6 +32,9 @@ from .progress import Progress, progress_of
 from .result import judged
 from .retry_report import write_retry_report
 
+_REHEARSAL = "_tests/rehearsal.md"
+"""Of the loop's own, and still true when a training is wiped."""
+
 
 @dataclass(frozen=True)
 class TrainStatus:
@@ -186,5 +189,8 @@ def _discard_artifacts(attempt: Attempt, rules: Rules) -> None:
         aside = f"{workspace.trash}/{attempt.version.id}-{attempt.kind}-{attempt.number:03d}"
         workspace.tree.remove(aside)
         workspace.tree.move(artifacts, aside)
+        if workspace.tree.is_file(f"{aside}/{_REHEARSAL}"):
+            workspace.tree.make_folder(f"{artifacts}/_tests")
+            workspace.tree.copy(f"{aside}/{_REHEARSAL}", f"{artifacts}/{_REHEARSAL}")
         prune_trash(workspace, rules.file.execution_config)
     workspace.tree.make_folder(artifacts)

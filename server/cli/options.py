@@ -120,7 +120,10 @@ def _add_model(group: argparse._ArgumentGroup) -> None:  # pyright: ignore[repor
 def _add_steps(add: AddParser) -> None:
     status = _command(add, "status", "steps:on_status", "show where the loop stands")
     start = _command(
-        add, "start", "steps:on_start", "start the loop: freeze the data set, audit the baseline, make v001"
+        add,
+        "start",
+        "steps:on_start",
+        "start the loop: freeze the data set, audit the baseline, make and rehearse v001",
     )
     start.add_argument("--dataset-id", metavar="ID", help="the folder in dataset/prepdata/")
     start.add_argument("--patch", metavar="FILE", help="a diff that makes the baseline consistent")
@@ -147,7 +150,7 @@ def _add_steps(add: AddParser) -> None:
     for parser in (status, start, train, evaluate, cancel, report, rules):
         _project_option(parser)
         parser.add_argument("--json", action="store_true", help="print JSON")
-    for parser in (train, evaluate, report):
+    for parser in (start, train, evaluate, report):
         parser.add_argument("--detach", action="store_true", help="don't wait for the job to end")
         _quiet_option(parser)
 

@@ -34,6 +34,9 @@ STATIC = {
 EVENTS: Mapping[EventName, str] = {
     "loop_started": "the loop started",
     "loop_adopted": "the loop was taken up with versions that were there",
+    "rehearsal_started": "its rehearsal started",
+    "rehearsed": "rehearsed",
+    "rehearsal_failed": "its rehearsal was cut off",
     "train_started": "training started",
     "trained": "trained",
     "train_failed": "training failed",
@@ -60,6 +63,7 @@ EVENTS: Mapping[EventName, str] = {
 }
 PHASES: Mapping[Phase, str] = {
     "start": "not started",
+    "rehearsing": "is being rehearsed",
     "train": "waits to be trained",
     "training": "is training",
     "repair": "failed and waits for a repair",

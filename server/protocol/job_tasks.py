@@ -17,12 +17,14 @@ from ...loop.project.state import derive, next_call
 from ...loop.project.version import Version
 from ...loop.store import journal
 from ...loop.store.paths import version_number
-from ...tools import StepResult, cancel_run, final_report, run_eval, run_train
+from ...tools import StepResult, cancel_run, final_report, run_eval, run_train, start_loop
 from ...tools.results import JobView
 from ..answers import answer, refusal
 from .task_records import ReportArguments, TaskRecord, TaskRecords, Tool
 from .tasks_extension import RequestContext, Task
 from .user_decisions import accept, can_ask, is_yes, question
+
+_KINDS: Mapping[Tool, JobKind] = {"start_loop": "rehearse", "run_train": "train", "run_eval": "eval"}
 
 
 class _Running(BaseModel):
@@ -133,6 +135,8 @@ class LoopTasks:
 
     def _call(self, record: TaskRecord) -> Callable[[], StepResult]:
         """The Step that reports on the job, and starts none in its place."""
+        if record.tool == "start_loop":
+            return partial(start_loop, self._project, attach=record.attempt)
         if record.tool == "run_train":
             return partial(run_train, self._project, record.version, attach=record.attempt)
         if record.tool == "run_eval":
@@ -153,8 +157,7 @@ class LoopTasks:
             self._records.change(task_id, record, _cancelled())
             cancel_report(self._project)
             return
-        kind: JobKind = "train" if record.tool == "run_train" else "eval"
-        attempt = Version(self._project, record.version).attempt(kind, record.attempt)
+        attempt = Version(self._project, record.version).attempt(_KINDS[record.tool], record.attempt)
         # One that had ended by itself keeps the result that it came to.
         if attempt.verdict is None and not cancel_run(self._project, record.version).already_done:
             self._records.change(task_id, record, _cancelled())

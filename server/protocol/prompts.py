@@ -15,7 +15,7 @@ from ...loop.project.version import Version
 from ...loop.rules.reading import Rules
 from ...prompts import PHASES
 
-_SAME: dict[Phase, str] = {"training": "train", "evaluating": "evaluate", "stuck": "report"}
+_SAME: dict[Phase, str] = {"rehearsing": "start", "training": "train", "evaluating": "evaluate", "stuck": "report"}
 _Reference = PromptReference | ResourceTemplateReference
 _MOST_COMPLETIONS = 100  # what the protocol allows
 

@@ -12,7 +12,7 @@ from ...loop.store import journal
 from ...loop.store.paths import STATE, version_id
 from ...loop.store.records import Record, load, save
 
-Tool = Literal["run_train", "run_eval", "final_report"]
+Tool = Literal["start_loop", "run_train", "run_eval", "final_report"]
 _FOLDER = f"{STATE}/tasks"
 _ID = re.compile(rf"({'|'.join(get_args(Tool))})-v\d{{3,6}}-\d{{3,}}-[0-9a-f]{{32}}")
 

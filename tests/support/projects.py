@@ -163,6 +163,8 @@ main()
 
 RULES: dict[str, Any] = {
     "seed": 42,
+    # It takes an interpreter's start; tests/tools/test_rehearsal.py shows it.
+    "rehearse": False,
     "loop_config": {"max_versions": 2},
     "dataset_config": {"dataset_id": "v1"},
     "training_config": {"epochs": 3, "batch_size": 16},

@@ -16,7 +16,7 @@ from support.pictures import png
 from support.projects import EVALUATOR, Folder, connected
 
 ROOT = Path(__file__).resolve().parents[2]
-KOREAN: dict[str, str] = json.loads((ROOT / "loop" / "korean.json").read_text(encoding="utf-8"))
+KOREAN: dict[str, str] = json.loads((ROOT / "loop" / "text" / "korean.json").read_text(encoding="utf-8"))
 _TEXT = r"""((?:"(?:[^"\\]|\\.)+"\s*)+|'[^']+')"""
 _SAID = re.compile(rf"(?:\bsay|\b_)\(\s*{_TEXT}\s*\)|\b(?:Flag|Told)\(\s*{_TEXT}")
 

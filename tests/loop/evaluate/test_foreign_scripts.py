@@ -41,6 +41,7 @@ class Foreign:
         folder.write("dataset/prepdata/v1/stats.json", json.dumps(stats))
         rules = {
             "loop_config": {"max_versions": 1},
+            "rehearse": False,
             "training_config": {"epochs": 1},
             "eval_config": {"primary_metric": self.primary, "metrics": list(self.metrics), "infer_samples": 4},
         }

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from .errors import DocumentError
+from ..errors import DocumentError
 
 MAX_FIELD = 8_000
 

@@ -1,0 +1,176 @@
+"""What a rehearsal left, read as values. User code ran in its folders: what lies there is looked at without trust."""
+
+import ast
+import json
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..errors import LoopError
+from ..evaluate.output import parse_strict, read_metrics
+from ..jobs.job import Outcome
+from ..jobs.logs import tail
+from ..project.attempts import Attempt
+from ..project.project import Project
+from ..project.receipts import LoopFile
+from ..project.version import Version
+from ..record.facts import Section
+from ..record.ranks import RunFacts, run_facts
+from ..rules.reading import Rules
+from ..text import cell
+from .job import AGAIN_FACTS, EVALUATOR_LOG, FACTS, OUT, SAID_FILE, STAGE
+
+_LOG_TAIL_BYTES = 16_384
+_MAX_BYTES = 64 << 10
+_SHOWN = 80
+
+
+class Run(BaseModel):
+    """How one process of the rehearsal ended."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    rc: int | None = None
+    timed_out: bool = False
+    seconds: float = 0.0
+    checkpoint: str = ""
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+    train: Run | None = None
+    again: Run | None = None
+    evaluate: Run | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A validation sample as the evaluator saw it, in a few words each."""
+
+    input: str
+    output: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Observed:
+    """A rehearsal that has ended. `evaluator`: whether there was one to run."""
+
+    attempt: Attempt
+    rules: Rules
+    loop: LoopFile
+    outcome: Outcome | None
+    evaluator: bool
+
+    @cached_property
+    def said(self) -> _Said:
+        """Empty where the job itself was ended before it could say anything."""
+        try:
+            data = self.attempt.project.workspace.tree.read(f"{self.attempt.relative}/{SAID_FILE}", limit=_MAX_BYTES)
+            return _Said.model_validate_json(data)
+        except (FileNotFoundError, LoopError, ValidationError):
+            return _Said()
+
+    @property
+    def seconds(self) -> float:
+        wall = self.outcome.wall_seconds if self.outcome is not None else None
+        return wall or 0.0
+
+    @cached_property
+    def facts(self) -> RunFacts:
+        return run_facts(self.attempt.path / FACTS)
+
+    @cached_property
+    def again(self) -> RunFacts:
+        return run_facts(self.attempt.path / AGAIN_FACTS)
+
+    @property
+    def fits(self) -> tuple[Section, ...]:
+        return tuple(fit.first for fit in self.facts.fits if fit.first.batches)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a loop of the script's own was ended before its end."""
+        return any(one.rehearsed is not None and one.rehearsed.cut for one in self.facts.loops)
+
+    @cached_property
+    def log(self) -> str:
+        return tail(self.attempt.log, _LOG_TAIL_BYTES)
+
+    @cached_property
+    def evaluator_log(self) -> str:
+        return tail(self.attempt.path / EVALUATOR_LOG, _LOG_TAIL_BYTES)
+
+    @cached_property
+    def staged(self) -> Version:
+        """The version in the copy of the project, with the artifacts that it left there."""
+        return Version(Project(self.attempt.path / STAGE), self.attempt.version.number)
+
+    @cached_property
+    def scores(self) -> dict[str, float]:
+        """What the evaluator found; empty where it found nothing."""
+        try:
+            return read_metrics(self.attempt.project.workspace.tree, f"{self.attempt.relative}/{OUT}")
+        except LoopError:
+            return {}
+
+    @cached_property
+    def num_samples(self) -> int | None:
+        where = f"{self.attempt.relative}/{OUT}/eval_score.json"
+        try:
+            content = parse_strict(self.attempt.project.workspace.tree.read(where), where)
+        except (FileNotFoundError, LoopError):
+            return None
+        found = content.get("num_samples") if isinstance(content, dict) else None
+        return found if type(found) is int else None
+
+    def samples(self) -> list[Sample]:
+        tree, root = self.attempt.project.workspace.tree, f"{self.attempt.relative}/{OUT}/infer_samples"
+        found: list[Sample] = []
+        for name in tree.names(root)[:2]:
+            files = tree.names(f"{root}/{name}")
+            parts = {stem: self._part(f"{root}/{name}", stem, files) for stem in ("input", "output", "gt")}
+            found.append(Sample(parts["input"], parts["output"], parts["gt"]))
+        return found
+
+    def _part(self, folder: str, stem: str, files: list[str]) -> str:
+        name = next((one for one in files if one.startswith(f"{stem}.")), None)
+        if name is None:
+            return "–"
+        try:
+            data = self.attempt.project.workspace.tree.read(f"{folder}/{name}", limit=16 << 20)
+        except LoopError:
+            return name
+        if name.endswith(".npy"):
+            return _array(data)
+        text = data[:_MAX_BYTES].decode("utf-8", "replace")
+        if name.endswith(".json"):
+            with suppress(ValueError, RecursionError):
+                text = json.dumps(json.loads(text), ensure_ascii=False)
+        return cell(text, _SHOWN)
+
+
+def _array(data: bytes) -> str:
+    """`float32[64], from 0 to 1`, by the head of a .npy file: numpy isn't loaded for that."""
+    try:
+        wide = data[6] > 1
+        size = struct.unpack_from("<I" if wide else "<H", data, 8)[0]
+        begin = 12 if wide else 10
+        head = ast.literal_eval(data[begin : begin + size].decode("latin-1"))
+        kind, shape = str(head["descr"]), list(head["shape"])
+        form = {"<f4": "f", "<f8": "d", "<i8": "q", "<i4": "i", "|u1": "B", "<i2": "h"}.get(kind)
+        told = f"{_KINDS.get(kind, kind)}{shape}"
+        if form is None:
+            return told
+        body = data[begin + size :]
+        values = struct.unpack(f"<{len(body) // struct.calcsize(form)}{form}", body)
+        return f"{told}, from {min(values):.4g} to {max(values):.4g}" if values else told
+    except (ValueError, SyntaxError, KeyError, TypeError, IndexError, struct.error):
+        return "an array"
+
+
+_KINDS = {"<f4": "float32", "<f8": "float64", "<i8": "int64", "<i4": "int32", "|u1": "uint8", "<i2": "int16"}
