@@ -131,7 +131,7 @@ class FakeLoop:
 
     def _start_loop(self) -> dict[str, Any]:
         self.versions.append(_Version(self._baseline))
-        return {}
+        return {"state": "done"}
 
     def _run_train(self, version: int) -> dict[str, Any]:
         own = self.versions[version - 1]

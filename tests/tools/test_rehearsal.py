@@ -13,64 +13,11 @@ import pytest
 
 from support.jobs import wait_for
 from support.projects import EVALUATOR, FOLDER_NAME, TRAINER, Agent, Folder, connected, edited, make_project
+from support.rehearsals import SCRIPT
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T1", "T2", "E1")]
 PAGE = "Models/Artifacts/v001/_tests/rehearsal.md"
 ATTEMPTS = ".progressive-training/attempts/v001"
-SCRIPT = """\
-from pathlib import Path
-
-import lightning as L
-import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset, random_split
-
-VERSION = "baseline"
-DATASET_ID = "v1"
-OUT = f"Models/Artifacts/{VERSION}"
-EPOCHS = 4
-BATCH_SIZE = 16
-L.seed_everything(42)
-generator = torch.Generator().manual_seed(0)
-inputs = torch.randn(400, 4, generator=generator)
-labels = (inputs.sum(1) > 0).long()
-train_set, val_set = TensorDataset(inputs[:340], labels[:340]), TensorDataset(inputs[340:], labels[340:])
-
-
-class Net(L.LightningModule):
-    def __init__(self, lr=0.05):
-        super().__init__()
-        self.save_hyperparameters()
-        self.net = nn.Linear(4, 2)
-
-    def forward(self, batch):
-        return self.net(batch)
-
-    def training_step(self, batch, _):
-        loss = nn.functional.cross_entropy(self(batch[0]), batch[1])
-        self.log("train_loss", loss)
-        return loss
-
-    def validation_step(self, batch, _):
-        outputs, labels = self(batch[0]), batch[1]
-        self.log("val_loss", nn.functional.cross_entropy(outputs, labels))
-        self.log("val_acc", (outputs.argmax(1) == labels).float().mean())
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=self.hparams.lr)
-
-
-keeps = ModelCheckpoint(dirpath=OUT, filename="best", monitor="val_loss", save_last=True, every_n_epochs=2)
-trainer = L.Trainer(
-    max_epochs=EPOCHS, accelerator="cpu", devices=1, callbacks=[keeps], logger=CSVLogger(OUT, name="logs"),
-    enable_progress_bar=False, enable_model_summary=False, check_val_every_n_epoch=2,
-)
-train = DataLoader(train_set, batch_size=BATCH_SIZE, shuffle=True)
-trainer.fit(Net(), train, DataLoader(val_set, batch_size=20))
-Path(OUT, "spec.json").write_text('{"additional_assets": "not_required"}')
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -278,6 +225,18 @@ async def test_a_server_that_dies_in_the_middle_loses_nothing(made: Folder, tmp_
         result = await start(agent)
         assert result["state"] == "done" and not result["already_done"] and "untrained" in levels(result)
     assert attempts(made) == ["rehearse-001"]
+
+
+async def test_a_rehearsal_whose_runner_dies_is_started_again(made: Folder, tmp_path: Path) -> None:
+    gate = gated(made, tmp_path)
+    async with connected(made) as agent:
+        assert (await agent.call("start_loop"))["state"] == "running"
+        wait_for((tmp_path / "begun").exists, "the rehearsal to begin")
+        os.kill(made.json(f"{ATTEMPTS}/rehearse-001/runner.json")["pid"], signal.SIGKILL)
+        gate.touch()
+        lost = await start(agent)
+        assert lost["state"] == "failed" and lost["failure"]["kind"] == "lost" and lost["next"]["tool"] == "run_train"
+        assert (await start(agent))["state"] == "done"
 
 
 async def test_a_rehearsal_that_is_cancelled_may_be_left_out_or_started_again(made: Folder, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ class Rehearsal:
         self.step_seconds = float(limits.get("step_seconds", 20))
         self.ends_with_fit = bool(limits.get("ends_with_fit"))
         self.began = self.validation_began = time.monotonic()
+        self.validated = 0
         self.batch_ends: list[float] = []
         self.first_step: float | None = None
         self.steps_done = 0
@@ -140,14 +141,15 @@ def end_batch(trainer: Any) -> None:
 
 def start_validation() -> None:
     if now is not None:
-        now.validation_began = time.monotonic()
+        now.validation_began, now.validated = time.monotonic(), 0
 
 
 def cuts_validation(recorder: Recorder, hook: str) -> bool:
     """Whether the validation ends before this batch, since its time is up."""
     if now is None or hook not in ("on_validation_batch_start", "on_test_batch_start"):
         return False
-    if time.monotonic() - now.validation_began <= now.validation_seconds:
+    if not now.validated or time.monotonic() - now.validation_began <= now.validation_seconds:
+        now.validated += 1  # one batch at least: without any, nothing that is monitored has a value
         return False
     recorder.section.facts.setdefault("rehearsed", {})["validation_cut"] = True
     return True
