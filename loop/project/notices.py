@@ -80,7 +80,7 @@ class Notice(BaseModel):
         return said if isinstance(said, str) else said.told(say)
 
     def words(self, longest: int | None = None) -> Told | str:
-        """The words before translation; each text among the values is cut to one line of at most `longest` characters."""
+        """The words before translation; each text is cut to a line of at most `longest` characters."""
         values = {
             name: cell(value, longest) if longest and isinstance(value, str) else value
             for name, value in self.values.items()
