@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..loop.jobs.job import WaitingFor
+from ..loop.project.attempts import Attempt
 from ..loop.project.project import Project
 from ..loop.project.receipts import Metric, Verdict
 from ..loop.project.state import LoopState, Next, derive
 
 if TYPE_CHECKING:
-    from ..loop.project.attempts import Attempt
     from ..loop.train.progress import Progress
 
 
@@ -122,7 +122,7 @@ def failure_of(verdict: Verdict | None) -> FailureView | None:
     )
 
 
-def job_of(attempt: "Attempt", progress: "Progress") -> JobView:
+def job_of(attempt: Attempt, progress: "Progress") -> JobView:
     eta = None if progress.eta_seconds is None else round(progress.eta_seconds, 1)
     return JobView(
         kind=attempt.kind,

@@ -95,7 +95,7 @@ class Notice(BaseModel):
         return said if isinstance(said, str) else said.told(say)
 
     def words(self, longest: int | None = None) -> Told | str:
-        """The words before translation; texts among the values are cut to one line of at most `longest` characters."""
+        """The words before translation; each text is cut to a line of at most `longest` characters."""
         values = {
             name: cell(value, longest) if longest and isinstance(value, str) else value
             for name, value in self.values.items()

@@ -93,10 +93,6 @@ class Version:
         """The paths of the script and of every local module that it imports. Raises `ScriptError`."""
         return code_files(self.script_name, self.project.workspace.root)
 
-    def require_authored(self) -> None:
-        """Raises `GuardError` if the script was edited outside the loop, where no check saw the change."""
-        self._require_authored(self.project.workspace.tree.read(self.script_name))
-
     def _require_authored(self, data: bytes) -> None:
         expected = self.authored_sha256()
         if expected is None or hashlib.sha256(data).hexdigest() == expected:

@@ -28,7 +28,7 @@ def add_prompts(server: MCPServer[Any], project: Project) -> None:
 
     @server.completion()
     async def _complete(
-        ref: PromptReference | ResourceTemplateReference,
+        ref: _Reference,
         argument: CompletionArgument,
         context: CompletionContext | None,
     ) -> Completion | None:

@@ -1,7 +1,5 @@
 """How a runner is started."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 START_SECONDS = 60.0  # an interpreter on a cold network disk is slow

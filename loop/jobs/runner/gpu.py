@@ -4,8 +4,6 @@ Standard library only: the runner's interpreter knows no package. On a machine w
 library (NVML) measures a GPU as a whole: other programs on it count as well.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence

@@ -4,8 +4,6 @@ Standard library only: the runner's interpreter knows no package. The server's .
 every value; to import that here would cost pydantic's start. So the fields of Order are listed again, by name alone.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping
@@ -38,7 +36,7 @@ class Order(NamedTuple):
     recording: dict[str, Any] | None
 
     @classmethod
-    def read(cls, folder: Path) -> Order:
+    def read(cls, folder: Path) -> "Order":
         """Raises: OSError, ValueError, KeyError."""
         value = cast("dict[str, Any]", json.loads(attempt_files.read_text(folder / attempt_files.JOB)))
         return cls(**{name: value[name] for name in cls._fields})

@@ -6,8 +6,6 @@ say so. So the few lines in _INIT are pid 1 inside: they start the script, repor
 nobody is left.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import select

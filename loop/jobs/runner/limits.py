@@ -5,8 +5,6 @@ counts a user's processes everywhere, and RLIMIT_AS breaks CUDA, which reserves 
 counted here, and memory has no limit.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import resource

@@ -6,8 +6,6 @@ takes that itself and stays in the foreground, as a batch system wants it. SIGTE
 the folder's files.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -4,8 +4,6 @@ Standard library only: the runner's interpreter knows no package. Linux knows th
 through /proc. Elsewhere (macOS) an attempt is the process group of its script: a descendant that left it is not found.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

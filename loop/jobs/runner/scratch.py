@@ -3,8 +3,6 @@
 Standard library only: the runner's interpreter knows no package.
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +19,7 @@ class Scratch(NamedTuple):
     path: Path
 
     @classmethod
-    def make(cls, folder: Path, *, alias: bool = True, movable: bool = False) -> Scratch:
+    def make(cls, folder: Path, *, alias: bool = True, movable: bool = False) -> "Scratch":
         """Without `alias` there is no symlink: a sandbox has the folder at /tmp. `movable` needs one in any case.
 
         Raises: OSError.
@@ -35,7 +33,7 @@ class Scratch(NamedTuple):
         short.symlink_to(folder)
         return cls(folder, short)
 
-    def moved(self, folder: Path) -> Scratch:
+    def moved(self, folder: Path) -> "Scratch":
         """The same files under the same `path`, but for a sandbox, with `folder` behind it. Raises: OSError."""
         self.folder.rename(folder)
         if self.path == self.folder:

@@ -4,8 +4,6 @@ Standard library only: the runner's interpreter knows no package. The server rea
 same definitions (../records.py), and result.json as ..job.Outcome.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import resource
@@ -68,7 +66,7 @@ class StatusFiles:
         with contextlib.suppress(OSError):
             attempt_files.write_json(self._folder / attempt_files.HEARTBEAT, heartbeat._asdict(), durable=False)
 
-    def result(self, ending: Ending) -> None:
+    def result(self, ending: "Ending") -> None:
         """Gives the reserve up, and writes the result in its place. Raises: OSError."""
         full = limits.is_full(self._folder)  # while the reserve is still there
         with contextlib.suppress(FileNotFoundError):

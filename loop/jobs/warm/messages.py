@@ -10,8 +10,6 @@ Standard library only: the runner's interpreter knows no package. In this order:
 Messages are lines of JSON. Only the order goes after its length: see receive_order.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import socket

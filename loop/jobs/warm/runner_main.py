@@ -3,8 +3,6 @@
 Standard library only: the runner's interpreter knows no package.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import select

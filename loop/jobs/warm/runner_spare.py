@@ -4,8 +4,6 @@ Standard library only: the runner's interpreter knows no package. The server hol
 says what comes over it); when that closes, or nobody came in time, the spare and its folder are gone.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

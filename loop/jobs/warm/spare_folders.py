@@ -4,8 +4,6 @@ A spare has a folder in the project, whose lock its runner holds for as long as 
 process can tell from the folder.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
