@@ -104,8 +104,8 @@ def project(folder: Path, name: str, seed: int) -> tuple[Path, str, Rules]:
     """A copy of the example, its baseline with that seed, and the rules with it."""
     root = folder / f"{name}-{seed}"
     shutil.copytree(EXAMPLES / name, root, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    rules = root / "user_defined_rules.json"
-    rules.write_text(json.dumps({**json.loads(rules.read_text(encoding="utf-8")), "seed": seed}), encoding="utf-8")
+    rules, own = root / "user_defined_rules.json", {"seed": seed, "rehearse": False}
+    rules.write_text(json.dumps({**json.loads(rules.read_text(encoding="utf-8")), **own}), encoding="utf-8")
     text = (EXAMPLES / name / "02_train_baseline.py").read_text(encoding="utf-8")
     return root, edited(text, ("SEED = 42\n", f"SEED = {seed}\n")), read_rules(root)
 

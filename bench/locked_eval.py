@@ -69,7 +69,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(EXAMPLE, Path(folder) / "digits", symlinks=False)
         project = Project(Path(folder) / "digits")
-        start_loop(project)
+        finish(project, lambda of, _number: start_loop(of))
         finish(project, run_train)
         finish(project, run_eval)
         times = {"bare 03_eval.py": [bare(project)][:0], "locked evaluation": list[float]()}

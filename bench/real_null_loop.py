@@ -33,6 +33,7 @@ def prepare(folder: Path, versions: int, *, reseed: bool) -> Project:
     shutil.copytree(EXAMPLE, folder, symlinks=False)
     rules = json.loads((folder / "user_defined_rules.json").read_text())
     rules["loop_config"]["max_versions"] = versions
+    rules["rehearse"] = False
     if reseed:
         del rules["seed"]
     (folder / "user_defined_rules.json").write_text(json.dumps(rules))

@@ -73,6 +73,7 @@ def main(versions: int, rows: Path | None) -> int:
         shutil.copytree(ROOT / "examples" / "digits", root)
         rules = json.loads((root / "user_defined_rules.json").read_text())
         rules["loop_config"]["max_versions"] = versions
+        rules["rehearse"] = False
         (root / "user_defined_rules.json").unlink()
         (root / "user_defined_rules.json").write_text(json.dumps(rules))
         count, listed, loop = anyio.run(partial(measured, Project(root)))

@@ -32,6 +32,7 @@ def make_project(folder: Path, versions: int, *, warm: bool) -> None:
     rules = json.loads(path.read_text(encoding="utf-8"))
     rules.setdefault("loop_config", {})["max_versions"] = versions
     rules.setdefault("execution_config", {})["warm_start"] = warm
+    rules["rehearse"] = False  # what it takes, bench/rehearsal.py says
     path.write_text(json.dumps(rules), encoding="utf-8")
 
 

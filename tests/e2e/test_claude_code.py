@@ -39,6 +39,7 @@ def project(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "examples" / "digits", made)
     rules = json.loads((made / "user_defined_rules.json").read_text(encoding="utf-8"))
     rules["loop_config"]["max_versions"] = 2
+    rules["rehearse"] = False  # the scripted model does not wait
     (made / "user_defined_rules.json").write_text(json.dumps(rules), encoding="utf-8")
     return made
 

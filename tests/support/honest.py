@@ -142,6 +142,7 @@ def honest(number: int) -> Honest:
         edits = tuple((CLIPPED if old == RETURN else old, new) for old, new in edits)
     rules = {
         "seed": 42,
+        "rehearse": False,
         "loop_config": {"max_versions": 2},
         "training_config": {FIXABLE[key]: VALUES[key] for key in fixed},
         "eval_config": {"primary_metric": "accuracy", "metrics": ["accuracy"], "infer_samples": 2},

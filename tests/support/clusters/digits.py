@@ -21,6 +21,7 @@ def digits(root: Path, versions: int, execution: Mapping[str, Any], *, patience:
     rules = json.loads(path.read_text(encoding="utf-8"))
     rules["loop_config"]["max_versions"] = versions
     rules["execution_config"] = dict(execution)
+    rules["rehearse"] = False
     path.write_text(json.dumps(rules), encoding="utf-8")
     ran = cli(root, "run", "--quiet", patience=patience)
     assert ran.code == 0, ran.err
