@@ -87,11 +87,13 @@ def disagreements(run: RunFacts, saved: CheckpointFacts) -> tuple[Disagreement, 
 def _against(section: Section, saved: CheckpointFacts) -> list[Disagreement]:
     found: list[Disagreement] = []
     epochs = section.epoch_before + section.epochs.count
+    seen = (saved.epochs_started, saved.epoch + 1 if saved.epoch is not None and section.kind == "fit" else None)
+    # A scaler skips steps that are infinite, and a module may step for every other batch; Lightning counts these too.
+    steps = section.steps_before + max(section.steps, section.backwards)
     counters: tuple[tuple[What, int, int | None], ...] = (
-        ("epochs", epochs, saved.epochs_started),
-        ("epochs", epochs, saved.epoch + 1 if saved.epoch is not None and section.kind == "fit" else None),
-        ("steps", section.steps_before + section.steps, saved.steps),
-        ("global_step", section.steps_before + section.steps, saved.global_step),
+        ("epochs", epochs, max((one for one in seen if one is not None), default=None)),
+        ("steps", steps, saved.steps),
+        ("global_step", steps, saved.global_step),
     )
     for what, recorded, said in counters:
         if said is not None and said > recorded:

@@ -103,6 +103,7 @@ class ProcessFacts(Facts):
     seeds: tuple[Seed, ...] = ()
     opened: Opened = Opened()
     python: Name | None = None
+    modules: tuple[Text, ...] = ()
     packages: Mapping[Name, Name | None] = {}
     memory: Memory = Memory()
     device: Device | None = None

@@ -58,7 +58,7 @@ class RunFacts(NamedTuple):
     """What one run did.
 
     `fits`, `trials` (a tuner's) and `evaluations` (validate, test, predict) are in their order. `loops`: what each rank
-    trained outside of any trainer. `ended`: every process that trained ended of itself.
+    trained outside of any trainer. `ended`: every process that trained ended of itself; of all, if none trained.
     """
 
     fits: tuple[Fit, ...]
@@ -102,7 +102,7 @@ def merged(processes: Sequence[ProcessFacts], unread: Sequence[Problem] = ()) ->
         opened=_all_opened(processes),
         processes=tuple(processes),
         world_size=world_size,
-        ended=bool(trained) and all(one.ended for one in trained),
+        ended=bool(processes) and all(one.ended for one in trained or processes),
         problems=tuple(problems),
     )
 

@@ -7,12 +7,12 @@ here is a fact (`problems`), and the run goes on.
     imports     runs something after a module was imported
     recording   the facts of this process so far, in sections: each fit, each test, the script's own loops
     writing     the file, small and replaced as a whole
-    trainers    Lightning's trainer under both names, and Fabric
+    trainers    Lightning's trainer under both names; settings is what it is set to; fabric
     loaders     what DataLoaders deliver; batches and contents look at one batch
     optimizers  what each real step used; backward counts gradients and finds losses that are no number
     forwards    how many samples the model is really given
     lines       which changed lines ran
-    seeds, opened, machine   seeds set, files opened, packages and memory
+    seeds, opened, machine   seeds set, files opened, packages and memory; sources tells the user's files from others
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import atexit
 import os
 import sys
 
-from . import backward, forwards, lines, loaders, machine, opened, optimizers, seeds, trainers
+from . import opened, seeds
 from .imports import AfterImport
 from .recording import Recorder
 
@@ -43,19 +43,44 @@ def install(folder: str) -> None:
     after.add("numpy.random", lambda module: seeds.watch_numpy(recorder, module))
     after.add("torch", lambda module: _watch_torch(recorder, module))
     for name in ("lightning.pytorch", "pytorch_lightning"):
-        after.add(f"{name}.trainer.call", lambda module: trainers.watch_hooks(recorder, module))
-        after.add(f"{name}.trainer.trainer", lambda module: trainers.watch_runs(recorder, module))
+        after.add(f"{name}.trainer.call", lambda module: _watch_hooks(recorder, module))
+        after.add(f"{name}.trainer.trainer", lambda module: _watch_runs(recorder, module))
     for name in ("lightning.fabric", "lightning_fabric"):
-        after.add(f"{name}.fabric", lambda module: trainers.watch_fabric(recorder, module))
+        after.add(f"{name}.fabric", lambda module: _watch_fabric(recorder, module))
     after.start()
     opened.watch(recorder)
-    recorder.guarded(lines.watch)(recorder)
-    recorder.at_write.append(machine.facts)
+    if os.environ.get("PROGRESSIVE_TRAINING_LINES"):
+        from . import lines
+
+        recorder.guarded(lines.watch)(recorder)
     os.register_at_fork(after_in_child=recorder.begin_forked)
     atexit.register(recorder.end)
 
 
+# What only a training needs is read when there may be one: every Python child passes here.
+
+
+def _watch_hooks(recorder: Recorder, call: object) -> None:
+    from . import trainers
+
+    trainers.watch_hooks(recorder, call)
+
+
+def _watch_runs(recorder: Recorder, trainer: object) -> None:
+    from . import trainers
+
+    trainers.watch_runs(recorder, trainer)
+
+
+def _watch_fabric(recorder: Recorder, module: object) -> None:
+    from . import fabric
+
+    fabric.watch(recorder, module)
+
+
 def _watch_torch(recorder: Recorder, torch: object) -> None:
+    from . import backward, forwards, loaders, optimizers
+
     for watch in (seeds.watch_torch, backward.watch, forwards.watch, loaders.watch, optimizers.watch):
         recorder.guarded(watch)(recorder, torch)
     if "torch" not in sys.modules:  # an import that failed in its middle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,10 +13,16 @@ from typing import Any
 
 _DEEP = 4
 _LEAVES = 64
+_FIRST, _SECOND = 0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53
+_known_weights: dict[int, Any] = {}
 
 
 def size_of(batch: Any) -> int | None:
     """The first dimension of the first tensor or array in the batch; None where there is none."""
+    if type(batch) in (list, tuple) and batch:  # as most are
+        shape = getattr(batch[0], "shape", None)
+        if shape:
+            return int(shape[0])
     for leaf in leaves(batch):
         return int(leaf.shape[0])
     return None
@@ -38,35 +45,38 @@ def leaves(batch: Any, depth: int = 0) -> Iterator[Any]:
 class Contents:
     """Which samples came by: a digest that their order doesn't change, and the inputs, to find them in another set.
 
-    Only what lies in the computer's own memory is read, and only so much of it.
+    Only what lies in the computer's own memory is read, and only so much of it. The hashes tell samples apart; nobody
+    is kept from making two that are alike.
     """
 
     MAX_ROWS = 20_000
-    MAX_BYTES = 24 << 20
+    MAX_BYTES = 32 << 20
 
     def __init__(self) -> None:
         self.rows = 0
-        self.inputs: set[bytes] = set()
+        self.inputs: set[int] = set()
         self.whole = True
         self._sum = 0
         self._bytes = 0
 
     def add(self, batch: Any) -> None:
-        if not self.whole:
+        numpy: Any = sys.modules.get("numpy")
+        if not self.whole or numpy is None:
+            self.whole = False
             return
         arrays = [array for leaf in leaves(batch) if (array := _array(leaf)) is not None]
         size = len(arrays[0]) if arrays else 0
         arrays = [array for array in arrays if len(array) == size]
         self._bytes += sum(array.nbytes for array in arrays)
-        if not arrays or self.rows + size > self.MAX_ROWS or self._bytes > self.MAX_BYTES:
+        if not size or self.rows + size > self.MAX_ROWS or self._bytes > self.MAX_BYTES:
             self.whole = False
             return
         self.rows += size
-        for number in range(size):
-            inputs = _digest(arrays[0][number].tobytes())
-            self.inputs.add(inputs)
-            rest = b"".join(array[number].tobytes() for array in arrays[1:])
-            self._sum += int.from_bytes(_digest(inputs + rest), "big")
+        rows = _row_hashes(numpy, arrays[0])
+        self.inputs.update(rows.tolist())
+        for array in arrays[1:]:
+            rows = _mixed(rows) + _row_hashes(numpy, array)
+        self._sum += int(rows.sum())
 
     def listed(self) -> dict[str, Any]:
         digest = f"{self._sum & (1 << 64) - 1:016x}"
@@ -83,15 +93,36 @@ def digest_of(tensors: Any) -> str:
     return found.hexdigest()
 
 
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=8).digest()
+def _row_hashes(numpy: Any, array: Any) -> Any:
+    """64 bits for each row, the same in each process: all rows at once, a row at a time would cost a step's time."""
+    size = len(array)
+    rows = numpy.ascontiguousarray(array).reshape(size, -1).view(numpy.uint8)
+    words = numpy.zeros((size, -(-rows.shape[1] // 8) * 8), numpy.uint8)
+    words[:, : rows.shape[1]] = rows
+    words = words.view(numpy.uint64)
+    # Rows of another length or type must differ where their bytes are nought.
+    return _mixed(((words ^ (words >> 29)) * _weights(numpy, words.shape[1])).sum(axis=1) + numpy.uint64(rows.shape[1]))
+
+
+def _weights(numpy: Any, count: int) -> Any:
+    if count not in _known_weights:
+        _known_weights.clear()
+        _known_weights[count] = _mixed(numpy.arange(1, count + 1, dtype=numpy.uint64)) | numpy.uint64(1)
+    return _known_weights[count]
+
+
+def _mixed(words: Any) -> Any:
+    """Each bit of the input changes half of the output's (the finish of MurmurHash3)."""
+    words = (words ^ (words >> 33)) * _FIRST
+    words = (words ^ (words >> 33)) * _SECOND
+    return words ^ (words >> 33)
 
 
 def _array(leaf: Any) -> Any:
     """A numpy view of it; None for what has none: on a device, sparse, of a type that numpy lacks."""
     device = getattr(leaf, "device", None)
     if device is None or isinstance(device, str):
-        return leaf if hasattr(leaf, "nbytes") and hasattr(leaf, "tobytes") else None
+        return leaf if hasattr(leaf, "nbytes") and not leaf.dtype.hasobject else None
     if device.type != "cpu" or "strided" not in str(leaf.layout) or leaf.requires_grad:
         return None
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import itertools
 import time
 import weakref
 from typing import Any
@@ -23,6 +24,8 @@ _MAX_SIZES = 64
 _MAX_INDICES = 200_000
 _MAX_LOADERS = 32  # of one section
 _ROLES = {"train": "train", "validate": "validation", "sanity_check": "sanity", "test": "test", "predict": "predict"}
+
+_numbers = itertools.count()
 
 
 class Delivered:
@@ -48,6 +51,7 @@ class Delivered:
         self.indices: set[int] | None = set()
         self.contents = Contents()
         self.passes = Rows(20)
+        self.first_pass: int | None = None
 
     def listed(self) -> dict[str, Any]:
         return {
@@ -66,8 +70,10 @@ class Pass:
     """One iterator over a loader: from the first batch that it delivers to its end."""
 
     def __init__(self, loader: Any) -> None:
+        self.number = next(_numbers)
         self.loader = loader
         self.waiting: collections.deque[int] = collections.deque()  # drawn, not delivered yet: workers are ahead
+        self.is_first: bool | None = None
         self.delivered: Delivered | None = None
         self.row: dict[str, Any] = {}
         self.clock = 0.0
@@ -76,7 +82,7 @@ class Pass:
 def watch(recorder: Recorder, torch: Any) -> None:
     """Wraps the base class of a DataLoader's iterators."""
     iterator = torch.utils.data.dataloader._BaseDataLoaderIter
-    start, advance, draw = iterator.__init__, iterator.__next__, iterator._next_index
+    start, again, advance, draw = iterator.__init__, iterator._reset, iterator.__next__, iterator._next_index
     note_start, note_drawn = recorder.guarded(_note_start), recorder.guarded(_note_drawn)
     note_batch, note_end = recorder.guarded(_note_batch), recorder.guarded(_note_end)
 
@@ -84,6 +90,11 @@ def watch(recorder: Recorder, torch: Any) -> None:
     def __init__(self: Any, loader: Any, *args: Any, **kwargs: Any) -> None:
         note_start(self, loader)  # before: workers are sent to draw by the constructor
         start(self, loader, *args, **kwargs)
+
+    @functools.wraps(again)
+    def _reset(self: Any, loader: Any, *args: Any, **kwargs: Any) -> None:
+        note_start(self, loader)  # workers that stay: the next pass has the same iterator
+        again(self, loader, *args, **kwargs)
 
     @functools.wraps(draw)
     def _next_index(self: Any) -> Any:
@@ -101,7 +112,8 @@ def watch(recorder: Recorder, torch: Any) -> None:
         note_batch(recorder, self, batch)
         return batch
 
-    iterator.__init__, iterator.__next__, iterator._next_index = __init__, __next__, _next_index
+    iterator.__init__, iterator._reset = __init__, _reset
+    iterator.__next__, iterator._next_index = __next__, _next_index
 
 
 def _note_start(iterator: Any, loader: Any) -> None:
@@ -113,9 +125,16 @@ def _note_drawn(recorder: Recorder, iterator: Any, index: Any) -> None:
     if not isinstance(index, (list, tuple)):
         return
     drawn.waiting.append(len(index))
+    if drawn.is_first is False:
+        return
     found = _delivered(recorder.section, drawn.loader)
-    if found is not None and found.indices is not None and found.passes.count <= 1:
-        found.indices.update(number for number in index if isinstance(number, int))
+    if found is None or found.indices is None:
+        return
+    if found.first_pass is None:
+        found.first_pass = drawn.number
+    drawn.is_first = found.first_pass == drawn.number
+    if drawn.is_first and index and isinstance(index[0], int):
+        found.indices.update(index)
         if len(found.indices) > _MAX_INDICES:
             found.indices = None
 

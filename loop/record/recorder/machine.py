@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
+from types import ModuleType
 from typing import Any
+
+from .sources import OURS, is_library
 
 _PACKAGES = [
     "torch",
@@ -25,16 +27,26 @@ _PACKAGES = [
     "tokenizers",
     "safetensors",
 ]
+_MAX_MODULES = 200
 _DRIVER = "/proc/driver/nvidia/version"
 
 
 def facts() -> dict[str, Any]:
     return {
-        "python": platform.python_version(),
+        "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in _PACKAGES if name in sys.modules},
         "memory": _memory(),
         "device": _device(),
+        "modules": _own_modules(),
     }
+
+
+def _own_modules() -> list[str]:
+    """Files of the modules that were imported and aren't installed: the user's own, however they were imported."""
+    modules: list[Any] = list(sys.modules.values())
+    files = [vars(module).get("__file__") for module in modules if isinstance(module, ModuleType)]
+    own = {file for file in files if isinstance(file, str) and os.path.isabs(file)}
+    return sorted(file for file in own if not is_library(file) and not file.startswith(OURS))[:_MAX_MODULES]
 
 
 def _version(name: str) -> str | None:

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from .recording import Recorder
-from .seeds import is_library
+from .sources import is_library
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false, reportPrivateUsage=false

@@ -7,7 +7,7 @@ import sys
 import weakref
 from typing import Any
 
-from .recording import Recorder
+from .recording import BETWEEN_STEPS, Recorder
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
@@ -19,6 +19,9 @@ _NO_SETTINGS = frozenset({"params", "lr", "weight_decay", "initial_lr", "param_n
 
 # The classes of the schedulers that were made for an optimizer.
 _schedulers: weakref.WeakKeyDictionary[Any, list[str]] = weakref.WeakKeyDictionary()
+
+# Whether a class's step may call another one's of the same optimizer.
+_nested: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
 
 
 class Span:
@@ -80,11 +83,12 @@ class Used:
         self._schedulers = _schedulers.setdefault(optimizer, [])
 
     def note(self, optimizer: Any) -> None:
-        self._left_out = max(0, len(optimizer.param_groups) - _MAX_GROUPS)
-        for number, group in enumerate(optimizer.param_groups[:_MAX_GROUPS]):
-            if number == len(self._groups):
-                self._groups.append(Group(group))
-            self._groups[number].note(group)
+        groups = optimizer.param_groups
+        if len(groups) != len(self._groups):
+            self._groups += [Group(group) for group in groups[len(self._groups) : _MAX_GROUPS]]
+            self._left_out = max(0, len(groups) - _MAX_GROUPS)
+        for known, group in zip(self._groups, groups):
+            known.note(group)
 
     def listed(self) -> dict[str, Any]:
         return {
@@ -164,13 +168,15 @@ def _note_after(recorder: Recorder, optimizer: Any) -> None:
     if not _is_inner(optimizer):
         used.steps += 1
         if recorder.section.trainer is None:
-            recorder.write(due=True)
+            recorder.write(after=BETWEEN_STEPS)
 
 
 def _is_inner(optimizer: Any) -> bool:
     """Whether this step is part of another step of the same optimizer: a subclass's, which calls its parent's."""
-    steps = [kind for kind in type(optimizer).__mro__ if "step" in vars(kind)]
-    if len(steps) <= 2:  # its own and the base class's, which does nothing
+    kind = type(optimizer)
+    if kind not in _nested:  # a step of its own, one of the base class, which does nothing, and one more
+        _nested[kind] = sum("step" in vars(base) for base in kind.__mro__) > 2
+    if not _nested[kind]:
         return False
     frame: Any = sys._getframe()
     wrappers = 0

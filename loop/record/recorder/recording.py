@@ -14,6 +14,7 @@ from . import writing
 
 Kind = Literal["fit", "tuner", "validate", "test", "predict", "script"]
 SCHEMA = 1
+BETWEEN_EPOCHS, BETWEEN_STEPS = 1.0, 10.0  # seconds from one write to the next
 MAX_SECTIONS = 200
 _MAX_PROBLEMS = 50
 _MAX_FAILURES = 5  # of one watch; then it is left out, so that a broken one costs nothing
@@ -81,7 +82,7 @@ class Section:
 
     def _shared_inputs(self) -> int | None:
         """Inputs that came by in training and in validation as well; None where not all of them were compared."""
-        sets: dict[str, set[bytes]] = {"train": set(), "validation": set()}
+        sets: dict[str, set[int]] = {"train": set(), "validation": set()}
         for loader in self.loaders.values():
             role = loader.role or ("train" if loader.backwards else "validation")
             if role in sets and loader.passes.count:
@@ -112,13 +113,14 @@ class Recorder:
         self.rank = _rank()
         self.world_size = _number("WORLD_SIZE") or _number("SLURM_NTASKS") or 1
         self.problems: list[dict[str, str]] = []
-        self._failures: collections.Counter[str] = collections.Counter()
+        self._failures: dict[str, int] = {}
         self.seeds: list[dict[str, Any]] = []
         self.outside = Section("script")
         self.section = self.outside
         self.sections: list[Section] = []
         self.left_out = 0
         self.last_loader: Any = None
+        self._slow: dict[str, Any] = {}
         self._file: writing.FactsFile | None = None
         for begin in self.at_begin:
             begin()
@@ -153,12 +155,12 @@ class Recorder:
 
         @functools.wraps(watch)
         def call(*args: Any, **kwargs: Any) -> Any:
-            if self._failures[name] >= _MAX_FAILURES:
+            if self._failures and self._failures.get(name, 0) >= _MAX_FAILURES:
                 return None
             try:
                 return watch(*args, **kwargs)
             except Exception as error:  # noqa: BLE001 - see above; this is the one place
-                self._failures[name] += 1
+                self._failures[name] = self._failures.get(name, 0) + 1
                 self.problem(name, error)
                 return None
 
@@ -168,21 +170,27 @@ class Recorder:
     def trains(self) -> bool:
         return bool(self.sections) or self.outside.steps > 0
 
-    def write(self, *, due: bool = False) -> None:
-        """Replaces the file; with `due` only where so much time has passed that it costs next to nothing."""
+    def write(self, *, after: float = 0.0, all_of_it: bool = False) -> None:
+        """Replaces the file, if `after` seconds have passed since the last time; `all_of_it` also asks what is slow."""
         for tick in self.at_tick:
             tick()
         if self._file is None:
             self._file = writing.FactsFile(self.folder, self.rank)
-        if not due or self._file.is_due():
+        if not after or self._file.is_due(after):
+            if all_of_it or not self._slow:
+                from . import machine
+
+                self._slow = self.guarded(machine.facts)() or {}
             self.guarded(self._file.write)(self)
 
     def end(self) -> None:
-        """The process ends of itself."""
+        """The process ends of itself. Of a worker that trained nothing there is nothing to tell."""
         self.ended = True
         self.look_at_losses()
-        if self.trains or ("torch" in sys.modules and not self.forked):
-            self.write()
+        processes: Any = sys.modules.get("multiprocessing.process")
+        is_child = self.forked or (processes is not None and processes.parent_process() is not None)
+        if self.trains or ("torch" in sys.modules and not is_child):
+            self.write(all_of_it=True)
 
     def listed(self) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -200,11 +208,11 @@ class Recorder:
             "sections_left_out": self.left_out,
             "script": self.outside.listed(),
             "seeds": self.seeds,
-            "problems": self.problems,
+            **self._slow,
         }
         for more in self.at_write:
             found.update(self.guarded(more)() or {})
-        return found
+        return {**found, "problems": self.problems}
 
 
 def _rank() -> int:

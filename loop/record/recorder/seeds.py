@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import sys
-import sysconfig
 from typing import Any
 
 from .recording import Recorder
+from .sources import OURS, is_library
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
@@ -17,10 +16,8 @@ from .recording import Recorder
 
 _MAX_SEEDS = 300
 _MAX_FRAMES = 60
-_LIBRARIES = tuple(
-    os.path.join(path, "") for path in {sysconfig.get_path("stdlib"), sys.prefix, sys.base_prefix} if path != "/usr"
-)
-_OURS = os.path.dirname(os.path.abspath(__file__))
+_WRAPPERS = ("_compile.py", "eval_frame.py")  # of torch's, around functions that its compiler leaves out
+_seeding: list[str] = []
 
 
 def watch_random(recorder: Recorder, random: Any) -> None:
@@ -69,7 +66,13 @@ def _noting(recorder: Recorder, name: str, original: Any) -> Any:
 
     @functools.wraps(original)
     def seeding(*args: Any, **kwargs: Any) -> Any:
-        result = original(*args, **kwargs)
+        if _seeding:  # one that another calls: torch's own for its devices
+            return original(*args, **kwargs)
+        _seeding.append(name)
+        try:
+            result = original(*args, **kwargs)
+        finally:
+            _seeding.clear()
         note(recorder, name, args, kwargs, result)
         return result
 
@@ -100,20 +103,17 @@ def _caller() -> tuple[str | None, str | None]:
         if frame is None:
             return by, None
         file = frame.f_code.co_filename
-        if not file.startswith(_OURS):
+        if not file.startswith(OURS):
             if file.startswith("<frozen importlib"):
                 return by, None
             if not is_library(file):
                 return by, f"{os.path.basename(file)}:{frame.f_lineno}"
-            by = frame.f_code.co_name
+            by = by if file.endswith(_WRAPPERS) else frame.f_code.co_name
         frame = frame.f_back
     return by, None
 
 
-def is_library(file: str) -> bool:
-    """Whether a source file is installed or the interpreter's own, and not the user's."""
-    return file.startswith((*_LIBRARIES, "<frozen")) or "site-packages" in file or "dist-packages" in file
-
-
 def _digest(data: bytes) -> str:
+    import hashlib  # not for children that train nothing
+
     return hashlib.blake2b(data, digest_size=8).hexdigest()

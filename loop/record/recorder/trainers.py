@@ -1,4 +1,4 @@
-"""Lightning's trainer, under both of its import names, and Fabric: each fit, validate, test and predict apart.
+"""Lightning's trainer, under both of its import names: each fit, validate, test and predict apart.
 
 Two functions are wrapped: the one that all four go through in every process, and the one by which the trainer calls
 its callbacks. No callback is added, since the script and the checkpoints would see it.
@@ -16,7 +16,7 @@ from typing import Any
 from . import forwards, seeds, settings
 from .batches import digest_of, size_of
 from .loaders import role_of
-from .recording import Kind, Recorder, Section
+from .recording import BETWEEN_EPOCHS, BETWEEN_STEPS, Kind, Recorder, Section
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
@@ -68,25 +68,6 @@ def watch_hooks(recorder: Recorder, module: Any) -> None:
     module._call_callback_hooks = _call_callback_hooks
 
 
-def watch_fabric(recorder: Recorder, module: Any) -> None:
-    """Notes how each Fabric was set up; its loops are the script's own."""
-    original = module.Fabric.__init__
-
-    def note(fabric: Any) -> None:
-        found = recorder.outside.facts.setdefault("fabric", [])
-        if len(found) < 8:
-            found.append(settings.of_fabric(fabric))
-
-    guarded = recorder.guarded(note)
-
-    @functools.wraps(original)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs)
-        guarded(self)
-
-    module.Fabric.__init__ = __init__
-
-
 def _begin(recorder: Recorder, trainer: Any, args: Any, kwargs: Any) -> Section:
     kind = _KINDS.get(getattr(trainer.state.fn, "value", ""), "fit")
     section = recorder.open(Section(kind, weakref.ref(trainer)))
@@ -95,8 +76,13 @@ def _begin(recorder: Recorder, trainer: Any, args: Any, kwargs: Any) -> Section:
     section.facts["checkpoint"] = settings.path_of(kwargs.get("ckpt_path", args[1] if len(args) > 1 else None))
     section.facts["generators"] = recorder.guarded(seeds.states)()
     section.facts["weights"] = recorder.guarded(_weights)(args[0] if args else kwargs.get("model"))
-    recorder.write(due=len(recorder.sections) > 3)
+    recorder.write(after=_between_fits(recorder), all_of_it=True)
     return section
+
+
+def _between_fits(recorder: Recorder) -> float:
+    """Each of the first fits is written as it begins and ends; hundreds of short ones are not."""
+    return 0.0 if len(recorder.sections) <= 3 else BETWEEN_EPOCHS
 
 
 def _weights(model: Any) -> str:
@@ -165,7 +151,7 @@ def _finish_epoch(recorder: Recorder, trainer: Any, args: Any) -> None:
     if row is not None:
         row["whole"] = True
     _end_epoch(recorder.section)
-    recorder.write(due=True)
+    recorder.write(after=BETWEEN_EPOCHS)
 
 
 def _start_batch(recorder: Recorder, trainer: Any, args: Any) -> None:
@@ -189,7 +175,7 @@ def _before_batch_end(recorder: Recorder, trainer: Any, args: Any) -> None:
 
 def _end_batch(recorder: Recorder, trainer: Any, args: Any) -> None:
     _note_stop(recorder, trainer, "callback")
-    recorder.write(due=True)
+    recorder.write(after=BETWEEN_STEPS)
 
 
 def _note_stop(recorder: Recorder, trainer: Any, by: str) -> None:
@@ -224,7 +210,7 @@ def _end_validation(recorder: Recorder, trainer: Any, args: Any) -> None:
     section.facts[f"{role}_samples"] = samples
     _take_metrics(section, trainer, role or "validation")
     _look_at_checkpoints(recorder, trainer)
-    recorder.write(due=True)
+    recorder.write(after=BETWEEN_STEPS)  # the epoch's end, which follows, is worth more
 
 
 def _take_metrics(section: Section, trainer: Any, role: str) -> None:
@@ -264,11 +250,14 @@ def _end(recorder: Recorder, trainer: Any, section: Section | None, error: BaseE
         _look_at_checkpoints(recorder, trainer)
         section.facts["steps_after"] = trainer.global_step
         section.facts["epoch_after"] = trainer.current_epoch
+        if "settings" not in section.facts and error is None:  # nothing was left to train
+            section.facts["settings"] = settings.of_trainer(trainer)
+            section.facts["steps_before"], section.facts["epoch_before"] = trainer.global_step, trainer.current_epoch
         section.facts["max_epochs_after"] = getattr(trainer.fit_loop, "max_epochs", None)
     section.facts["end"] = settings.end_of(trainer, section.facts, error)
     recorder.look_at_losses()
     recorder.close(section)
-    recorder.write(due=len(recorder.sections) > 3)
+    recorder.write(after=_between_fits(recorder), all_of_it=True)
 
 
 _Note = Callable[[Recorder, Any, Any], None]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
 # What the script and torch hand over has no type here.
 
 MAX_BYTES = 1 << 20
-_SECONDS = 1.0  # between two writes that nothing but time asks for
 _SHARE = 300  # a write may take so small a part of the time since the last one
 # What goes first where the facts are too large: the tables.
 _LARGEST = ("metrics", "epochs", "loaders")
@@ -27,13 +24,14 @@ class FactsFile:
     """`rank<R>-<host>-<pid>-<when>.json`: other ranks, hosts and forks have their own."""
 
     def __init__(self, folder: str, rank: int) -> None:
-        host = "".join(letter for letter in socket.gethostname()[:40] if letter.isalnum() or letter == "-")
+        host = "".join(letter for letter in os.uname().nodename[:40] if letter.isalnum() or letter == "-")
         self.path = os.path.join(folder, f"rank{rank}-{host}-{os.getpid()}-{time.time_ns():x}.json")
         self._last = -math.inf
         self._cost = 0.0
 
-    def is_due(self) -> bool:
-        return time.monotonic() - self._last > max(_SECONDS, _SHARE * self._cost)
+    def is_due(self, seconds: float) -> bool:
+        """Whether so much time has passed since the last write that another costs next to nothing."""
+        return time.monotonic() - self._last > max(seconds, _SHARE * self._cost)
 
     def write(self, recorder: Recorder) -> None:
         began = time.monotonic()
@@ -47,6 +45,8 @@ class FactsFile:
 
 def encoded(facts: dict[str, Any]) -> bytes:
     """Strict JSON of at most a megabyte: infinity and NaN are text, and tables go where it would be more."""
+    import json  # not for children that train nothing
+
     data = json.dumps(plain(facts), separators=(",", ":"), allow_nan=False).encode()
     for name in _LARGEST:
         if len(data) <= MAX_BYTES:
@@ -67,7 +67,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, str):
         return value[:500].encode("utf-8", "backslashreplace").decode()
     if isinstance(value, int):
-        return int(value) if -(1 << 63) <= value < 1 << 63 else f"<a number of {int(value).bit_length()} bits>"
+        return int(value) if -(1 << 64) < value < 1 << 64 else f"<a number of {int(value).bit_length()} bits>"
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else "NaN" if math.isnan(value) else str(float(value))
     if depth < 8 and isinstance(value, dict):
