@@ -11,7 +11,6 @@ here is a fact (`problems`), and the run goes on.
     loaders     what DataLoaders deliver; batches and contents look at one batch
     optimizers  what each real step used; backward counts gradients and finds losses that are no number
     forwards    how many samples the model is really given
-    rehearsal   does only a little of what the script asks for, where a rehearsal says so
     lines       which changed lines ran
     seeds, opened, machine   seeds set, files opened, packages and memory; sources tells the user's files from others
 """
@@ -22,7 +21,7 @@ import atexit
 import os
 import sys
 
-from . import lines, opened, seeds
+from . import opened, seeds
 from .imports import AfterImport
 from .recording import Recorder
 
@@ -50,7 +49,10 @@ def install(folder: str) -> None:
         after.add(f"{name}.fabric", lambda module: _watch_fabric(recorder, module))
     after.start()
     opened.watch(recorder)
-    recorder.guarded(lines.watch)(recorder)
+    if os.environ.get("PROGRESSIVE_TRAINING_LINES"):
+        from . import lines
+
+        recorder.guarded(lines.watch)(recorder)
     os.register_at_fork(after_in_child=recorder.begin_forked)
     atexit.register(recorder.end)
 

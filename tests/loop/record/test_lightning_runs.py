@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from record.conftest import LIGHTNING, MODEL, PYTORCH_LIGHTNING, Record, Recorded
+from loop.record.conftest import LIGHTNING, MODEL, PYTORCH_LIGHTNING, Record, Recorded
 
 from progressive_training.loop.record.ranks import Fit
 

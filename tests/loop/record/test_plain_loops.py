@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from record.conftest import COMMON, Record
+from loop.record.conftest import COMMON, Record
 
 LOOP = """
 torch.manual_seed(11)

@@ -1,6 +1,6 @@
 """Ranks are recorded whoever starts them, and read as one run."""
 
-from record.conftest import LIGHTNING, Record, Recorded
+from loop.record.conftest import LIGHTNING, Record, Recorded
 
 GLOO = {"GLOO_SOCKET_IFNAME": "lo", "MASTER_ADDR": "127.0.0.1"}
 FIT = """
