@@ -30,6 +30,7 @@ ErrorCode = Literal[
     "rule_violated",
     "project_unusable",
     "unsafe_path",
+    "newer_release",
     "user_decision",
     "still_reading",
     "out_of_order",
@@ -97,6 +98,8 @@ class UnsafePath(ProjectError):
 
 class NewerRecord(ProjectError):
     """A record was made by a later release, which alone knows what it means; it stays as it is."""
+
+    default_code = "newer_release"
 
 
 class UserDecision(LoopError):

@@ -1,11 +1,16 @@
 """What the tests of the loop share."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.projects import FOLDER_NAME, At, Folder, Shelf, make_project
+
+# Whoever is started in the background ignores Ctrl-C, and so would the commands whose answer to it is tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -37,5 +37,5 @@ async def test_one_of_a_later_epoch_takes_the_training_back(folder: Folder) -> N
         await agent.call("start_loop")
         assert (await agent.train())["state"] == "done"
         await agent.call("write_eval", source=EVALUATOR)
-        assert "last.ckpt has 4 epochs" in (await agent.score())["failure"]["summary"]
+        assert "last.ckpt: 4 epochs" in (await agent.score())["failure"]["summary"]
         assert await agent.where() == ("repair", 1)

@@ -107,7 +107,7 @@ async def test_a_repair_that_only_the_run_shows_to_break_a_rule_fails_after_it(f
     async with connected(folder) as agent:
         await agent.repair(REPAIR, ("in range(EPOCHS)", "in list(range(EPOCHS))[:1]"))
         failure = await agent.failed_training("rule violation")
-        assert "it trained 1 epochs, the rules fix 3" in failure["summary"]
+        assert "metrics.csv, epochs says 1, but training_config.epochs fixes 3" in failure["summary"]
 
 
 @pytest.mark.requirement("T4")

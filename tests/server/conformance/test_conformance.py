@@ -65,7 +65,7 @@ def with_fixtures(folder: Path) -> Iterator[str]:
     """The URL of our server with the suite's fixtures beside our own tools."""
     port = free_port()
     command = [sys.executable, "-W", "ignore", "-m", "conformance.serve", str(port), str(folder)]
-    with subprocess.Popen(command, cwd=ROOT / "tests", stderr=subprocess.DEVNULL) as server:
+    with subprocess.Popen(command, cwd=ROOT / "tests" / "server", stderr=subprocess.DEVNULL) as server:
         try:
             until(lambda: listens(port) or server.poll() is not None, "the server's port")
             yield f"http://127.0.0.1:{port}/mcp"
