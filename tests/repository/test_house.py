@@ -45,11 +45,19 @@ def test_modules_are_imported_at_the_top_but_at_a_few_named_doors(house: dict[st
     assert len(house["lazy"]) <= house["limits"]["lazy"], house["lazy"]
 
 
+def test_the_recorder_has_doors_of_its_own_and_no_more_than_it_needs(house: dict[str, Any]) -> None:
+    """Each Python that a job starts begins with the recorder, and most of them train nothing."""
+    assert len(house["lazy_in_recorder"]) <= house["limits"]["lazy_in_recorder"], house["lazy_in_recorder"]
+
+
 def test_what_is_counted_is_what_the_files_hold(tmp_path: Path) -> None:
-    """A checkout of three files: one function of both names, one import inside a function inside another."""
+    """One function of both names, one import inside a function inside another, one inside the recorder's."""
     root = tmp_path / "한글 checkout"
     files = {
         "loop/__init__.py": "",
+        "loop/record/__init__.py": "",
+        "loop/record/recorder/__init__.py": "def install():\n    from . import lines\n    return lines\n",
+        "loop/record/recorder/lines.py": "",
         "loop/store/__init__.py": "",
         "loop/store/tree.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..train import run\n",
         "loop/train/__init__.py": "",
@@ -73,7 +81,15 @@ def test_what_is_counted_is_what_the_files_hold(tmp_path: Path) -> None:
     assert found["project_cur"] == [{"file": "loop/train/run.py", "line": 2, "name": "train"}]
     lazy = {"file": "loop/train/run.py", "line": 4, "statement": "from ..store import tree", "depth": 2}
     assert found["lazy"] == [lazy]
-    assert found["entries"] == {"loop": 2, "loop/store": 1, "loop/train": 1}
-    assert found["lines"] == {"loop": 0, "loop/store": 3, "loop/train": 9}
-    assert (found["rooms"], found["arrows"], len(found["arrows_back"])) == (2, 2, 1)
+    lazy = {"file": "loop/record/recorder/__init__.py", "line": 2, "statement": "from . import lines", "depth": 1}
+    assert found["lazy_in_recorder"] == [lazy]
+    assert found["entries"] == {
+        "loop": 3,
+        "loop/record": 1,
+        "loop/record/recorder": 1,
+        "loop/store": 1,
+        "loop/train": 1,
+    }
+    assert found["lines"] == {"loop": 0, "loop/record": 3, "loop/store": 3, "loop/train": 9}
+    assert (found["rooms"], found["arrows"], len(found["arrows_back"])) == (3, 2, 1)
     assert found["contracts"] == {"down only": False}

@@ -7,12 +7,10 @@ here is a fact (`problems`), and the run goes on.
     imports     runs something after a module was imported
     recording   the facts of this process so far, in sections: each fit, each test, the script's own loops
     writing     the file, small and replaced as a whole
-    trainers    Lightning's trainer under both names; settings is what it is set to; fabric
-    loaders     what DataLoaders deliver; batches and contents look at one batch
-    optimizers  what each real step used; backward counts gradients and finds losses that are no number
-    forwards    how many samples the model is really given
+    torch_hooks/  trainers, loaders, optimizers and what else is wrapped in torch and Lightning
     lines       which changed lines ran
     seeds, opened, machine   seeds set, files opened, packages and memory; sources tells the user's files from others
+    site/       gets all this into each process of a job
 """
 
 from __future__ import annotations
@@ -61,25 +59,25 @@ def install(folder: str) -> None:
 
 
 def _watch_hooks(recorder: Recorder, call: object) -> None:
-    from . import trainers
+    from .torch_hooks import trainers
 
     trainers.watch_hooks(recorder, call)
 
 
 def _watch_runs(recorder: Recorder, trainer: object) -> None:
-    from . import trainers
+    from .torch_hooks import trainers
 
     trainers.watch_runs(recorder, trainer)
 
 
 def _watch_fabric(recorder: Recorder, module: object) -> None:
-    from . import fabric
+    from .torch_hooks import fabric
 
     fabric.watch(recorder, module)
 
 
 def _watch_torch(recorder: Recorder, torch: object) -> None:
-    from . import backward, forwards, loaders, optimizers
+    from .torch_hooks import backward, forwards, loaders, optimizers
 
     for watch in (seeds.watch_torch, backward.watch, forwards.watch, loaders.watch, optimizers.watch):
         recorder.guarded(watch)(recorder, torch)

@@ -178,10 +178,10 @@ class Recorder:
             self._file = writing.FactsFile(self.folder, self.rank)
         if not after or self._file.is_due(after):
             if all_of_it or not self._slow:
-                from . import machine
+                from . import machine  # not for children that train nothing
 
                 self._slow = self.guarded(machine.facts)() or {}
-            self.guarded(self._file.write)(self)
+            self.guarded(self._file.write)(self.listed)
 
     def end(self) -> None:
         """The process ends of itself. Of a worker that trained nothing there is nothing to tell."""

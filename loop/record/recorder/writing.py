@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .recording import Recorder
+from collections.abc import Callable
+from typing import Any
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
@@ -33,11 +31,12 @@ class FactsFile:
         """Whether so much time has passed since the last write that another costs next to nothing."""
         return time.monotonic() - self._last > max(seconds, _SHARE * self._cost)
 
-    def write(self, recorder: Recorder) -> None:
+    def write(self, facts: Callable[[], dict[str, Any]]) -> None:
+        """Replaces the file by what `facts` gives: to gather it is a part of what a write costs."""
         began = time.monotonic()
         beside = f"{self.path}.part"
         with open(beside, "wb") as file:
-            file.write(encoded(recorder.listed()))
+            file.write(encoded(facts()))
         os.replace(beside, self.path)
         self._last = time.monotonic()
         self._cost = self._last - began

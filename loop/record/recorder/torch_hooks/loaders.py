@@ -12,9 +12,9 @@ import time
 import weakref
 from typing import Any
 
+from ..recording import Recorder, Rows, Section
 from . import forwards, rehearsal
 from .batches import Contents, size_of
-from .recording import Recorder, Rows, Section
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false, reportPrivateUsage=false

@@ -10,8 +10,8 @@ import math
 import time
 from typing import Any
 
+from ..recording import Recorder, Section
 from . import forwards
-from .recording import Recorder, Section
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false, reportPrivateUsage=false

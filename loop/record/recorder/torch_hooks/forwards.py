@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from ..recording import Recorder
 from .batches import size_of
-from .recording import Recorder
 
 _MAX_SEEN = 8
 _WRAPPERS = frozenset({"DistributedDataParallel", "FullyShardedDataParallel", "DataParallel", "DeepSpeedEngine"})

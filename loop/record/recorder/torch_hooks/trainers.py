@@ -13,10 +13,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from . import forwards, rehearsal, seeds, settings
+from .. import seeds
+from ..recording import BETWEEN_EPOCHS, BETWEEN_STEPS, Kind, Recorder, Section
+from . import forwards, rehearsal, settings
 from .batches import digest_of, size_of
 from .loaders import role_of
-from .recording import BETWEEN_EPOCHS, BETWEEN_STEPS, Kind, Recorder, Section
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false, reportPrivateUsage=false

@@ -7,8 +7,8 @@ import sys
 import weakref
 from typing import Any
 
+from ..recording import BETWEEN_STEPS, Recorder
 from . import rehearsal
-from .recording import BETWEEN_STEPS, Recorder
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false, reportPrivateUsage=false

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from ..recording import Recorder
 from . import settings
-from .recording import Recorder
 
 
 def watch(recorder: Recorder, module: Any) -> None:
