@@ -64,3 +64,9 @@ def test_the_versions_of_lightning_that_stole_credentials_are_left_out() -> None
 def test_the_server_finds_the_skill_beside_its_package_as_in_a_wheel() -> None:
     assert ROOT / FOLDERS["skill"] == skills_extension.FOLDER
     assert (skills_extension.FOLDER / "SKILL.md").is_file()
+
+
+def test_no_two_test_files_have_the_same_name() -> None:
+    """pytest imports them by their names alone: of two, one would not be collected."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
