@@ -274,7 +274,6 @@ t.fit(model, *loaders())
 
 
 def test_the_command_line_of_lightning_is_recorded_like_any_other_script(record: Record) -> None:
-    pytest.importorskip("jsonargparse")
     script = """
 from lightning.pytorch.cli import LightningCLI
 class Data(L.LightningDataModule):
