@@ -5,7 +5,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-RECORDER = Path(__file__).with_name("recorder")
+# Resolved: where the package is reached through links, the sandbox binds what they lead to.
+RECORDER = Path(__file__).resolve().with_name("recorder")
 CHECKPOINT_FACTS = Path(__file__).with_name("checkpoint_facts.py")
 """The program that says what a checkpoint says of itself: a child of an evaluation runs it, never this process."""
 FACTS = "PROGRESSIVE_TRAINING_FACTS"
