@@ -1,5 +1,6 @@
 """What the tests of the loop share."""
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,3 +44,15 @@ def at(tmp_path: Path, shelf: Shelf) -> Iterator[At]:
     yield copy
     for one in copied:
         one.end_jobs()
+
+
+@pytest.fixture
+def no_device() -> Iterator[None]:
+    """Trainings on the CPU, whatever the machine has; for those that are held against figures."""
+    before = os.environ.get("CUDA_VISIBLE_DEVICES")
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    yield
+    if before is None:
+        del os.environ["CUDA_VISIBLE_DEVICES"]
+    else:
+        os.environ["CUDA_VISIBLE_DEVICES"] = before

@@ -1,8 +1,6 @@
 """A training counts by what it did: real Lightning scripts, each with a habit that public ones have."""
 
 import json
-import os
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ from progressive_training.loop.project.project import Project
 from progressive_training.server.app import build_server
 from support.projects import Agent, Folder, connected, edited
 
-pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T1", "T2")]
+pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T1", "T2"), pytest.mark.usefixtures("no_device")]
 V001 = "Models/Artifacts/v001"
 BASELINE = "02_train_baseline.py"
 SCRIPT = """\
@@ -71,17 +69,6 @@ fits = trainer()
 fits.fit(model, train, val)
 """
 LAST = "fits.fit(model, train, val)\n"
-
-
-@pytest.fixture(autouse=True)
-def no_device() -> Iterator[None]:
-    before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    yield
-    if before is None:
-        del os.environ["CUDA_VISIBLE_DEVICES"]
-    else:
-        os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
 def script(folder: Folder, *edits: tuple[str, str], **fixed: Any) -> None:

@@ -15,20 +15,9 @@ from support.jobs import wait_for
 from support.projects import EVALUATOR, FOLDER_NAME, TRAINER, Agent, Folder, connected, edited, make_project
 from support.rehearsals import SCRIPT
 
-pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T1", "T2", "E1")]
+pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T1", "T2", "E1"), pytest.mark.usefixtures("no_device")]
 PAGE = "Models/Artifacts/v001/_tests/rehearsal.md"
 ATTEMPTS = ".progressive-training/attempts/v001"
-
-
-@pytest.fixture(autouse=True)
-def no_device() -> Iterator[None]:
-    before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
-    yield
-    if before is None:
-        del os.environ["CUDA_VISIBLE_DEVICES"]
-    else:
-        os.environ["CUDA_VISIBLE_DEVICES"] = before
 
 
 @pytest.fixture
