@@ -24,7 +24,7 @@ from ..train import artifacts as training_artifacts
 from ..train import training
 from .evaluator_trial import Trial
 from .seed_repeats import Repeat, lay_out, repeats
-from .user_python.project_copy import make_stage
+from .evaluator_parts.project_copy import make_stage
 
 # Names that tell an evaluator nothing about which of its runs is the trial with disordered weights.
 OUT, AGAIN, DISORDERED = "out-1", "out-2", "out-3"

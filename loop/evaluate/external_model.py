@@ -15,7 +15,7 @@ from ..store.paths import ARTIFACTS, EVAL_SCRIPT, EXTERNAL, STATE
 from ..store.records import load, save
 from .output import check_output, parse_strict
 from .publication import copy_output
-from .user_python.project_copy import make_stage
+from .evaluator_parts.project_copy import make_stage
 
 #: How long one may take if loop_config.max_eval_minutes doesn't say: a report must not wait for ever.
 MINUTES = 30.0

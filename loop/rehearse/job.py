@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..evaluate.user_python.project_copy import make_stage
+from ..evaluate.evaluator_parts.project_copy import make_stage
 from ..jobs.job import Job
 from ..jobs.placing import command, confined
 from ..jobs.warm.next_jobs import ISOLATED

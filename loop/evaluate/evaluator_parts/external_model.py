@@ -1,8 +1,8 @@
 """In the user's interpreter: runs a model of Models/external/ in a process of its own, which answers inputs.
 
-    python -I -B run_external_model.py FOLDER [HIDDEN …]
+    python -I -B external_model.py FOLDER [HIDDEN …]
 
-Standard library only, Python 3.9; `03_eval.py` carries this file's text and starts it. What is imported is `adapter.py`
+Standard library only, Python 3.9; `scoring/external.py` starts its text. What is imported is `adapter.py`
 of FOLDER, else `inference_sample.py`; it must offer `load(folder)` and `predict(model, inputs)`. Where the kernel has
 Landlock, the HIDDEN folders can't be read any more (but FOLDER), and nothing but temporary files can be written.
 

@@ -1,8 +1,6 @@
 """Makes the stage: a folder that looks like the project to a script, with the code of one version and no artifacts.
 
-The server runs this, and so may the user's interpreter. Standard library only, Python 3.9 syntax: `03_eval.py`
-carries the part below the mark, so that a user who runs it by hand stages exactly as the server does, without this
-package.
+The server runs this, and so does 03_eval.py by hand. Standard library only, Python 3.9 syntax.
 """
 
 from __future__ import annotations
@@ -10,8 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-
-# ---- 03_eval.py carries everything below this line ----
 
 #: Never part of a stage: the loop's own state, version control, virtual environments, caches.
 LEFT_OUT = frozenset({".progressive-training", ".git", ".hg", ".svn", ".venv", "venv", "__pycache__"})

@@ -1,4 +1,17 @@
-# ------------------------------------------------------------ the training script
+"""Runs the training script up to one of its `Trainer.fit` calls, and takes from that what it was handed."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import traceback
+import types
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import ScriptFault
 
 TRAINER_MODULES = ("lightning.pytorch.trainer.trainer", "pytorch_lightning.trainer.trainer")
 
@@ -20,9 +33,12 @@ class FitHook:
     """Replaces `Trainer.fit` in whichever of the two Lightning packages the script imports, when it imports it."""
 
     call: FitCall | None = None
+    passed = 0
+    wanted = 1
 
     @classmethod
-    def install(cls) -> None:
+    def install(cls, wanted: int) -> None:
+        cls.wanted = wanted
         for name in TRAINER_MODULES:
             if name in sys.modules:
                 sys.modules[name].Trainer.fit = cls.fit
@@ -47,20 +63,25 @@ class FitHook:
     def fit(trainer, model, train_dataloaders=None, val_dataloaders=None, datamodule=None, *_, **__) -> None:
         if hasattr(train_dataloaders, "val_dataloader"):  # fit(model, datamodule) is legal
             datamodule = train_dataloaders
-        if FitHook.call is None:
+        FitHook.passed += 1
+        if FitHook.call is None or FitHook.passed <= FitHook.wanted:
             FitHook.call = FitCall(trainer, getattr(model, "_orig_mod", model), val_dataloaders, datamodule)
-        raise FitReached
+        if FitHook.passed >= FitHook.wanted:
+            raise FitReached
 
 
-def run_script(script: Path) -> FitCall:
-    """Run the staged script as `__main__` up to its `Trainer.fit`; the working directory becomes its folder."""
+def run_script(script: Path, fit: int = 1) -> FitCall:
+    """Run the staged script as `__main__` up to its so-manieth `Trainer.fit`; earlier ones train nothing.
+
+    The working directory becomes its folder. Raises `ScriptFault` for a script that doesn't get there.
+    """
     spec = importlib.util.spec_from_file_location("__main__", script)
     main = importlib.util.module_from_spec(spec)
     sys.modules["__main__"] = main
     sys.argv = [str(script)]
     sys.path.insert(0, str(script.parent))
     os.chdir(script.parent)
-    FitHook.install()
+    FitHook.install(fit)
     raised: BaseException | None = None
     try:
         spec.loader.exec_module(main)
@@ -68,16 +89,17 @@ def run_script(script: Path) -> FitCall:
         pass
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the script's own, whatever it is
         raised = error
-    if FitHook.call is not None:
+    if FitHook.call is not None and (FitHook.passed >= fit or raised is None):
         return FitHook.call
     if raised is not None and not isinstance(raised, SystemExit):
         traceback.print_exception(type(raised), raised, raised.__traceback__)
-        raise EvalError(
-            f"{script.name} raised {type(raised).__name__}: {raised} before it reached Trainer.fit; the traceback is "
+        place = "Trainer.fit" if fit == 1 else f"Trainer.fit number {fit}, which left best.ckpt; earlier ones train nothing here"
+        raise ScriptFault(
+            f"{script.name} raised {type(raised).__name__}: {raised} before it reached {place}; the traceback is "
             "above. It ran in a copy of the project without earlier artifacts. Next: make it run there, and evaluate again"
         )
     ended = f" (it left with sys.exit({raised.code!r}))" if isinstance(raised, SystemExit) else ""
-    raise EvalError(
+    raise ScriptFault(
         f"{script.name} ended{ended} without calling Trainer.fit of lightning.pytorch or pytorch_lightning, so its "
         "model and validation data can't be found. Next: write a 03_eval.py for this script yourself and hand it over "
         "with write_eval; it takes the options of this one (--help) and writes eval_score.json, samples.jsonl and "

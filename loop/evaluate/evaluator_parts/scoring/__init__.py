@@ -1,0 +1,4 @@
+"""What holds targets and computes scores, and never runs the version's code.
+
+In the order in which they are used: session, frozen, reading, texts, walk, measure, output, external.
+"""

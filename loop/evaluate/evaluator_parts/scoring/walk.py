@@ -1,0 +1,333 @@
+"""The whole validation set: each batch read by one process, answered by the other, and held against what is frozen."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any, NamedTuple
+
+import torch
+
+from ..errors import EvalError
+from ..formulas import Family
+from ..trees import Opaque, at, count, cut, digest, leaves, rows, spelled
+from .acceptance import Decided, Settings, accept, loss_of, metrics_of
+from .frozen import Frozen
+from .reading import Reading, as_list, blanked, entering, joined, readings, same_target, secret
+from .session import Session
+
+
+class Scored(NamedTuple):
+    """The whole set: outputs and targets in the family's form, a loss for each sample where there is one.
+
+    `script` holds values by the script's own formula. `how` is how single requests are answered.
+    """
+
+    outputs: Any
+    targets: Any
+    predicted: Any
+    loss: float | None
+    losses: list[float] | None
+    script: dict[str, float]
+    ids: list[str]
+    how: "How"
+
+
+class How(NamedTuple):
+    """How a version is asked: the reading, and the leaves that are blanked before."""
+
+    output: str
+    hidden: tuple[Any, ...]
+    inputs: tuple[Any, ...]
+    target: Any
+
+
+class Collected(NamedTuple):
+    outputs: list[Any]
+    targets: list[Any]
+    inputs: list[str]
+    opaque: str
+
+
+def first_score(session: Session, family: Family, wanted: list[str], settings: Settings) -> tuple[Frozen, Scored, list[dict]]:
+    """Decides how all versions are scored, and scores this one so. The last are notes, as codes with values."""
+    decided = accept(session, family, wanted, settings)
+    how = How(
+        decided.reading.output,
+        tuple(_hidden(session, decided)),
+        tuple(decided.inputs),
+        decided.target,
+    )
+    collected = collect(session, how)
+    ids = session.ids(len(collected.targets))
+    metrics = metrics_of(decided, wanted, session.monitors)
+    frozen = Frozen(
+        family=family.name,
+        output=how.output,
+        via=decided.reading.via,
+        target=tuple(decided.target),
+        loss=loss_of(decided),
+        metrics=metrics,
+        delimiter=None,
+        targets=collected.targets,
+        inputs=collected.inputs,
+        random_inputs=False,
+        ids=ids,
+        formula="",
+    )
+    scored = _scored(session, family, frozen, how, collected, ids)
+    if scored.script or (frozen.loss or {}).get("kind") == "script":
+        frozen = frozen._replace(formula=session.model(op="formula")["digest"])
+    return frozen, scored, [*_notes(decided), *_opaque(collected)]
+
+
+def _hidden(session: Session, decided: Decided) -> list[Any]:
+    tree = _first(session)
+    size = count(tree) or 0
+    return secret(tree, size, decided.inputs, decided.target, decided.met, direct=decided.direct)
+
+
+def _first(session: Session) -> Any:
+    walk = session.batches()
+    tree = next(walk, (None, 0.0))[0]
+    walk.close()
+    if tree is None:
+        raise EvalError("the validation loader gave 0 samples, expected at least one. Next: check its collate_fn")
+    return tree
+
+
+def later_score(session: Session, family: Family, frozen: Frozen) -> tuple[Scored, list[dict]]:
+    """Scores a version as the first one was. Raises `EvalError` where it answers for other samples."""
+    tree = _first(session)
+    size = count(tree) or 0
+    target = _target_leaf(tree, size, frozen)
+    session.model(op="load")
+    how = _how(session, family, frozen, tree, size, target)
+    collected = collect(session, how)
+    _require_same_targets(collected, frozen)
+    notes = _opaque(collected)
+    changed = sum(one != other for one, other in zip(collected.inputs, frozen.inputs))
+    if changed and not frozen.random_inputs:
+        notes.append({"key": "other_inputs", "differing": changed, "count": len(frozen.inputs)})
+    if how.output != frozen.output:
+        notes.append({"key": "other_reading", "output": how.output, "before": frozen.output})
+    ids = session.ids(len(collected.targets))
+    scored = _scored(session, family, frozen, how, collected, ids)
+    if frozen.formula and session.model(op="formula")["digest"] != frozen.formula:
+        raise EvalError(
+            "a number is by the script's own formula, and this version computes it by other code than the first one "
+            f"({', '.join(session.model(op='formula')['functions'][:6])}). Next: leave validation_step and what it calls "
+            "as they were (repair_version); only the user may change the evaluation protocol"
+        )
+    return scored, notes
+
+
+def _target_leaf(tree: Any, size: int, frozen: Frozen) -> Any:
+    """The leaf that holds the first version's targets; its old place where none does."""
+    wanted = frozen.targets[:size]
+    for path, leaf in leaves(tree):
+        if rows(leaf) == size and all(map(same_target, as_list(leaf), wanted)):
+            if path == frozen.target or not _holds(tree, frozen.target, size, wanted):
+                return path
+    try:
+        at(tree, frozen.target)
+    except LookupError:
+        raise EvalError(
+            f"a validation batch has no {spelled(frozen.target)} any more, which held the targets of the first version. "
+            "Next: keep the validation set's targets as they were (repair_version)"
+        ) from None
+    return frozen.target
+
+
+def _holds(tree: Any, path: Any, size: int, wanted: list[Any]) -> bool:
+    try:
+        leaf = at(tree, path)
+    except LookupError:
+        return False
+    return rows(leaf) == size and all(map(same_target, as_list(leaf), wanted))
+
+
+def _how(session: Session, family: Family, frozen: Frozen, tree: Any, size: int, target: Any) -> How:
+    """The reading of this version that is the first one's: what meets the target in the same call, or has its name."""
+    found = session.model(op="discover", batch=blanked(tree, [target]), tell=False)
+    inputs, met = entering(found), [path for one in found["meetings"] for path in one["paths"]]
+    fitting = [one for one in readings(found, size) if _fits(family, one, tree, target)]
+    if not fitting:
+        raise EvalError(
+            f"no output of this version's validation_step is one of a {family.name} for the first version's targets. "
+            "Next: let it judge its outputs as the first version did (repair_version)"
+        )
+    reading = next((one for one in fitting if one.via and one.via == frozen.via), None)
+    reading = reading or next((one for one in fitting if one.output == frozen.output), fitting[0])
+    direct = any(reading.output in call["outputs"] and call["direct"] for call in found["calls"])
+    hidden = secret(tree, size, inputs, target, met, direct=direct)
+    return How(reading.output, tuple(hidden), tuple(inputs), target)
+
+
+def _fits(family: Family, reading: Reading, tree: Any, target: Any) -> bool:
+    try:
+        family.shaped(reading.first, at(tree, target))
+    except (ValueError, RuntimeError, IndexError, TypeError):
+        return False
+    return True
+
+
+def collect(session: Session, how: How) -> Collected:
+    """Every batch once: its targets stay here, its inputs are digested, and the rest is answered."""
+    found = Collected([], [], [], "")
+    for tree, _ in session.batches():
+        size = count(tree) or 0
+        leaf = at(tree, how.target)
+        found.targets.extend(as_list(leaf))
+        paths = [path for path, one in leaves(tree) if path != how.target and rows(one) == size]
+        found.inputs.extend(digest(tree, paths, row, size) for row in range(size))
+        if not found.opaque:
+            found = found._replace(opaque=next((one.name for _, one in leaves(tree) if isinstance(one, Opaque)), ""))
+        found.outputs.append(session.model(op="answer", batch=blanked(tree, how.hidden), reading=how.output))
+    samples = session.about["samples"]
+    if not found.targets or (samples is not None and len(found.targets) != samples):
+        expected = "at least one" if samples is None else samples
+        raise EvalError(
+            f"the validation loader gave {len(found.targets)} samples, expected {expected}. Next: check its collate_fn"
+        )
+    return found
+
+
+def _require_same_targets(collected: Collected, frozen: Frozen) -> None:
+    count_, first = len(collected.targets), len(frozen.targets)
+    if count_ != first:
+        raise EvalError(
+            f"this version answers for {count_} validation samples, the first one for {first}: such scores don't "
+            "compare. Next: keep the validation set as it was (repair_version)"
+        )
+    other = [n for n, pair in enumerate(zip(collected.targets, frozen.targets)) if not same_target(*pair)]
+    if other:
+        raise EvalError(
+            f"{len(other)} of {first} validation samples have other targets than in the first version (the first is "
+            f"number {other[0]}): such scores don't compare. Next: keep the validation set, its order and its targets "
+            "as they were (repair_version)"
+        )
+
+
+def _scored(session: Session, family: Family, frozen: Frozen, how: How, collected: Collected, ids: list[str]) -> Scored:
+    outputs, targets = family.shaped(joined(collected.outputs), _put_together(frozen.targets))
+    loss_name = frozen.loss["name"] if frozen.loss and frozen.loss["kind"] == "server" else None
+    losses = _losses(family, loss_name, outputs, targets)
+    predicted = family.predicted(outputs, loss_name)
+    script: dict[str, float] = {}
+    own = [name for name, one in frozen.metrics.items() if one["kind"] == "script"]
+    loss = statistics.fmean(losses) if losses else None
+    if own or (losses is None and frozen.loss is not None):
+        values = _by_the_script(session)
+        script = {name: values[frozen.metrics[name]["name"]] for name in own if frozen.metrics[name]["name"] in values}
+        if losses is None and frozen.loss is not None:
+            losses = _one_at_a_time(session, len(targets))
+            loss = values.get(frozen.loss["name"] or "loss")
+            loss = loss if loss is not None else statistics.fmean(losses) if losses else None
+    return Scored(outputs, targets, predicted, loss, losses, script, ids, how)
+
+
+def _put_together(targets: list[Any]) -> Any:
+    if all(isinstance(one, torch.Tensor) for one in targets) and len({tuple(one.shape) for one in targets}) == 1:
+        return torch.stack(targets)
+    return targets
+
+
+def _losses(family: Family, name: str | None, outputs: Any, targets: Any) -> list[float] | None:
+    if name is None:
+        return None
+    formula = family.losses[name]
+    try:
+        return [float(one) for one in formula.each(outputs, targets)]
+    except ValueError:
+        # A head of another make, such as probabilities for logits: the same loss, from what metrics take.
+        other = family.losses.get("nll of probabilities")
+        return [float(one) for one in other.each(family.predicted(outputs), targets)] if other else None
+
+
+def _by_the_script(session: Session) -> dict[str, float]:
+    """Every value that the script's own validation logs over the whole set. It sees the targets for this."""
+    session.model(op="begin")
+    logged: dict[str, list[tuple[float, int]]] = {}
+    for index, (tree, _) in enumerate(session.batches()):
+        step = session.model(op="judge", batch=tree, index=index)
+        values = dict(step["logged"])
+        if step["loss"]:
+            values.setdefault(step["loss"]["name"] or "loss", step["loss"]["value"])
+        for name, value in values.items():
+            logged.setdefault(name, []).append((value, count(tree) or 1))
+    values = {name: sum(v * n for v, n in pairs) / sum(n for _, n in pairs) for name, pairs in logged.items()}
+    return {**values, **session.model(op="end")}
+
+
+def _one_at_a_time(session: Session, samples: int) -> list[float] | None:
+    """Each sample's loss as `validation_step` gives it for a batch of that one sample; None where it gives none."""
+    losses = []
+    for index, (tree, _) in enumerate(single_batches(session, list(range(samples)))):
+        step, error = session.tried(op="judge", batch=tree, index=index)
+        if error is not None:
+            raise EvalError(
+                f"validation_step fails on a batch of one sample (number {index}): {error}. "
+                "Next: let it take any batch size, as squeeze(-1) rather than squeeze() does (repair_version)"
+            )
+        if not step["loss"]:
+            return None
+        losses.append(step["loss"]["value"])
+    return losses
+
+
+def single_batches(session: Session, indices: list[int]) -> Any:
+    """A batch of each of these samples alone, in ascending order, and the seconds that preparing it took."""
+    if session.about["samples"] is not None:
+        yield from session.singles(indices)
+        return
+    wanted, first = set(indices), 0
+    walk = session.batches()
+    for tree, _ in walk:
+        size = count(tree) or 0
+        yield from ((cut(tree, row, size), 0.0) for row in range(size) if first + row in wanted)
+        first += size
+        if not wanted or first > max(wanted):
+            break
+    walk.close()
+
+
+def _notes(decided: Decided) -> list[dict]:
+    """What was compared with the script's own word, for whoever reads the score."""
+    found = []
+    for one in decided.comparisons:
+        key = {"same": "same_as_script", "batches": "mean_of_batches", "unsaid": "script_says_nothing"}.get(one.standing)
+        if one.standing == "script":
+            key = "script_formula"
+        found.append({"key": key or "other_than_script", "metric": one.metric, "ours": one.ours, "own": one.own, "name": one.said})
+    return found
+
+
+def _opaque(collected: Collected) -> list[dict]:
+    return [{"key": "opaque_batch", "name": collected.opaque}] if collected.opaque else []
+
+
+def read_one(family: Family, found: Any, scored: Scored, loss: str | None) -> Any:
+    """The prediction that one request's output means."""
+    target = scored.targets[:1]
+    output, _ = family.shaped(found, target)
+    return family.predicted(output, loss)[0]
+
+
+def read_again(session: Session, family: Family, frozen: Frozen, scored: Scored) -> Scored:
+    """The same set with the weights as they are now."""
+    collected = collect(session, scored.how)
+    return _scored(session, family, frozen, scored.how, collected, scored.ids)
+
+
+def depends_on_batch(family: Family, scored: Scored, found: dict[int, Any]) -> list[dict]:
+    """A note where a sample alone gets another prediction than among others: the score holds for batches only."""
+    if not isinstance(scored.predicted, torch.Tensor) or not scored.predicted.is_floating_point():
+        return []
+    other = [
+        index
+        for index, one in found.items()
+        if isinstance(one.output, torch.Tensor)
+        and one.output.shape == scored.predicted[index].shape
+        and not torch.allclose(one.output, scored.predicted[index], rtol=1e-2, atol=1e-3)
+    ]
+    return [{"key": "depends_on_batch", "differing": len(other), "count": len(found)}] if other else []
