@@ -74,7 +74,7 @@ def _message(name: str, status: "EvalStatus", job: JobView | None) -> str:
 
 def _render_evaluator(project: Project, rules: Rules, loop: LoopFile) -> None:
     """Writes 03_eval.py from our template. Raises `EvaluationError` for a task that no template serves."""
-    family = work().task_family(loop.task_type)
+    family = work().served_family(loop.task_type)
     if family is None:
         raise EvaluationError(
             f"is missing, and no template serves task_type {loop.task_type!r}",

@@ -15,6 +15,7 @@ from ..jobs.job import Job
 from ..jobs.placing import confined
 from ..jobs.warm.next_jobs import ISOLATED
 from ..project.attempts import Attempt
+from ..project.evaluation_protocol import frozen_folder
 from ..project.receipts import EvalPlan, LoopFile
 from ..project.version import Version
 from ..record.injection import CHECKPOINT_FACTS
@@ -22,7 +23,9 @@ from ..rules.reading import Rules
 from ..store.paths import EVAL_SCRIPT
 from ..train import artifacts as training_artifacts
 from ..train import training
+from .evaluator_files import takes_protocol
 from .evaluator_trial import Trial
+from .own_word import fit_of_best
 from .seed_repeats import Repeat, lay_out, repeats
 from .evaluator_parts.project_copy import make_stage
 
@@ -75,7 +78,7 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> J
 
 def _arguments(attempt: Attempt, rules: Rules, loop: LoopFile) -> dict[str, object]:
     """The evaluator's options, but for those that each run has of its own (docs/contract.md)."""
-    return {
+    options: dict[str, object] = {
         "version": attempt.version.id,
         "project": str(attempt.project.workspace.root),
         "source": str(attempt.path / STAGE),
@@ -83,6 +86,17 @@ def _arguments(attempt: Attempt, rules: Rules, loop: LoopFile) -> dict[str, obje
         "seed": rules.file.seed,
         "dataset-id": loop.dataset_id,
     }
+    return options | decided(attempt.version)
+
+
+def decided(version: Version) -> dict[str, object]:
+    """The loop's own evaluator's options that say what was decided before, and which fit left best.ckpt."""
+    project = version.project
+    if not takes_protocol(project):
+        return {}
+    folder, fit = frozen_folder(project), fit_of_best(version)
+    protocol: dict[str, object] = {"protocol": str(project.workspace.tree.path(folder))} if folder else {}
+    return protocol | ({"fit": fit} if fit > 1 else {})
 
 
 def _runs(attempt: Attempt, again: Sequence[Repeat], python: str, *, accepting: bool) -> list[dict[str, object]]:

@@ -1,7 +1,6 @@
 """Who writes 03_eval.py: our template or the agent, and nobody any more after the first score (E1)."""
 
 import hashlib
-import re
 
 from ..errors import EvaluationError, OutOfOrder
 from ..project.project import Project
@@ -11,9 +10,9 @@ from ..project.version import Version
 from ..script.source import Script
 from ..store import journal
 from ..store.paths import EVAL_SCRIPT, version_id
+from .evaluator_files import write_parts
+from .evaluator_parts.tasks import SERVED, task_family
 
-TEMPLATE_TASKS = ("classification", "regression", "sequence")
-_ALSO = {"ocr": "sequence", "htr": "sequence", "asr": "sequence", "ctc": "sequence"}
 MAX_SOURCE_BYTES = 1 << 20
 
 
@@ -21,10 +20,10 @@ def has_evaluator(project: Project) -> bool:
     return project.workspace.tree.is_file(EVAL_SCRIPT)
 
 
-def task_family(task_type: str | None) -> str | None:
-    """ "classification", "regression" or "sequence" by the words of the task; None for what no template serves."""
-    words = [_ALSO.get(word, word) for word in re.findall(r"[^\W_]+", task_type or "")]
-    return next((family for family in TEMPLATE_TASKS if family in words), None)
+def served_family(task_type: str | None) -> str | None:
+    """The family of formulas that scores such a task, by its words; None for one that needs an evaluator of its own."""
+    found = task_family(task_type)
+    return found if found in SERVED else None
 
 
 def write_evaluator(project: Project, source: str, *, author: str) -> bool:
@@ -53,6 +52,8 @@ def write_evaluator(project: Project, source: str, *, author: str) -> bool:
                     where=EVAL_SCRIPT,
                     hint="go on with it as it is; only the user may replace it, and every version is then scored again",
                 )
+        if author == "template":
+            write_parts(tree)
         tree.write(EVAL_SCRIPT, data)
         journal.record(project.workspace, "evaluator_written", author=author, sha256=hashlib.sha256(data).hexdigest())
     return True

@@ -5,7 +5,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import NoReturn
 
@@ -29,6 +29,7 @@ class Evaluated:
     score: Score
     infer_samples: int
     warnings: tuple[Notice, ...]
+    formulas: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def check_output(

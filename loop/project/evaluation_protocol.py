@@ -10,12 +10,15 @@ from ..errors import EvaluationError, UserDecision
 from ..rules.reading import Rules
 from ..script.imports import code_files
 from ..store.manifest import hashes
-from ..store.paths import EVAL_SCRIPT, STATE
+from ..store.paths import EVAL_SCRIPT, EVALUATOR_PARTS, STATE
 from ..store.records import load
 from .project import Project
 from .receipts import Acceptance, Agreed, LoopFile
 
 RECEIPT = f"{STATE}/receipts/evaluator.json"
+MAX_FROZEN_BYTES = 4 << 30
+FROZEN = f"{STATE}/protocol/protocol.bin"
+"""What the loop's own evaluator decided on the first version: targets, reading, formulas."""
 
 
 def fingerprint(project: Project, rules: Rules, loop: LoopFile) -> str:
@@ -39,8 +42,15 @@ def evaluator_hashes(project: Project) -> dict[str, str]:
     workspace = project.workspace
     if not workspace.tree.is_file(EVAL_SCRIPT):
         raise EvaluationError("is missing", where=EVAL_SCRIPT, hint="call run_eval or write_eval")
-    names = sorted(code_files(EVAL_SCRIPT, workspace.root))
+    names = sorted({*code_files(EVAL_SCRIPT, workspace.root), *_parts(project)})
     return {name: hashlib.sha256(workspace.tree.read(name)).hexdigest() for name in names}
+
+
+def _parts(project: Project) -> Iterator[str]:
+    """The machinery's files, also those that no import statement names."""
+    folder = project.workspace.root / EVALUATOR_PARTS
+    if folder.is_dir() and not folder.is_symlink():
+        yield from (path.relative_to(project.workspace.root).as_posix() for path in folder.rglob("*.py") if path.is_file())
 
 
 def dataset_manifest(project: Project, dataset_id: str) -> dict[str, str]:
@@ -61,6 +71,22 @@ def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def acceptance(project: Project) -> Acceptance | None:
     return load(project.workspace.tree, RECEIPT, Acceptance)
+
+
+def frozen_folder(project: Project) -> str | None:
+    """The folder of what was decided when the evaluator was accepted; None before, and for an evaluator of one's own.
+
+    Raises `EvaluationError` if it isn't what it was.
+    """
+    accepted = acceptance(project)
+    if accepted is None or accepted.protocol is None:
+        return None
+    tree = project.workspace.tree
+    found = hashlib.sha256(tree.read(FROZEN, limit=MAX_FROZEN_BYTES)).hexdigest() if tree.is_file(FROZEN) else ""
+    if found != accepted.protocol:
+        hint = "put the file back; or accept another protocol with `progressive-training protocol accept`"
+        raise EvaluationError("is not what the first score was made with", where=FROZEN, hint=hint)
+    return FROZEN.rpartition("/")[0]
 
 
 def dataset_digest(project: Project, loop: LoopFile) -> str:

@@ -250,6 +250,7 @@ class Acceptance(Record):
     spread: float
     warnings: tuple[Notice, ...]
     at: str
+    protocol: str | None = Field(default=None, description="sha256 of what the loop's own evaluator decided")
 
 
 class SeedNoise(Record):
@@ -297,6 +298,7 @@ class EvalReceipt(Record):
     sandbox: str = ""
     start: str = ""
     side_by_side: int = Field(default=1, description="evaluations on the machine while it was scored, itself included")
+    formulas: dict[str, str] = Field(default_factory=dict, description='whose formula: "server", or the "script"\'s own')
     warnings: tuple[Notice, ...] = ()
 
 

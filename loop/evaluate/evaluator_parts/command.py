@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 from .confinement import keep_to_itself
 from .errors import EvalError, ScriptFault
-from .formulas import Family, family_of
+from .formulas import FAMILIES, Family, family_of
 from .project_copy import LEFT_OUT, make_stage
 from .scoring import acceptance, external, frozen, measure, output, texts, walk
 from .scoring.session import Session, scratch
+from .tasks import SERVED
 from .version.process import Order, seed_everything
 
 SCRIPT_AT_FAULT = 65
@@ -129,7 +130,7 @@ def stage_by_hand(options: Any, folder: Path) -> Path:
 def evaluate(constants: Constants, options: Any, stage: Path) -> str:
     """Score, write the three outputs, and return a line that says how it went; eval_score.json is written last."""
     family = family_of(constants.task_type)
-    if family is None:
+    if family is None or family.name not in SERVED:
         raise EvalError(
             f"task_type {constants.task_type!r} is none that can be scored here. "
             "Next: write a 03_eval.py for this task and hand it over with write_eval"
@@ -182,7 +183,8 @@ def _scored(constants: Constants, options: Any, family: Family, decided: Any, se
     elif reads:
         scored, notes = texts.later_texts(session, family, decided, vocabulary)
     else:
-        scored, notes = walk.later_score(session, family, decided)
+        scored, notes = walk.later_score(session, FAMILIES[decided.family], decided)
+    family = FAMILIES[decided.family]
     if session.not_hidden:
         notes.append({"key": "not_confined", "reason": session.not_hidden})
     if session.about["loaders"] > 1:
@@ -226,8 +228,8 @@ def _publish(
     session.close()
     answers = [family.answer(one) for one in scored.predicted]
     scores = output.write_samples(options.out, scored, rows, answers)
-    output.write_infer_samples(options, name, family, scored, found, scores, scored.predicted, answers, _details)
-    output.write_json(options.out / "evaluation.json", {"notes": notes, "formulas": {row.name: row.by for row in rows}})
+    output.write_infer_samples(options, name, family, scored, found, scores, scored.predicted)
+    output.write_json(options.out / "evaluation.json", {"notes": notes, "formulas": {row.name: row.by for row in rows}, "means": scored.means})
     output.write_score(options.out, options.dataset_id, rows, len(scored.ids), latency)
     numbers = ", ".join(f"{row.name} {row.value:.6g}" for row in rows)
     return f"{name}: {len(scored.ids)} samples, {numbers}, latency {latency:.2f} ms -> {options.out}"
@@ -241,17 +243,12 @@ def _reading(family: Family, decided: Any, scored: Any, vocabulary: Any) -> Call
     return lambda found: walk.read_one(family, found, scored, loss)
 
 
-def _details(predicted: Any) -> Any:
-    values = predicted.tolist() if hasattr(predicted, "tolist") else None
-    return values if isinstance(values, list) else None
-
-
 def _external(
     options: Any, family: Family, decided: Any, session: Session, reference: Any, wanted: list[str], notes: list[dict]
 ) -> str:
     model = external.External(options.external, hidden_from_externals(options))
     try:
-        scored, left_out, answers = external.score_external(model, session, family, decided, reference)
+        scored, left_out = external.score_external(model, session, family, decided, reference)
         rows = measure.measure(model.name, family, decided, wanted, scored, left_out)
         chosen = sorted({*output.drawn(options, len(scored.ids)), *range(min(len(scored.ids), measure.LATENCY_REQUESTS))})
         found = external.requests(model, session, scored, chosen)
@@ -259,16 +256,13 @@ def _external(
     finally:
         model.close()
     session.close()
+    answers = [family.answer(one) for one in scored.predicted]
     scores = output.write_samples(options.out, scored, rows, answers)
-    output.write_infer_samples(options, model.name, family, scored, found, scores, scored.predicted, answers, _listed)
+    output.write_infer_samples(options, model.name, family, scored, found, scores, scored.predicted)
     output.write_json(options.out / "external.json", {"script": model.script, "not_hidden": model.not_hidden})
     output.write_score(options.out, options.dataset_id, rows, len(scored.ids), latency)
     numbers = ", ".join(f"{row.name} {row.value:.6g}" for row in rows)
     return f"{model.name}: {len(scored.ids)} samples, {numbers}, latency {latency:.2f} ms -> {options.out}"
-
-
-def _listed(answer: Any) -> Any:
-    return answer if isinstance(answer, list) else None
 
 
 def hidden_from_externals(options: Any) -> list[Path]:

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..tasks import task_family
 from .boxes import DETECTION
 from .classes import CLASSIFICATION
 from .generation import GENERATION
@@ -23,7 +24,7 @@ from .kinds import IGNORED, Family, Formula
 from .language_model import LANGUAGE_MODEL
 from .masks import SEGMENTATION
 from .multilabel import MULTILABEL
-from .names import find, lower_is_better, task_family
+from .names import find, lower_is_better, words_of
 from .ranking import RETRIEVAL
 from .texts import SEQUENCE, ctc_loss, delimiter_of, greedy, spell, wer
 from .tokens import TOKENS
@@ -44,6 +45,7 @@ __all__ = [
     "spell",
     "variants",
     "wer",
+    "words_of",
 ]
 
 FAMILIES = {

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..errors import EvalError
-from ..formulas import Family, Formula, lower_is_better, variants
+from ..formulas import FAMILIES, Family, Formula, lower_is_better, variants
+from ..tasks import ALSO
 from ..trees import at, count, cut, digest, leaves, shape, spelled
 from .reading import (
     Comparison,
@@ -46,6 +47,7 @@ class Settings(NamedTuple):
 class Decided(NamedTuple):
     """How the script's validation is read: which output, which leaf is its target, and what each number is."""
 
+    family: Family
     reading: Reading
     target: Any
     inputs: list[Any]
@@ -66,7 +68,28 @@ def accept(session: Session, family: Family, wanted: list[str], settings: Settin
     session.model(op="load")
     own = own_words(session, trees, sizes)
     found = session.model(op="discover", batch=trees[0], tell=False)
-    best, problems = None, []
+    problems: list[str] = []
+    for one in (family, *(FAMILIES[name] for name in ALSO.get(family.name, ()))):
+        best = _best(session, one, wanted, settings, trees, sizes, found, own, problems)
+        if best is not None:
+            _require_own_word(session, best, trees)
+            return best
+    raise EvalError(_nothing_fits(trees[0], found, problems, settings, family))
+
+
+def _best(
+    session: Session,
+    family: Family,
+    wanted: list[str],
+    settings: Settings,
+    trees: list[Any],
+    sizes: list[int],
+    found: dict[str, Any],
+    own: Own,
+    problems: list[str],
+) -> Decided | None:
+    """The reading that says most of what the script says; None where no output and target are of this family."""
+    best = None
     for reading, path in _pairs(trees[0], sizes[0], found, settings):
         try:
             family.shaped(reading.first, at(trees[0], path))
@@ -78,9 +101,6 @@ def accept(session: Session, family: Family, wanted: list[str], settings: Settin
             best = decided
         if _rank(decided)[0] == 0 and (decided.loss or not own.losses):
             break
-    if best is None:
-        raise EvalError(_nothing_fits(trees[0], found, problems, settings, family))
-    _require_own_word(session, family, best, trees, settings)
     return best
 
 
@@ -135,7 +155,7 @@ def _tried(
     for name in wanted:
         tried = _formulas(family, name, settings)
         comparisons.append(compared(name, tried, outputs, targets, family, own, loss))
-    return Decided(reading, path, inputs, met, direct, loss, comparisons, own)
+    return Decided(family, reading, path, inputs, met, direct, loss, comparisons, own)
 
 
 def _formulas(family: Family, name: str, settings: Settings) -> list[Formula]:
@@ -148,7 +168,7 @@ def _rank(decided: Decided) -> tuple[int, int, int]:
     return -standings.count("other"), int(decided.loss is not None), standings.count("same")
 
 
-def _require_own_word(session: Session, family: Family, decided: Decided, trees: list[Any], settings: Settings) -> None:
+def _require_own_word(session: Session, decided: Decided, trees: list[Any]) -> None:
     """Raises `EvalError` with both numbers where they differ by more than the adding up of batches."""
     wrong = [one for one in decided.comparisons if one.standing == "other"]
     if not wrong or inputs_vary(session, decided, trees):
@@ -158,7 +178,7 @@ def _require_own_word(session: Session, family: Family, decided: Decided, trees:
         f"{spelled(decided.target)}, and validation_step logs {one.said} = {one.own:.6g}"
         for one in wrong
     ]
-    samples = parting(session, family, decided, trees, wrong[0])
+    samples = parting(session, decided.family, decided, trees, wrong[0])
     raise EvalError(
         f"not the script's own score on the same {sum(decided.own.sizes)} samples: {'; '.join(parts)}.{samples} "
         f"Other outputs: {_others(decided)}. {_CHOICES}"
@@ -248,6 +268,6 @@ def loss_of(decided: Decided) -> dict[str, Any] | None:
     if decided.loss is not None:
         return {"kind": "server", "name": decided.loss}
     own = decided.own
-    name = own.loss_name or own_name("loss", own.names) or ""
+    name = own.loss_name or own_name(decided.family, "loss", own.names) or ""
     return {"kind": "script", "name": name} if own.losses is not None or name else None
 

@@ -22,10 +22,9 @@ import torch
 
 from ..errors import EvalError
 from ..formulas import Family
-from ..trees import Box, is_texts, texts
 from .frozen import Frozen
 from .measure import WARM_UP_REQUESTS, Request
-from .output import inputs_of
+from .output import raw_input
 from .session import Session
 from .walk import Scored, single_batches
 
@@ -105,27 +104,10 @@ def encoded(value: Any) -> Any:
     return value
 
 
-def raw_input(batch: Any, how: Any) -> Any:
-    """The one sample of a batch without its target: an array, a text, or a list where the model gets several."""
-    values = [one_of(value) for value in inputs_of(batch, how)]
-    return values[0] if len(values) == 1 else values
-
-
-def one_of(value: Any) -> Any:
-    if is_texts(value):
-        return texts(value)[0]
-    if isinstance(value, Box):
-        named = value.kind not in ("list", "tuple")
-        return {key: one_of(item) for key, item in value.items} if named else [one_of(item) for _, item in value.items]
-    if isinstance(value, torch.Tensor):
-        return value[0].detach().cpu().numpy() if value.dim() else value.item()
-    return value[0] if isinstance(value, numpy.ndarray) and value.ndim else value
-
-
-def score_external(external: External, session: Session, family: Family, frozen: Frozen, reference: Scored) -> tuple[Scored, frozenset[str], list[Any]]:
+def score_external(external: External, session: Session, family: Family, frozen: Frozen, reference: Scored) -> tuple[Scored, frozenset[str]]:
     """Asks the model about every validation sample; `reference` is what a version got, for the targets and the loss.
 
-    Returns what is scored, the metrics that its answers can't tell, and the answers as they came.
+    Returns what is scored, and the metrics that its answers can't tell.
     """
     count = len(reference.ids)
     inputs = [raw_input(tree, reference.how) for tree, _ in single_batches(session, list(range(count)))]
@@ -137,7 +119,7 @@ def score_external(external: External, session: Session, family: Family, frozen:
         scored, left_out = _from_answers(answers, family, frozen, reference)
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
         external.refuse(f"its answers can't be read ({error}); {_meant(family)}")
-    return scored, frozenset({*left_out, *own}), answers
+    return scored, frozenset({*left_out, *own})
 
 
 def _meant(family: Family) -> str:

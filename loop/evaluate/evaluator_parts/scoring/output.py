@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import random
 import shutil
-import struct
-import zlib
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import numpy
 import torch
 
 from ..formulas import Family
+from ..pictures import draw
 from ..trees import Box, Opaque, at, is_texts, leaves, texts
 from .measure import MetricRow, Request
 from .walk import Scored
@@ -91,9 +89,7 @@ def write_infer_samples(
     scored: Scored,
     found: dict[int, Request],
     scores: list[dict],
-    outputs: list[Any],
-    answers: list[Any],
-    details: Any,
+    outputs: Any,
 ) -> None:
     """A few samples to look at: what went in, what came out, what was right."""
     root = options.out / "infer_samples"
@@ -103,8 +99,9 @@ def write_infer_samples(
     for index in sorted(chosen):
         folder = root / f"{chosen.index(index) + 1:04d}"
         folder.mkdir(parents=True)
-        inputs = inputs_of(found[index].batch, scored.how)
-        write_sample(folder, family, inputs, found[index].output, answers[index], scored.targets[index], details)
+        seen = raw_input(found[index].batch, scored.how)
+        frames = found[index].output if isinstance(outputs[index], str) else None
+        draw(folder, family.name, seen, outputs[index], scored.targets[index], frames)
         meta = {
             "sample_id": scored.ids[index],
             "index": index,
@@ -118,90 +115,18 @@ def write_infer_samples(
         write_json(folder / "meta.json", meta)
 
 
-def write_sample(folder: Path, family: Family, inputs: list[Any], output: Any, answer: Any, target: Any, details: Any) -> None:
-    """What was predicted and what is right, beside the input."""
-    if isinstance(target, str):
-        (folder / "output.txt").write_text(str(answer) + "\n", encoding="utf-8")
-        (folder / "gt.txt").write_text(target + "\n", encoding="utf-8")
-        array = as_array(inputs)
-        picture = None if array is None else as_picture(array)
-        if picture is not None:
-            write_png(folder / "input.png", picture)
-            write_view(folder, picture, output if isinstance(output, torch.Tensor) else None)
-            return
-    else:
-        values = details(output)
-        detail = {"values" if family.name in ("regression", "forecasting") else "probabilities": values} if values else {}
-        write_json(folder / "output.json", {"prediction": answer, **detail})
-        write_json(folder / "gt.json", {"target": plain(target)})
-    write_input(folder, inputs)
+def raw_input(batch: Any, how: Any) -> Any:
+    """The one sample of a batch without its target: an array, a text, or a list where the model gets several."""
+    values = [one_of(value) for value in inputs_of(batch, how)]
+    return values[0] if len(values) == 1 else values
 
 
-def write_input(folder: Path, inputs: list[Any]) -> None:
-    """The sample as the model got it: input.npy (and viz.png where it looks like an image), input.txt or input.json."""
-    value = inputs[0] if len(inputs) == 1 else inputs
-    if is_texts(value) and len(value.items) == 1:
-        (folder / "input.txt").write_text(texts(value)[0], encoding="utf-8")
-    elif isinstance(value, (torch.Tensor, numpy.ndarray)):
-        array = as_array(inputs)
-        numpy.save(folder / "input.npy", array)
-        picture = as_picture(array)
-        if picture is not None:
-            write_png(folder / "viz.png", enlarged(picture, 128 // max(picture.shape[:2])))
-    else:
-        write_json(folder / "input.json", plain(value))
-
-
-def as_array(inputs: list[Any]) -> numpy.ndarray | None:
-    """The one tensor that the model got for its one sample; None for anything else."""
-    value = inputs[0] if len(inputs) == 1 else None
-    if isinstance(value, numpy.ndarray):
-        return value[0] if value.ndim else value
-    if not isinstance(value, torch.Tensor):
-        return None
-    value = value[0] if value.dim() else value
-    return (value.float() if value.is_floating_point() else value).detach().cpu().numpy()
-
-
-def enlarged(picture: numpy.ndarray, scale: int) -> numpy.ndarray:
-    return picture.repeat(max(1, scale), axis=0).repeat(max(1, scale), axis=1)
-
-
-def write_png(path: Path, picture: numpy.ndarray) -> None:
-    """8-bit grey (H, W) or colour (H, W, 3) as a PNG file; by hand, since no example needs an image library else."""
-    height, width = picture.shape[:2]
-    lines = b"".join(b"\0" + line.tobytes() for line in picture)
-    kind = 0 if picture.ndim == 2 else 2
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0))]
-    chunks += [(b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
-    data = b"".join(
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
-    )
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + data)
-
-
-def as_picture(array: numpy.ndarray) -> numpy.ndarray | None:
-    """An image-like sample as 8-bit grey (H, W) or colour (H, W, 3); None for anything else."""
-    side = math.isqrt(array.size)
-    if array.ndim == 1 and side * side == array.size and array.dtype.kind == "f":
-        array = array.reshape(side, side)
-    if array.ndim == 3 and array.shape[0] in (1, 3):
-        array = array.transpose(1, 2, 0)
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[:, :, 0]
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or min(array.shape[:2]) < 8:
-        return None
-    low, high = float(array.min()), float(array.max())
-    return ((array - low) * (255 / (high - low or 1))).astype("uint8")
-
-
-def write_view(folder: Path, picture: numpy.ndarray, frames: torch.Tensor | None) -> None:
-    """viz.png: the image enlarged; below it, from class to class, what each frame was taken for."""
-    scale = max(1, 384 // max(picture.shape[:2]))
-    view = enlarged(picture if picture.ndim == 2 else picture.mean(2).astype("uint8"), scale)
-    if frames is not None:
-        heat = (frames.softmax(1).T.float().cpu().numpy() * 255).astype("uint8")
-        columns = numpy.arange(view.shape[1]) * heat.shape[1] // view.shape[1]
-        rows_ = heat[:, columns].repeat(max(1, scale), axis=0)
-        view = numpy.concatenate([view, numpy.full((scale, view.shape[1]), 255, dtype="uint8"), rows_])
-    write_png(folder / "viz.png", view)
+def one_of(value: Any) -> Any:
+    if is_texts(value):
+        return texts(value)[0]
+    if isinstance(value, Box):
+        named = value.kind not in ("list", "tuple")
+        return {key: one_of(item) for key, item in value.items} if named else [one_of(item) for _, item in value.items]
+    if isinstance(value, torch.Tensor):
+        return value[0].detach().cpu().numpy() if value.dim() else value.item()
+    return value[0] if isinstance(value, numpy.ndarray) and value.ndim else value

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy
 import torch
 
-from ..formulas import Family, Formula
+from ..formulas import Family, Formula, formula, words_of
 from ..trees import Box, at, blank, changed, is_texts, leaves, rows, spelled
 
 # What two ways to add up single-precision numbers may differ by.
@@ -159,32 +159,32 @@ def compared(
     name: str, tried: list[Formula], outputs: list[Any], targets: list[Any], family: Family, own: Own, loss: str | None
 ) -> Comparison:
     """The first formula of `tried` that gives what the script logs as `name`, over the same batches."""
-    said = own_name(name, own.names)
+    said = own_name(family, name, own.names)
     values = own.values(said) if said is not None else []
     best: Comparison | None = None
-    for formula in tried:
+    for one in tried:
         try:
             shaped = [family.shaped(output, target) for output, target in zip(outputs, targets)]
             whole = family.shaped(joined(outputs), joined(targets))
-            ours = float(formula.compute(family.predicted(whole[0], loss), whole[1]))
+            ours = float(one.compute(family.predicted(whole[0], loss), whole[1]))
         except (ValueError, RuntimeError, IndexError, TypeError):
             continue
         if not values:
-            return Comparison(name, formula, "unsaid", ours, "", None)
+            return Comparison(name, one, "unsaid", ours, "", None)
         if any(close(ours, value) for value in values):
-            return Comparison(name, formula, "same", ours, said or "", values[0])
-        means = _mean_of_batches(formula, shaped, family, loss)
+            return Comparison(name, one, "same", ours, said or "", values[0])
+        means = _mean_of_batches(one, shaped, family, loss)
         standing = "batches" if means is not None and any(close(means, value) for value in values) else "other"
         if best is None or (standing == "batches" and best.standing == "other"):
-            best = Comparison(name, formula, standing, ours, said or "", values[0])
+            best = Comparison(name, one, standing, ours, said or "", values[0])
     if best is not None:
         return best
     return Comparison(name, None, "script" if values else "unsaid", None, said or "", values[0] if values else None)
 
 
-def _mean_of_batches(formula: Formula, shaped: list[Any], family: Family, loss: str | None) -> float | None:
+def _mean_of_batches(kind: Formula, shaped: list[Any], family: Family, loss: str | None) -> float | None:
     try:
-        found = [(float(formula.compute(family.predicted(one, loss), other)), len(other)) for one, other in shaped]
+        found = [(float(kind.compute(family.predicted(one, loss), other)), len(other)) for one, other in shaped]
     except (ValueError, RuntimeError, IndexError, TypeError):
         return None
     return sum(value * size for value, size in found) / sum(size for _, size in found)
@@ -194,10 +194,10 @@ def loss_formula(outputs: list[Any], targets: list[Any], family: Family, own: Ow
     """The standard loss whose mean is the model's own in every batch, if there is one."""
     if own.losses is None:
         return None
-    for name, formula in family.losses.items():
+    for name, kind in family.losses.items():
         try:
             shaped = [family.shaped(output, target) for output, target in zip(outputs, targets)]
-            parts = [float(formula.compute(output, target)) for output, target in shaped]
+            parts = [float(kind.compute(output, target)) for output, target in shaped]
         except (ValueError, RuntimeError, IndexError, TypeError):
             continue
         if all(math.isclose(part, mean, rel_tol=1e-4, abs_tol=1e-7) for part, mean in zip(parts, own.losses)):
@@ -205,39 +205,13 @@ def loss_formula(outputs: list[Any], targets: list[Any], family: Family, own: Ow
     return None
 
 
-def own_name(metric: str, names: list[str]) -> str | None:
+def own_name(family: Family, metric: str, names: list[str]) -> str | None:
     """The logged name that means this metric: `val_acc` for accuracy."""
-    return next((name for wanted in spellings(metric) for name in names if _bare(name) == wanted), None)
-
-
-def spellings(metric: str) -> list[str]:
-    also = {
-        "accuracy": ("acc", "top1", "accuracy_score", "accuracyscore"),
-        "f1": ("f1_score", "f1score", "macro_f1"),
-        "auroc": ("auc", "roc_auc"),
-        "r2": ("r2_score",),
-        "iou": ("miou", "mean_iou", "jaccard"),
-        "dice": ("dice_score",),
-        "exact_match": ("em", "accuracy", "acc"),
-        "perplexity": ("ppl",),
-    }
-    return [metric.lower(), *also.get(metric.lower(), ())]
-
-
-def _bare(name: str) -> str:
-    """The name without what says that it is of the validation set."""
-    name = name.lower()
-    parts = ("validation", "valid", "val", "eval", "dev", "epoch", "dataloader_idx_0")
-    changed_once = True
-    while changed_once:
-        changed_once = False
-        for part in parts:
-            for mark in "_/.":
-                if name.startswith(part + mark):
-                    name, changed_once = name[len(part) + 1 :], True
-                if name.endswith(mark + part):
-                    name, changed_once = name[: -len(part) - 1], True
-    return name
+    wanted, meant = words_of(metric), formula(family, metric)
+    exact = [name for name in names if words_of(name) == wanted]
+    if exact or metric == "loss":
+        return next(iter(exact), None)
+    return next((name for name in names if meant is not None and formula(family, name) is meant), None)
 
 
 def joined(values: list[Any]) -> Any:

@@ -206,7 +206,7 @@ def first_texts(
     best = max(tried, key=lambda one: sum(c.standing == "same" for c in one[1]) - sum(c.standing == "other" for c in one[1]))
     spelling, comparisons = best
     _require(comparisons, own, sizes, reader, spelling, answers, classes, written)
-    decided = Decided(Reading(reader.how.output, "", torch.empty(0), ()), reader.how.target, [], [], False, None, comparisons, own)
+    decided = Decided(family, Reading(reader.how.output, "", torch.empty(0), ()), reader.how.target, [], [], False, None, comparisons, own)
     metrics = {
         one.metric: {"kind": "server", "name": one.formula.name, "said": one.said, "standing": one.standing}
         if one.formula is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ class Scored(NamedTuple):
     script: dict[str, float]
     ids: list[str]
     how: "How"
+    means: dict[str, list[float]] = {}  # noqa: RUF012 - by metric: means of batches' values, by their sizes and plain
 
 
 class How(NamedTuple):
@@ -51,6 +53,7 @@ class Collected(NamedTuple):
 def first_score(session: Session, family: Family, wanted: list[str], settings: Settings) -> tuple[Frozen, Scored, list[dict]]:
     """Decides how all versions are scored, and scores this one so. The last are notes, as codes with values."""
     decided = accept(session, family, wanted, settings)
+    family = decided.family
     how = How(
         decided.reading.output,
         tuple(_hidden(session, decided)),
@@ -223,7 +226,27 @@ def _scored(session: Session, family: Family, frozen: Frozen, how: How, collecte
             losses = _one_at_a_time(session, len(targets))
             loss = values.get(frozen.loss["name"] or "loss")
             loss = loss if loss is not None else statistics.fmean(losses) if losses else None
-    return Scored(outputs, targets, predicted, loss, losses, script, ids, how)
+    means = {name: _means(family, one, collected, frozen, loss_name) for name, one in frozen.metrics.items()}
+    return Scored(outputs, targets, predicted, loss, losses, script, ids, how, means)
+
+
+def _means(family: Family, one: dict[str, Any], collected: Collected, frozen: Frozen, loss: str | None) -> list[float]:
+    """What the metric would be as a mean of its batches' values: by their sizes, and of all alike."""
+    if one["kind"] != "server":
+        return []
+    found, first = [], 0
+    for output in collected.outputs:
+        size = len(output) if output.dim() else 1
+        targets = _put_together(frozen.targets[first : first + size])
+        first += size
+        try:
+            shaped, right = family.shaped(output, targets)
+            found.append((float(family.metrics[one["name"]].compute(family.predicted(shaped, loss), right)), size))
+        except (ValueError, RuntimeError, IndexError, TypeError):
+            return []
+    whole = sum(value * size for value, size in found) / max(1, sum(size for _, size in found))
+    values = [whole, sum(value for value, _ in found) / max(1, len(found))]
+    return [value for value in values if math.isfinite(value)]
 
 
 def _put_together(targets: list[Any]) -> Any:
