@@ -20,8 +20,12 @@ WaitingFor = Literal["scheduler", "resources", "priority", "nodes", "limit", "co
 """
 
 MIN_LOG_BYTES = 4096
-# In `env` for one attempt only, and nothing but the script reads it: a warm start sets it late.
 RESUME_VARIABLE = "PROGRESSIVE_TRAINING_RESUME"
+# Lightning's own: where a Trainer without a `default_root_dir` puts its logs, checkpoints and a tuner's files. That is
+# the working folder otherwise, which is read-only in the sandbox.
+DEFAULT_ROOT_VARIABLE = "PL_TRAINER_DEFAULT_ROOT_DIR"
+# In `env` for one attempt only, and nothing but the script reads them: a warm start sets them late.
+LATE_VARIABLES = frozenset({RESUME_VARIABLE, DEFAULT_ROOT_VARIABLE})
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 

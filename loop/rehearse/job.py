@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..evaluate.user_python.project_copy import make_stage
-from ..jobs.job import Job
+from ..jobs.job import DEFAULT_ROOT_VARIABLE, Job
 from ..jobs.placing import command, confined
 from ..jobs.warm.next_jobs import ISOLATED
 from ..project.attempts import Attempt
@@ -34,7 +34,7 @@ LIMITS = {
 STAGE, AGAIN, SCORED = "stage", "stage-again", "stage-scored"
 FACTS, AGAIN_FACTS, OUT, SAID = "facts", "facts-again", "out", "said"
 SAID_FILE, EVALUATOR_LOG = f"{SAID}/said.json", f"{SAID}/evaluator.txt"
-_WRITABLE = (STAGE, AGAIN, SCORED, FACTS, AGAIN_FACTS, OUT, SAID)
+_WRITABLE = (SCORED, FACTS, AGAIN_FACTS, OUT, SAID)
 _RUNNER = Path(__file__).resolve().parent / "user_python" / "run_rehearsal.py"
 
 
@@ -92,13 +92,17 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, evaluator: str | Non
         timeout_seconds=_LAST_SECONDS,
         grace_seconds=_GRACE_SECONDS,
     )
-    return confined(job, attempt.path, workspace, config, tuple(f"{attempt.relative}/{name}" for name in _WRITABLE))
+    # Of the copies that it trains in only what a training may write, so that a write elsewhere fails here already.
+    writable = (f"{STAGE}/{version.artifacts}", f"{AGAIN}/{version.artifacts}", *_WRITABLE)
+    return confined(job, attempt.path, workspace, config, tuple(f"{attempt.relative}/{name}" for name in writable))
 
 
 def _run(
     attempt: Attempt, argv: tuple[str, ...], env: dict[str, str], stage: str, facts: str, limits: Mapping[str, int]
 ) -> dict[str, object]:
     variables = injection.variables(env, attempt.path / facts) | {injection.REHEARSAL: json.dumps(limits)}
+    root = str(attempt.path / stage / attempt.version.artifacts)
+    variables[DEFAULT_ROOT_VARIABLE] = env.get(DEFAULT_ROOT_VARIABLE, root)
     return {"argv": argv, "cwd": str(attempt.path / stage), "variables": variables}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..jobs.job import Job, JobStatus
+from ..jobs.job import DEFAULT_ROOT_VARIABLE, Job, JobStatus
 from ..jobs.placing import command, confined, level
 from ..jobs.warm.next_jobs import NextJobs
 from ..project.attempts import Attempt, failure_of
@@ -131,7 +131,10 @@ def _start(t: Turn, loop: LoopFile, *, resumed: bool) -> Attempt:
 def _job(attempt: Attempt, rules: Rules, python: str, *, resumed: bool, watched: Sequence[int] = ()) -> Job:
     version, project = attempt.version, attempt.project
     config, minutes = rules.file.execution_config, rules.file.loop_config.max_train_minutes
-    environment = project.environment(rules)
+    environment = {
+        DEFAULT_ROOT_VARIABLE: str(project.workspace.tree.path(version.artifacts)),
+        **project.environment(rules),
+    }
     if resumed:
         environment[resume.VARIABLE] = resume.checkpoint(version)
     job = Job(
