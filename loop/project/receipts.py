@@ -63,6 +63,8 @@ FindingCode = Literal[
     "validation_differs",
     "validation_unchecked",
     "no_validation",
+    "folds",
+    "folds_apart",
     "shared",
     "disjoint",
     "shared_unchecked",

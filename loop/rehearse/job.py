@@ -34,6 +34,7 @@ LIMITS = {
 STAGE, AGAIN, SCORED = "stage", "stage-again", "stage-scored"
 FACTS, AGAIN_FACTS, OUT, SAID = "facts", "facts-again", "out", "said"
 SAID_FILE, EVALUATOR_LOG = f"{SAID}/said.json", f"{SAID}/evaluator.txt"
+SCORED_CHECKPOINT = f"{SAID}/best.ckpt"
 _WRITABLE = (SCORED, FACTS, AGAIN_FACTS, OUT, SAID)
 _RUNNER = Path(__file__).resolve().parent / "user_python" / "run_rehearsal.py"
 
@@ -61,6 +62,7 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, evaluator: str | Non
         "again": {
             **_run(attempt, argv, env, AGAIN, AGAIN_FACTS, {**LIMITS, "train_batches": 1, "ends_with_fit": True}),
             "log": str(attempt.path / SAID / "again.txt"),
+            "install": None if script else injection.late_install(attempt.path / AGAIN_FACTS),
         },
         "evaluator": str(tree.path(place)) if evaluator is not None else None,
         "evaluator_log": str(attempt.path / EVALUATOR_LOG),
@@ -69,7 +71,7 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, evaluator: str | Non
             "project": str(attempt.path / STAGE),
             # Not where it trained: a logger that begins anew deletes what was logged there.
             "source": str(attempt.path / SCORED),
-            "checkpoint": str(attempt.path / SAID / "best.ckpt"),
+            "checkpoint": str(attempt.path / SCORED_CHECKPOINT),
             "out": str(attempt.path / OUT),
             "samples": 2,
             "seed": rules.file.seed,
@@ -108,5 +110,5 @@ def _run(
 
 def clean_up(attempt: Attempt) -> None:
     """Removes the copies of the project and what the evaluator wrote; log and facts stay."""
-    for name in (STAGE, AGAIN, SCORED, OUT, f"{SAID}/best.ckpt", EVAL_SCRIPT):
+    for name in (STAGE, AGAIN, SCORED, OUT, SCORED_CHECKPOINT, EVAL_SCRIPT):
         attempt.project.workspace.tree.remove(f"{attempt.relative}/{name}")

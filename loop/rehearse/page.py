@@ -15,6 +15,7 @@ _PARTS: Sequence[tuple[str, frozenset[FindingCode]]] = (
         frozenset(
             {
                 *("took", "sample", "validation_same", "validation_differs", "validation_unchecked", "no_validation"),
+                *("folds", "folds_apart"),
                 *("shared", "disjoint", "shared_unchecked"),
             }
         ),

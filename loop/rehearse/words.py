@@ -41,6 +41,15 @@ _WORDS: Mapping[FindingCode, Told] = {
     ),
     "validation_unchecked": Told("Whether the validation set is the same in two processes could not be seen."),
     "no_validation": Told("It validates nothing: no validation batch was seen."),
+    "folds": Told(
+        "Its {fits} fits have validation sets of their own. 03_eval.py scores on the first one's, whichever "
+        "of them leaves best.ckpt. Keep the checkpoint of the first one, or write an evaluator with write_eval."
+    ),
+    "folds_apart": Told(
+        "Its {fits} fits have validation sets of their own: best.ckpt is of fit {fit}, and 03_eval.py scores it on the "
+        "first one's, where a k-fold trains. Keep the checkpoint of the first one, or write an evaluator with "
+        "write_eval."
+    ),
     "shared": Told("{shared} of {distinct} validation inputs are in the training data as well."),
     "disjoint": Told("Training and validation share no input ({compared} training inputs compared)."),
     "shared_unchecked": Told("Only {compared} training inputs were held against the validation's: none is shared."),

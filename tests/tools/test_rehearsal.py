@@ -99,6 +99,34 @@ CASES: dict[str, tuple[tuple[tuple[str, str], ...], dict[str, str], str]] = {
         {"validation_differs": "problem", "score_uncompared": "note", "disjoint": "ok"},
         "seed the split",
     ),
+    "a split by hashes, which are others in each process": (
+        (
+            ("generator = ", "order = sorted(range(400), key=lambda n: hash(str(n)))\ngenerator = "),
+            (
+                "labels = (inputs.sum(1) > 0).long()",
+                "labels = (inputs.sum(1) > 0).long()\ninputs, labels = inputs[order], labels[order]",
+            ),
+        ),
+        {"validation_differs": "problem"},
+        "seed the split",
+    ),
+    "folds of which another one than the first is kept": (
+        (
+            (
+                "keeps = ",
+                "for fold in range(3):\n  whole = TensorDataset(inputs, labels)\n  held = range(fold * 100, fold * 100 + 100)\n"
+                "  train_set, val_set = Subset(whole, [n for n in range(400) if n not in held]), Subset(whole, held)\n  keeps = ",
+            ),
+            ("dirpath=OUT, filename", 'dirpath=f"{OUT}/{fold}", filename'),
+            ("\ntrainer = ", "\n  trainer = "),
+            ("\ntrain = ", "\n  train = "),
+            ("\ntrainer.fit", "\n  trainer.fit"),
+            ("\nPath(OUT", "\nimport shutil\nshutil.copy(f'{OUT}/1/best.ckpt', f'{OUT}/best.ckpt')\nPath(OUT"),
+            ("TensorDataset, random_split", "Subset, TensorDataset, random_split"),
+        ),
+        {"folds_apart": "problem", "score_uncompared": "note", "validation_same": "ok"},
+        "best.ckpt is of fit 2, and 03_eval.py scores it on the first one's",
+    ),
     "a batch that ends with a group, and samples in both sets": (
         (
             ("TensorDataset(inputs[340:], labels[340:])", "TensorDataset(inputs[:60], labels[:60], labels[60:120])"),
