@@ -15,8 +15,9 @@ from ..record.ranks import Fit, RunFacts
 from ..train.artifacts import missing, records
 from ..train.completing import complete
 from ..train.curves import read_curves
-from ..train.verdicts import Run, told, verdicts
+from ..train.verdicts import Run, verdicts
 from .observed import Observed
+from .words import verdict_values
 
 _SHORT = 300
 # What a script says when something isn't there that it takes for granted.
@@ -134,12 +135,12 @@ def rule_findings(observed: Observed) -> Iterator[Finding]:
     facts, rules = _as_asked(observed.facts), observed.rules
     run = Run(facts, observed.attempt.version.id, None, stated)
     for one in verdicts(rules.fixed, rules.file.synonyms, run):
-        values: dict[str, str | int | float | bool | None] = {"rule": one.rule, "value": repr(one.value)}
+        values = verdict_values(one)
         if one.standing == "broken" and observed.is_cut and one.rule.rpartition(".")[2] in ("epochs", "max_epochs"):
             yield Finding(code="rule_unseen", level="note", values=values)
             continue
         level = "ok" if one.standing == "in force" else "problem" if one.standing == "broken" else "warning"
-        yield Finding(code="rule", level=level, values=values | {"verdict": str(told(one))[:_SHORT]})
+        yield Finding(code="rule", level=level, values=values)
 
 
 def _as_asked(facts: RunFacts) -> RunFacts:

@@ -1,10 +1,13 @@
 """A finding in words; whoever decides anything looks at its code."""
 
 from collections.abc import Mapping
+from typing import cast
 
-from ..project.receipts import Finding, FindingCode
+from ..project.receipts import Finding, FindingCode, Reason, RuleVerdict, Standing
 from ..text import Told
+from ..train.verdicts import told as verdict_told
 
+_MAX_PART = 300
 _WORDS: Mapping[FindingCode, Told] = {
     "ran": Told("It runs: {steps} steps and a validation in {run_seconds}, to its end."),
     "ended": Told("It runs: a loop of its own made {steps} steps, and was ended after {run_seconds}."),
@@ -94,7 +97,26 @@ _WORDS: Mapping[FindingCode, Told] = {
 def told(finding: Finding) -> Told:
     """The finding's sentence, with durations and sizes as people write them."""
     values = {name: _shown(name, value) for name, value in finding.values.items()}
+    if "reason" in values:
+        values["verdict"] = verdict_told(_verdict(finding.values))
     return Told(_WORDS[finding.code].text, values)
+
+
+def verdict_values(verdict: RuleVerdict) -> dict[str, str | int | float | bool | None]:
+    """A verdict as the values of a finding, from which `told` makes its words again."""
+    parts = {name: getattr(verdict, name)[:_MAX_PART] for name in ("standing", "reason", "found", "beside")}
+    return {"rule": verdict.rule, "value": repr(verdict.value), **parts}
+
+
+def _verdict(values: Mapping[str, str | int | float | bool | None]) -> RuleVerdict:
+    return RuleVerdict(
+        rule=str(values["rule"]),
+        value=None,
+        standing=cast(Standing, values["standing"]),
+        reason=cast(Reason, values["reason"]),
+        found=str(values["found"]),
+        beside=str(values["beside"]),
+    )
 
 
 def _shown(name: str, value: object) -> object:
@@ -105,22 +127,24 @@ def _shown(name: str, value: object) -> object:
             return size(value)
         if isinstance(value, float):
             return f"{value:.6g}"
-    return "unknown" if value is None else value
+    return Told("unknown") if value is None else value
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: float) -> Told:
     """`3 s`, `12 min`, `7 h 30 min`: no more digits than an estimate has."""
     if seconds < 100:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+        return Told("{seconds} s", {"seconds": f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}"})
     minutes = round(seconds / 60)
     if minutes < 100:
-        return f"{minutes} min"
+        return Told("{minutes} min", {"minutes": minutes})
     hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest} min" if hours < 20 and rest else f"{hours} h"
+    if hours < 20 and rest:
+        return Told("{hours} h {minutes} min", {"hours": hours, "minutes": rest})
+    return Told("{hours} h", {"hours": hours})
 
 
 def size(count: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
+    for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
         count /= 1000

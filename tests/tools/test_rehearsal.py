@@ -114,8 +114,9 @@ CASES: dict[str, tuple[tuple[tuple[str, str], ...], dict[str, str], str]] = {
         (
             (
                 "keeps = ",
-                "for fold in range(3):\n  whole = TensorDataset(inputs, labels)\n  held = range(fold * 100, fold * 100 + 100)\n"
-                "  train_set, val_set = Subset(whole, [n for n in range(400) if n not in held]), Subset(whole, held)\n  keeps = ",
+                "whole = TensorDataset(inputs, labels)\nfor fold in range(3):\n  held = range(fold * 100, fold * 100 + 100)\n"
+                "  train_set = Subset(whole, [n for n in range(400) if n not in held])\n"
+                "  val_set = Subset(whole, held)\n  keeps = ",
             ),
             ("dirpath=OUT, filename", 'dirpath=f"{OUT}/{fold}", filename'),
             ("\ntrainer = ", "\n  trainer = "),
@@ -168,7 +169,7 @@ async def test_a_task_without_a_template_and_a_loop_of_its_own_are_said_at_the_s
         "        nn.functional.cross_entropy(net(batch), target).backward()\n"
         "        optimizer.step()\n"
     )
-    lightning(made, task="time_series_forecasting")
+    lightning(made, task="time_series_forecasting", report_language="ko")
     made.write("02_train_baseline.py", SCRIPT[:begin] + loop)
     async with connected(made) as agent:
         result = await start(agent)
@@ -177,7 +178,8 @@ async def test_a_task_without_a_template_and_a_loop_of_its_own_are_said_at_the_s
         assert "200 steps" in text_of(result, "ended") and "classification, regression" in text_of(
             result, "no_evaluator"
         )
-        assert "batch_size = 16 is in force" in text_of(result, "rule")
+        assert "batch_size = 16 is in force" in text_of(result, "rule"), "whoever calls is answered in English"
+    assert "training_config.batch_size = 16: 지켜짐: " in made.read(PAGE)
 
 
 LACKING = {
