@@ -123,7 +123,7 @@ def failure_of(verdict: Verdict | None) -> FailureView | None:
 
 
 def job_of(attempt: Attempt, progress: "Progress") -> JobView:
-    eta = None if progress.eta_seconds is None else round(progress.eta_seconds, 1)
+    eta = _left(attempt, progress)
     return JobView(
         kind=attempt.kind,
         attempt=attempt.number,
@@ -131,11 +131,22 @@ def job_of(attempt: Attempt, progress: "Progress") -> JobView:
         elapsed_seconds=round(progress.elapsed_seconds, 1),
         epoch=progress.epoch,
         epochs=progress.epochs,
-        eta_seconds=eta,
+        eta_seconds=None if eta is None else round(eta, 1),
         latest=dict(progress.latest),
         waiting=progress.waiting,
         waiting_for=progress.waiting_for,
     )
+
+
+def _left(attempt: Attempt, progress: "Progress") -> float | None:
+    """Seconds that the job still takes: as it goes itself, else as others of its kind took, or the rehearsal."""
+    if progress.eta_seconds is not None or progress.waiting is not None or attempt.kind == "rehearse":
+        return progress.eta_seconds
+    project = attempt.project
+    rules = project.rules()
+    known = work().estimate(project, rules, derive(project, rules))
+    whole = (known.train_seconds if attempt.kind == "train" else known.evaluate_seconds) if known is not None else None
+    return whole - progress.elapsed_seconds if whole is not None and whole > progress.elapsed_seconds else None
 
 
 def metric_line(metrics: tuple[Metric, ...]) -> str:

@@ -80,8 +80,17 @@ async def test_a_start_says_on_one_page_what_a_training_will_be(made: Folder) ->
         assert again["already_done"] and again["rehearsal"] == result["rehearsal"]
         assert attempts(made) == ["rehearse-001"]
         assert not made.path(f"{ATTEMPTS}/rehearse-001/stage").exists() and not made.path("03_eval.py").exists()
+        (night,) = [one["estimate"] for one in [await agent.call("next_step", brief=False)]]
+        assert night["basis"] == "rehearsal" and night["trainings_left"] == 2 and night["evaluate_seconds"] > 0
+        each = night["train_seconds"] + night["evaluate_seconds"]
+        assert night["seconds_left"] == pytest.approx(2 * each, abs=0.3)
+        assert night["bytes_left"] == 2 * night["version_bytes"] > 1000
         trained = await agent.train()
         assert trained["state"] == "done" and trained["epochs"] == 4, trained
+        after = (await agent.call("next_step", brief=False))["estimate"]
+        assert after["basis"] == "versions" and after["trainings_left"] == 1
+        assert after["train_seconds"] == pytest.approx(trained["wall_seconds"], abs=0.1)
+        assert after["evaluate_seconds"] == night["evaluate_seconds"], "none is scored yet"
     assert made.read(PAGE) == page
 
 
@@ -114,7 +123,8 @@ CASES: dict[str, tuple[tuple[tuple[str, str], ...], dict[str, str], str]] = {
         (
             (
                 "keeps = ",
-                "whole = TensorDataset(inputs, labels)\nfor fold in range(3):\n  held = range(fold * 100, fold * 100 + 100)\n"
+                "whole = TensorDataset(inputs, labels)\nfor fold in range(3):\n"
+                "  held = range(fold * 100, fold * 100 + 100)\n"
                 "  train_set = Subset(whole, [n for n in range(400) if n not in held])\n"
                 "  val_set = Subset(whole, held)\n  keeps = ",
             ),
