@@ -62,7 +62,7 @@ def text_of(result: dict[str, Any], code: str) -> str:
 
 
 async def test_a_start_says_on_one_page_what_a_training_will_be(made: Folder) -> None:
-    lightning(made)
+    lightning(made, execution_config={"sandbox": "auto"})
     async with connected(made) as agent:
         result = await start(agent)
         found = levels(result)
@@ -194,8 +194,8 @@ async def test_a_task_without_a_template_and_a_loop_of_its_own_are_said_at_the_s
 
 LACKING = {
     "needs_arguments": "import argparse; p = argparse.ArgumentParser(); p.add_argument('data'); p.parse_args()",
-    "needs_gpu": "raise RuntimeError('No CUDA GPUs are available')",
-    "needs_network": "raise OSError('[Errno -3] Temporary failure in name resolution')",
+    "needs_gpu": "import torch; torch.zeros(1, device='cuda')",
+    "needs_network": "import urllib.request; urllib.request.urlopen('http://weights.invalid/best.pt', timeout=5)",
     "needs_package": "import a_package_that_nobody_has",
     "out_of_memory": "raise MemoryError('64 GB')",
     "crashed": "raise KeyError('label_map')",
@@ -229,13 +229,24 @@ async def test_a_crash_may_be_repaired_before_any_training_and_is_rehearsed_agai
         assert (await agent.train())["state"] == "done"
 
 
-async def test_a_script_that_hangs_is_ended_and_the_loop_may_go_on(made: Folder) -> None:
+async def test_a_script_that_hangs_is_ended_with_all_it_started_and_the_loop_may_go_on(
+    made: Folder, tmp_path: Path
+) -> None:
     made.set_rules(rehearse=True, loop_config={"max_train_minutes": 0.03})
-    wait = "    import threading\n    print('waiting for a lock', flush=True)\n    threading.Event().wait()\n"
+    wait = (
+        "    import signal, subprocess, threading\n"
+        "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "    apart = subprocess.Popen(['sleep', '1000'], start_new_session=True)\n"
+        f"    open({str(tmp_path / 'apart')!r}, 'w').write(str(apart.pid))\n"
+        "    print('waiting for a lock', flush=True)\n"
+        "    threading.Event().wait()\n"
+    )
     made.edit("02_train_baseline.py", ("    threshold, rows = fit()\n", f"{wait}    threshold, rows = fit()\n"))
     async with connected(made) as agent:
         result = await start(agent)
         assert levels(result)["hangs"] == "problem" and "waiting for a lock" in text_of(result, "hangs")
+        assert not Path("/proc", (tmp_path / "apart").read_text()).exists()
+        assert result["next"]["tool"] == "run_train"
         assert (await agent.train())["state"] == "failed"
     assert "waiting for a lock" in made.read(PAGE), "the wipe of a failed training leaves it"
 

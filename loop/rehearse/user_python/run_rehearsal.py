@@ -60,7 +60,8 @@ def main() -> int:
         said["evaluate"] = {**evaluator.waited(end), "checkpoint": os.path.basename(checkpoint)}
     elif evaluator is not None:
         evaluator.end()
-    if again is None or (isinstance(again, _Twin) and not again.has_begun()):
+    _write(plan["said"], said)
+    if again is None or (isinstance(again, _Twin) and not again.has_begun(end)):
         again = _Child(plan["again"])
     said["again"] = again.waited(min(end, max(train_end, time.monotonic() + _AGAIN_SECONDS)))
     _write(plan["said"], said)
@@ -128,25 +129,25 @@ class _Twin:
         self._pipe, self.end = os.pipe()
         self._group: int | None = None
 
-    def has_begun(self) -> bool:
-        """Whether there is one. Waits until the evaluator's process has made it, or has ended without."""
-        text = b""
-        while not text.endswith(b"\n"):
-            data = os.read(self._pipe, 16)
-            if not data:
-                return False
-            text += data
-        self._group = int(text)
-        return True
+    def has_begun(self, until: float) -> bool:
+        """Whether there is one. The evaluator's process, which makes it, has ended."""
+        if not self._is_readable(until):
+            return False
+        text = os.read(self._pipe, 16)  # written at once, and small enough to arrive so
+        self._group = int(text) if text else None
+        return bool(text)
 
     def waited(self, until: float) -> dict[str, Any]:
-        ended = bool(select.select([self._pipe], [], [], max(0.1, until - time.monotonic()))[0])
+        ended = self._is_readable(until)
         if not ended and self._group is not None:
             try:
                 os.killpg(self._group, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
                 ended = True
         return {"rc": None, "timed_out": not ended}
+
+    def _is_readable(self, until: float) -> bool:
+        return bool(select.select([self._pipe], [], [], max(0.1, until - time.monotonic()))[0])
 
 
 def _evaluator(plan: dict[str, Any], twin: int) -> dict[str, Any]:
