@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from ..project.receipts import Finding, FindingCode, FindingLevel, RehearsalReceipt
-from ..text import cell
-from .words import duration, told
+from ..text import cell, duration
+from .words import told
 
 PAGE = "_tests/rehearsal.md"
 _MARKS: Mapping[FindingLevel, str] = {"ok": "ok", "note": "note", "warning": "WARNING", "problem": "PROBLEM"}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ..project.receipts import Finding, FindingCode
-from ..text import Told
+from ..text import Told, duration
 
 _WORDS: Mapping[FindingCode, Told] = {
     "ran": Told("It runs: {steps} steps and a validation in {run_seconds}, to its end."),
@@ -97,17 +97,6 @@ def _shown(name: str, value: object) -> object:
         if isinstance(value, float):
             return f"{value:.6g}"
     return "unknown" if value is None else value
-
-
-def duration(seconds: float) -> str:
-    """`3 s`, `12 min`, `7 h 30 min`: no more digits than an estimate has."""
-    if seconds < 100:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest} min" if hours < 20 and rest else f"{hours} h"
 
 
 def size(count: float) -> str:

@@ -146,3 +146,14 @@ def require_list(**parts: tuple[str, ...]) -> None:
 
 def bullets(items: Sequence[str]) -> str:
     return "\n".join(f"- {' '.join(item.split())}" for item in items)
+
+
+def duration(seconds: float) -> str:
+    """`3 s`, `12 min`, `7 h 30 min`: no more digits than an estimate has."""
+    if seconds < 100:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if hours < 20 and rest else f"{hours} h"
