@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from statistics import fmean
 
 from ..jobs.job import Outcome, StopWhen, Watching
 from ..jobs.records import read_job
@@ -19,6 +20,8 @@ from ..rules.stop_when import Condition, parse_condition
 from ..text import duration
 from .curves import read_curves
 from .progress import epochs_asked
+
+_MOST_LOADERS = 32
 
 
 def watching(attempt: Attempt, rules: Rules) -> Watching:
@@ -114,14 +117,13 @@ def _whole_seconds(version: Version, facts: RunFacts) -> float | None:
     if process is None:
         return None
     fit = facts.fits[-1].first if facts.fits else None
-    section = fit or process.script
-    done = None if section is None else _of_fit(section) if fit is not None else _of_loop(section, version)
-    if section is None or done is None or done <= 0:
-        return None
-    return max(0.0, section.began - process.began) + section.seconds / done
+    if fit is None:
+        return None if process.script is None else _of_loop(process.script, version)
+    done = _part(fit)
+    return max(0.0, fit.began - process.began) + fit.seconds / done if done else None
 
 
-def _of_fit(fit: Section) -> float | None:
+def _part(fit: Section) -> float | None:
     """Which part of a fit is done, by its batches."""
     settings = fit.settings
     if settings is None or not isinstance(settings.num_training_batches, int) or not settings.num_training_batches:
@@ -136,17 +138,17 @@ def _of_fit(fit: Section) -> float | None:
 
 
 def _of_loop(loop: Section, version: Version) -> float | None:
-    """The same of a loop of the script's own, by the passes over the data that it trains on."""
-    epochs = epochs_asked(version)
-    trained = next((one for one in loop.loaders if one.backwards), None)
-    if epochs is None or trained is None or not trained.passes.rows:
+    """The same of a loop of the script's own, by its passes over the data, and what comes before them."""
+    epochs, trained = epochs_asked(version), [one for one in loop.loaders if one.backwards]
+    passes = sum(one.passes.count for one in trained)
+    if epochs is None or not passes or len(loop.loaders) >= _MOST_LOADERS:  # more were not counted
         return None
-    first, last = trained.passes.rows[0], trained.passes.rows[-1]
-    each: float | None = first.batches if first.whole else None
-    if each is None and trained.dataset_length and trained.batch_size:
-        each = trained.dataset_length / trained.batch_size
-    passes = trained.passes.count - 1 + (1.0 if last.whole else last.batches / each if each else 0.0)
-    return passes / epochs
+    last = trained[-1]
+    each = last.dataset_length / last.batch_size if last.dataset_length and last.batch_size else None
+    row = last.passes.rows[-1]
+    done = passes - (0.0 if row.whole or not each else max(0.0, 1 - row.batches / each))
+    looping = sum(one.passes.count * fmean(row.seconds for row in one.passes.rows) for one in loop.loaders)
+    return max(0.0, loop.seconds - looping) + looping * epochs / done if done > 0 else None
 
 
 def unwatched(attempt: Attempt, rules: Rules, facts: RunFacts) -> tuple[Notice, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from support.projects import Agent, Folder, connected, edited
+from support.projects import EVALUATOR, Agent, Folder, connected, edited
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T2"), pytest.mark.usefixtures("no_device")]
 BASELINE = "02_train_baseline.py"
@@ -256,3 +256,64 @@ async def test_what_is_no_condition_is_refused_with_its_place_and_an_example(fol
             text = getattr(result.content[0], "text", "")
             assert result.is_error and "loop_config.stop_when.val_loss" in text, text
             assert '"> 2 x best at epoch 3"' in text and "user_defined_rules.json:1:" in text
+
+
+async def test_best_is_that_of_the_versions_before(folder: Folder) -> None:
+    waits = "    save_logs(rows)\n    while LEARNING_RATE > 0.4 and not Path('gate').exists():\n        __import__('time').sleep(0.01)\n"
+    folder.edit(BASELINE, ("    save_logs(rows)\n", waits))
+    folder.set_rules(loop_config={"stop_when": {"val_loss": "< best at epoch 3"}})
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        trained = await agent.train()
+        assert "loop_config.stop_when 'val_loss': '< best at epoch 3' could not end it" in str(trained["warnings"])
+        await agent.call("write_eval", source=EVALUATOR)
+        await agent.score()
+        await agent.analyse()
+        await agent.act()
+        await agent.author()
+        failure = await agent.failed_training("stopped", 2)
+        assert (
+            'at "< best at epoch 3", which is 0.' in failure["summary"]
+            and "(the best of v001 is 0." in failure["summary"]
+        )
+        assert await agent.where() == ("repair", 2)
+
+
+RANKS = """\
+import os
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, TensorDataset
+
+VERSION = "baseline"
+DATASET_ID = "v1"
+distributed.init_process_group("gloo")
+torch.manual_seed(7)
+data = TensorDataset(torch.randn(40, 4), torch.randn(40, 1))
+net = DistributedDataParallel(nn.Linear(4, 1))
+optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+EPOCHS = 100_000
+for epoch in range(EPOCHS):
+    for x, y in DataLoader(data, batch_size=8):
+        loss = nn.functional.mse_loss(net(x), y)
+        if epoch == 3 and distributed.get_rank() == 1:
+            loss = loss * float("nan")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+"""
+
+
+async def test_the_loss_of_one_rank_ends_all_of_them(folder: Folder) -> None:
+    made(folder, RANKS)
+    rules = folder.json("user_defined_rules.json")
+    rules["execution_config"] = {
+        **rules.get("execution_config", {}),
+        "launcher": "torchrun",
+        "processes_per_node": 2,
+        "env": ["GLOO_SOCKET_IFNAME"],
+    }
+    folder.write("user_defined_rules.json", json.dumps(rules))
+    failure = await failed(folder, "diverged")
+    assert "the training loss became nan, after " in failure["summary"] and "in epoch 4" in failure["summary"]

@@ -20,6 +20,7 @@ from . import forwards
 _AT_ONCE = 256
 _SECONDS = 1.0
 _MAX_TOLD = 20
+_MAX_PASSES = 100_000
 
 
 class Pending:
@@ -124,6 +125,10 @@ def _tell(recorder: Recorder, section: Section, epoch: int, number: int, value: 
 
 
 def _epoch(recorder: Recorder) -> int:
-    """Of a loop of the script's own only the loader knows it."""
+    """Of a loop of the script's own only the loaders know it: it is the last of the passes that were trained on."""
     section, loader = recorder.section, recorder.last_loader
-    return section.epoch if section.trainer is not None or loader is None else max(0, loader.passes.count - 1)
+    if section.trainer is None and loader is not None:
+        at = (id(loader), loader.passes.count)
+        passes: dict[Any, int] = section.facts.setdefault("_passes", {})
+        section.epoch = passes.setdefault(at, len(passes)) if len(passes) < _MAX_PASSES else section.epoch
+    return section.epoch
