@@ -18,7 +18,7 @@ from ..record.ranks import RunFacts
 from ..rules.reading import Rules
 from ..rules.stop_when import Condition, parse_condition
 from ..text import duration
-from .curves import read_curves
+from .curves import newest, read_curves
 from .progress import epochs_asked
 
 _MOST_LOADERS = 32
@@ -108,7 +108,18 @@ def _saved(attempt: Attempt, outcome: Outcome, facts: RunFacts) -> float | None:
         whole = None if job is None else job.timeout_seconds
     else:
         whole = _whole_seconds(attempt.version, facts)
+        if whole is None or whole <= wall:  # what was recorded is some seconds old
+            whole = _by_epochs(attempt.version, wall)
     return round(whole - wall, 1) if whole is not None and whole > wall else None
+
+
+def _by_epochs(version: Version, wall: float) -> float | None:
+    """What all of the run would have taken, by the epochs of its metrics.csv."""
+    seen, epochs = newest(version.project.workspace.tree, version.artifacts), epochs_asked(version)
+    if seen is None or epochs is None:
+        return None
+    trained = seen.last_epoch + 1 - seen.first_epoch
+    return wall / trained * (epochs - seen.first_epoch) if trained > 0 else None
 
 
 def _whole_seconds(version: Version, facts: RunFacts) -> float | None:

@@ -5,7 +5,10 @@ from typing import Any
 
 import anyio
 import pytest
+from mcp import Client
 
+from progressive_training.loop.project.project import Project
+from progressive_training.server.app import build_server
 from support.projects import EVALUATOR, Agent, Folder, connected, edited
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("T2"), pytest.mark.usefixtures("no_device")]
@@ -259,8 +262,8 @@ async def test_what_is_no_condition_is_refused_with_its_place_and_an_example(fol
 
 
 async def test_best_is_that_of_the_versions_before(folder: Folder) -> None:
-    waits = "    save_logs(rows)\n    while LEARNING_RATE > 0.4 and not Path('gate').exists():\n        __import__('time').sleep(0.01)\n"
-    folder.edit(BASELINE, ("    save_logs(rows)\n", waits))
+    waits = "    while LEARNING_RATE > 0.4 and not Path('gate').exists():\n        __import__('time').sleep(0.01)\n"
+    folder.edit(BASELINE, ("    save_logs(rows)\n", f"    save_logs(rows)\n{waits}"))
     folder.set_rules(loop_config={"stop_when": {"val_loss": "< best at epoch 3"}})
     async with connected(folder) as agent:
         await agent.call("start_loop")
@@ -272,10 +275,8 @@ async def test_best_is_that_of_the_versions_before(folder: Folder) -> None:
         await agent.act()
         await agent.author()
         failure = await agent.failed_training("stopped", 2)
-        assert (
-            'at "< best at epoch 3", which is 0.' in failure["summary"]
-            and "(the best of v001 is 0." in failure["summary"]
-        )
+        assert 'end it at "< best at epoch 3", which is 0.' in failure["summary"]
+        assert "(the best of v001 is 0." in failure["summary"]
         assert await agent.where() == ("repair", 2)
 
 
@@ -317,3 +318,15 @@ async def test_the_loss_of_one_rank_ends_all_of_them(folder: Folder) -> None:
     folder.write("user_defined_rules.json", json.dumps(rules))
     failure = await failed(folder, "diverged")
     assert "the training loss became nan, after " in failure["summary"] and "in epoch 4" in failure["summary"]
+    assert failure["saved_seconds"] > 5
+
+
+async def test_a_warm_training_is_watched_as_a_cold_one_is(folder: Folder) -> None:
+    made(folder, PLAIN, NAN, ("EPOCHS = 40", "EPOCHS = 100_000"))
+    async with Client(build_server(Project(folder.root).kept_warm())) as client:
+        agent = Agent(client, folder)
+        await agent.call("start_loop")
+        failure = await agent.failed_training("diverged")
+        assert "in epoch 4" in failure["summary"]
+    result = folder.json(".progressive-training/attempts/v001/train-001/result.json")
+    assert (result["start"], result["reason"]) == ("warm", "diverged")
