@@ -25,8 +25,8 @@ from .records import (
 )
 from .runner import attempt_files as files
 from .runner import processes
-from .runner.command import START_SECONDS, runner_command
 from .runner.scratch import Scratch
+from .starting import START_SECONDS, runner_command
 
 if TYPE_CHECKING:
     from .warm.server_keeper import Keeper
