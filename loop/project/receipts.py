@@ -16,6 +16,8 @@ FailureKind = Literal[
     "out of memory",
     "killed",
     "timeout",
+    "stalled",
+    "stopped",
     "disk full",
     "limit",
     "missing artifacts",
@@ -26,7 +28,7 @@ FailureKind = Literal[
 # Nothing is wrong with the code: the same version is simply run again.
 INFRASTRUCTURE: frozenset[FailureKind] = frozenset({"killed", "disk full", "cancelled", "lost"})
 # Cut off from outside: what it had learnt so far may be gone on from.
-RESUMABLE: frozenset[FailureKind] = frozenset({*INFRASTRUCTURE, "timeout"})
+RESUMABLE: frozenset[FailureKind] = frozenset({*INFRASTRUCTURE, "timeout", "stalled"})
 
 
 class Agreed(Record):
@@ -182,6 +184,7 @@ class Verdict(Record):
     advice: str = ""
     trace: str = ""
     wall_seconds: float | None = None
+    saved_seconds: float | None = Field(default=None, description="about how long it would have gone on")
     at: str
 
 

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from .parts import (
     Count,
     Device,
+    Diverged,
     End,
     Epochs,
     Facts,
@@ -69,6 +70,7 @@ class Section(Facts):
     backwards: Count = 0
     forwards: tuple[Forward, ...] = ()
     non_finite: tuple[NonFinite, ...] = ()
+    diverged: Diverged | None = None
     checkpoints: tuple[SavedBest, ...] = ()
     end: End | None = None
     rehearsed: Rehearsed | None = None
@@ -162,7 +164,7 @@ def _names(folder: Path, problems: list[Problem]) -> Iterator[str]:
     for name in sorted(names)[:MAX_FILES]:
         if name.endswith(".json"):
             yield name
-        elif not name.endswith((".json.part", ".bin")):
+        elif not name.endswith((".json.part", ".bin", ".live")):
             problems.append(Problem(what=_printable(name), error="is none of the recorder's files"))
 
 

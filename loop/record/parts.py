@@ -150,6 +150,19 @@ class NonFinite(Facts):
     value: Name
 
 
+class Diverged(Facts):
+    """Why a training ended itself: the first loss that was no number, the last one before it, and what became of it.
+
+    `spoiled`: a step was taken by it, and weights are no numbers any more.
+    """
+
+    epoch: Count
+    backward: Count
+    value: Name
+    last_finite: float | None = None
+    spoiled: bool = False
+
+
 class Generators(Facts):
     """The random generators before a run: torch's seed, and a digest of each state."""
 

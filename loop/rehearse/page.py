@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from ..project.receipts import Finding, FindingCode, FindingLevel, RehearsalReceipt
-from ..text import Say, Told, cell, english
-from .words import duration, told
+from ..text import Say, Told, cell, duration, english
+from .words import told
 
 PAGE = "_tests/rehearsal.md"
 _MARKS: Mapping[FindingLevel, Told] = {

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from ..project.receipts import Finding, FindingCode, Reason, RuleVerdict, Standing
-from ..text import Told
+from ..text import Told, duration
 from ..train.verdicts import told as verdict_told
 
 _MAX_PART = 300
@@ -128,19 +128,6 @@ def _shown(name: str, value: object) -> object:
         if isinstance(value, float):
             return f"{value:.6g}"
     return Told("unknown") if value is None else value
-
-
-def duration(seconds: float) -> Told:
-    """`3 s`, `12 min`, `7 h 30 min`: no more digits than an estimate has."""
-    if seconds < 100:
-        return Told("{seconds} s", {"seconds": f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}"})
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return Told("{minutes} min", {"minutes": minutes})
-    hours, rest = divmod(minutes, 60)
-    if hours < 20 and rest:
-        return Told("{hours} h {minutes} min", {"hours": hours, "minutes": rest})
-    return Told("{hours} h", {"hours": hours})
 
 
 def size(count: float) -> str:

@@ -20,7 +20,7 @@ def recording(attempt: Attempt, watched: Sequence[int] = ()) -> Recording:
     script = attempt.project.workspace.tree.path(attempt.version.script_name)
     facts = attempt.project.workspace.tree.path(attempt.facts)
     return Recording(
-        variables={injection.FACTS: str(facts), **lines.asked(script, watched)},
+        variables={injection.FACTS: str(facts), injection.LIVE: "1", **lines.asked(script, watched)},
         python_path=str(injection.RECORDER / "site"),
         source=injection.late_install(facts),
     )

@@ -23,8 +23,9 @@ from .changed_code import never_ran
 from .completing import complete
 from .curves import epochs_trained, read_curves
 from .findings import findings, shared_inputs
-from .measured import run_of
+from .measured import facts_of, run_of
 from .verdicts import Run, trained_epochs, verdicts
+from .watching import ended_early, unwatched
 
 _LOG_TAIL_BYTES = 16_384
 
@@ -47,7 +48,12 @@ def judged(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) ->
         return Failure("missing artifacts", f"{error.where}: {error.what}", "")
     receipt = _receipt(attempt, run, status)
     changed = attempt.plan.changed if attempt.plan is not None else {}
-    warnings = (*receipt.warnings, *findings(attempt.version, run, found), *never_ran(attempt, changed))
+    warnings = (
+        *receipt.warnings,
+        *findings(attempt.version, run, found),
+        *never_ran(attempt, changed),
+        *unwatched(attempt, rules, run.facts),
+    )
     return receipt.model_copy(update={"rules": found, "completed": completed, "warnings": warnings})
 
 
@@ -92,7 +98,7 @@ def _of_process(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatu
         requested=attempt.cancel_requested,
         detail=status.detail,
     ):
-        return failure
+        return failure if status.outcome is None else ended_early(attempt, status.outcome, failure, facts_of(attempt))
     # A run that went on from a checkpoint is judged with the files of its interrupted part.
     resume.put_back(attempt)
     return None

@@ -31,6 +31,7 @@ from .measured import recording
 from .progress import Progress, progress_of
 from .result import judged
 from .retry_report import write_retry_report
+from .watching import watching
 
 _REHEARSAL = "_tests/rehearsal.md"
 """Of the loop's own, and still true when a training is wiped."""
@@ -147,6 +148,7 @@ def _job(attempt: Attempt, rules: Rules, python: str, *, resumed: bool, watched:
         timeout_seconds=None if minutes is None else minutes * 60,
         imports=next_jobs(version, rules).train_preload(),
         recording=recording(attempt, watched),
+        watching=watching(attempt, rules),
     )
     return confined(job, attempt.path, project.workspace, config, (version.artifacts, attempt.facts))
 

@@ -22,9 +22,9 @@ from ...errors import RunError
 from ..job import LATE_VARIABLES, Job
 from ..runner import attempt_files as files
 from ..runner import processes
-from ..runner.command import START_SECONDS, runner_command
 from ..runner.job_order import recorded
 from ..sandbox import Shell
+from ..starting import START_SECONDS, runner_command
 from .messages import Handover, SpareOrder, send_handover, send_order
 from .spare_folders import SPARES, free_bytes, remove_dead
 

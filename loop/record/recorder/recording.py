@@ -13,6 +13,7 @@ from typing import Any, Literal
 from . import writing
 
 Kind = Literal["fit", "tuner", "validate", "test", "predict", "script"]
+Gap = Literal["training", "validation", "start", "between", "outside"]
 SCHEMA = 1
 BETWEEN_EPOCHS, BETWEEN_STEPS = 1.0, 10.0  # seconds from one write to the next
 MAX_SECTIONS = 200
@@ -101,6 +102,11 @@ class Recorder:
         self.at_compile: list[Callable[[], None]] = []
         self.at_tick: list[Callable[[], None]] = []
         self.look_at_losses: Callable[[], None] = lambda: None
+        # What the runner sees while the run goes on (live.py): nothing, unless it is asked for.
+        self.mark: Callable[[Gap], None] = lambda kind: None
+        self.saw_loss: Callable[[Section, int, int, float], None] = lambda section, epoch, backward, value: None
+        self.after_step: Callable[[Any], None] = lambda optimizer: None
+        self.end_live: Callable[..., None] = lambda *, diverged=False: None
         self.forwards: Any = None
         self.forked = False
         self.begin(folder)
@@ -187,6 +193,7 @@ class Recorder:
         """The process ends of itself. Of a worker that trained nothing there is nothing to tell."""
         self.ended = True
         self.look_at_losses()
+        self.end_live()
         processes: Any = sys.modules.get("multiprocessing.process")
         is_child = self.forked or (processes is not None and processes.parent_process() is not None)
         if self.trains or ("torch" in sys.modules and not is_child):

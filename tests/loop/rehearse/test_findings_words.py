@@ -7,8 +7,8 @@ import pytest
 
 from progressive_training.loop.project.receipts import Finding, FindingCode, RehearsalReceipt
 from progressive_training.loop.rehearse.page import headline, page, worst
-from progressive_training.loop.rehearse.words import duration, size, told
-from progressive_training.loop.text import words
+from progressive_training.loop.rehearse.words import size, told
+from progressive_training.loop.text import duration, words
 
 VERDICT = {"standing": "broken", "reason": "other_value", "found": "7 | 8", "beside": ""}
 PLACES = (

@@ -160,6 +160,7 @@ def _note_batch(recorder: Recorder, iterator: Any, batch: Any) -> None:
         found.contents.add(batch)
     recorder.last_loader = found
     if section.trainer is None:
+        recorder.mark("training" if found.backwards else "validation")
         rehearsal.note_batch(section, "train", batch)
     if section.trainer is None and (found.backwards or now.row["batches"] == 1):
         forwards.begin(recorder, batch, found.backwards)

@@ -168,7 +168,9 @@ def _note_after(recorder: Recorder, optimizer: Any) -> None:
     used.note(optimizer)
     if not _is_inner(optimizer):
         used.steps += 1
+        recorder.after_step(optimizer)
         if recorder.section.trainer is None:
+            recorder.mark("training")
             recorder.write(after=BETWEEN_STEPS)
             rehearsal.count_step(recorder)
 

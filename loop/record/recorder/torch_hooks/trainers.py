@@ -108,6 +108,7 @@ def _start_training(recorder: Recorder, trainer: Any, args: Any) -> None:
     section.facts["epoch_before"] = trainer.current_epoch
     section.facts["settings"] = settings.of_trainer(trainer)
     rehearsal.start_training(section, trainer, tuning=tuning)
+    recorder.mark("start")
     recorder.rank, recorder.world_size = trainer.global_rank, trainer.world_size
 
 
@@ -142,6 +143,7 @@ def _start_epoch(recorder: Recorder, trainer: Any, args: Any) -> None:
     row["accumulation"] = getattr(trainer, "accumulate_grad_batches", None)
     section.facts["_epoch"] = row
     section.epochs.append(row)
+    recorder.mark("start")
 
 
 def _end_epoch(section: Section) -> None:
@@ -160,6 +162,7 @@ def _finish_epoch(recorder: Recorder, trainer: Any, args: Any) -> None:
         row["whole"] = True
     _end_epoch(recorder.section)
     recorder.write(after=BETWEEN_EPOCHS)
+    recorder.mark("between")
 
 
 def _start_batch(recorder: Recorder, trainer: Any, args: Any) -> None:
@@ -186,6 +189,7 @@ def _end_batch(recorder: Recorder, trainer: Any, args: Any) -> None:
     _note_stop(recorder, trainer, "callback")
     rehearsal.end_batch(trainer)
     recorder.write(after=BETWEEN_STEPS)
+    recorder.mark("training")
 
 
 def _note_stop(recorder: Recorder, trainer: Any, by: str) -> None:
@@ -199,15 +203,18 @@ def _note_stop(recorder: Recorder, trainer: Any, by: str) -> None:
 
 def _before_hooks(recorder: Recorder, trainer: Any, args: Any) -> None:
     _note_stop(recorder, trainer, "script")
+    recorder.mark("between")
 
 
 def _start_validation(recorder: Recorder, trainer: Any, args: Any) -> None:
     recorder.section.facts["_validation"] = 0
     rehearsal.start_validation()
+    recorder.mark("validation")
 
 
 def _validation_batch(recorder: Recorder, trainer: Any, args: Any) -> None:
     facts = recorder.section.facts
+    recorder.mark("validation")
     rehearsal.note_batch(recorder.section, "validation", args[0])
     facts["_validation"] = facts.get("_validation", 0) + (size_of(args[0]) or 0)
 
@@ -225,6 +232,7 @@ def _end_validation(recorder: Recorder, trainer: Any, args: Any) -> None:
     _take_metrics(section, trainer, role or "validation")
     _look_at_checkpoints(recorder, trainer)
     recorder.write(after=BETWEEN_STEPS)  # the epoch's end, which follows, is worth more
+    recorder.mark("between")
 
 
 def _take_metrics(section: Section, trainer: Any, role: str) -> None:
@@ -269,6 +277,7 @@ def _end(recorder: Recorder, trainer: Any, section: Section | None, error: BaseE
             section.facts["steps_before"], section.facts["epoch_before"] = trainer.global_step, trainer.current_epoch
         section.facts["max_epochs_after"] = getattr(trainer.fit_loop, "max_epochs", None)
     section.facts["end"] = settings.end_of(trainer, section.facts, error)
+    recorder.mark("outside")
     if section.kind == "fit":
         rehearsal.end_fit(recorder, section, whole=error is None)
     recorder.look_at_losses()
