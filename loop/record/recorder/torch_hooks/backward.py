@@ -72,19 +72,23 @@ def _note(recorder: Recorder, torch: Any, pending: Pending, tensors: Any) -> Non
     for loss in tensors if isinstance(tensors, (list, tuple)) else (tensors,):
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             continue
-        if loss.device.type == "cpu":
-            if not math.isfinite(loss.item()):
-                _tell(recorder, section, section.epoch, section.backwards, str(loss.item()))
+        if loss.is_cpu:
+            value = loss.item()
+            if not math.isfinite(value):
+                _tell(recorder, section, section.epoch, section.backwards, str(value))
         elif pending.add(section, loss):
             _look(recorder, torch, pending)
 
 
 def _look(recorder: Recorder, torch: Any, pending: Pending) -> None:
-    if not pending.losses or (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()):
+    if not pending.losses or (pending.losses[0][3].is_cuda and torch.cuda.is_current_stream_capturing()):
         return
     losses = pending.losses[:]
     pending.losses.clear()
-    values = torch.stack([loss.reshape(()).float().to(losses[0][3].device) for *_, loss in losses]).tolist()
+    first, tensors = losses[0][3], [loss for *_, loss in losses]
+    if any((one.shape, one.dtype, one.device) != (first.shape, first.dtype, first.device) for one in tensors):
+        tensors = [loss.reshape(()).float().to(first.device) for loss in tensors]
+    values = torch.stack(tensors).reshape(-1).tolist()
     for (section, epoch, number, _), value in zip(losses, values):
         if not math.isfinite(value):
             _tell(recorder, section, epoch, number, str(value))

@@ -7,6 +7,7 @@ would be pickled with it.
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 from ..recording import Recorder
@@ -22,26 +23,22 @@ class Watching:
     def __init__(self, recorder: Recorder, torch: Any) -> None:
         self._recorder = recorder
         self._register = torch.nn.modules.module.register_module_forward_pre_hook
-        self._handle: Any = None
+        self.handle: Any = None  # while a batch is looked at
         self._module: Any = None
         self._batch: Any = None
         self.compiled = False
         self.calls = self.samples = 0
 
-    def begin(self, batch: Any, number: int) -> None:
-        self.end(trained=False)
-        seen = len(self._recorder.section.forwards)
-        # batches 0, 3, 12, 48 …: replays and buffers fill slowly
-        if self.compiled or seen >= _MAX_SEEN or number < (0, 3)[seen > 0] * 4 ** max(0, seen - 1):
+    def begin(self, batch: Any) -> None:
+        if self.compiled:
+            self._recorder.section.next_forward = math.inf
             return
         self._batch, self._module, self.calls, self.samples = batch, None, 0, 0
-        self._handle = self._register(self._recorder.guarded(self._note))
+        self.handle = self._register(self._recorder.guarded(self._note))
 
     def end(self, *, trained: bool) -> None:
-        if self._handle is None:
-            return
-        self._handle.remove()
-        self._handle = None
+        self.handle.remove()
+        self.handle = None
         if trained and self._module is not None:
             row = {
                 "batch": size_of(self._batch),
@@ -49,7 +46,11 @@ class Watching:
                 "calls": self.calls,
                 "samples": self.samples,
             }
-            self._recorder.section.forwards.append(row)
+            section = self._recorder.section
+            section.forwards.append(row)
+            # batches 0, 3, 12, 48 …: replays and buffers fill slowly
+            seen = len(section.forwards)
+            section.next_forward = 3 * 4 ** (seen - 1) if seen < _MAX_SEEN else math.inf
         self._batch = self._module = None
 
     def _note(self, module: Any, args: Any) -> None:
@@ -81,11 +82,16 @@ def watch(recorder: Recorder, torch: Any) -> None:
 
 def begin(recorder: Recorder, batch: Any, number: int) -> None:
     """A batch is handed out, the `number`th of its pass."""
-    if recorder.forwards is not None:
-        recorder.forwards.begin(batch, number)
+    watching = recorder.forwards
+    if watching is not None:
+        if watching.handle is not None:
+            watching.end(trained=False)
+        if number >= recorder.section.next_forward:
+            watching.begin(batch)
 
 
 def end(recorder: Recorder, *, trained: bool) -> None:
     """The batch is used: the model has seen all of it."""
-    if recorder.forwards is not None:
-        recorder.forwards.end(trained=trained)
+    watching = recorder.forwards
+    if watching is not None and watching.handle is not None:
+        watching.end(trained=trained)
