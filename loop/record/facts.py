@@ -16,6 +16,7 @@ from .parts import (
     Device,
     End,
     Epochs,
+    Fabric,
     Facts,
     Forward,
     Generators,
@@ -68,6 +69,7 @@ class Section(Facts):
     optimizers: tuple[Optimizer, ...] = ()
     backwards: Count = 0
     forwards: tuple[Forward, ...] = ()
+    fabric: tuple[Fabric, ...] = ()
     non_finite: tuple[NonFinite, ...] = ()
     checkpoints: tuple[SavedBest, ...] = ()
     end: End | None = None

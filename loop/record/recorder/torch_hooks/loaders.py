@@ -10,6 +10,7 @@ import functools
 import itertools
 import time
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 from ..recording import Alike, Recorder, Rows, Section
@@ -36,6 +37,7 @@ class Delivered:
         self.backwards = 0
         self.loader = weakref.ref(loader)
         dataset = getattr(loader, "dataset", None)
+        self._dataset = _reference(dataset)
         self._facts = {
             "loader": type(loader).__name__,
             "dataset": kind_of(dataset),
@@ -52,6 +54,13 @@ class Delivered:
         self.passes = Rows(20)
         self.going: collections.deque[Counted] = collections.deque()
         self.first_pass: int | None = None
+
+    def goes_on_as(self, other: Delivered) -> bool:
+        """Whether `other` is this loader, made anew for another pass over the same data."""
+        if self.loader() is not None or (self.role, self._facts) != (other.role, other._facts):
+            return False
+        dataset = self._dataset()
+        return dataset is not None and dataset is other._dataset()
 
     def starts(self) -> Counted:
         """A pass begins. One that was broken off is not heard of again."""
@@ -232,6 +241,11 @@ def _delivered(section: Section, loader: Any) -> Delivered | None:
         if found is not None:  # another loader, which has died since, had this id
             section.loaders[(id(found), role)] = found
         found = section.loaders[key] = Delivered(loader, role)
+        before = next((one for one in section.loaders.items() if one[1].goes_on_as(found)), None)
+        if before is not None:
+            del section.loaders[before[0]]
+            found, section.loaders[key] = before[1], before[1]
+            found.loader = weakref.ref(loader)
     return found
 
 
@@ -255,6 +269,13 @@ def kind_of(dataset: Any, depth: int = 0) -> str:
     if depth < 4 and inner is not None and type(inner).__module__ != "builtins":
         return f"{name}({kind_of(inner, depth + 1)})"
     return name
+
+
+def _reference(thing: Any) -> Callable[[], Any]:
+    try:
+        return weakref.ref(thing)
+    except TypeError:  # a list has none
+        return lambda: None
 
 
 def _length(dataset: Any) -> int | None:

@@ -201,8 +201,16 @@ def _used(recorder: Recorder, optimizer: Any) -> Used | None:
         if found is not None:
             known[id(found)] = found
         found = known[id(optimizer)] = Used(optimizer)
+        _note_rank(recorder)
     section.used = found
     return found
+
+
+def _note_rank(recorder: Recorder) -> None:
+    """A process that was spawned learns only from its group which rank it is."""
+    group: Any = sys.modules.get("torch.distributed")
+    if group is not None and group.is_available() and group.is_initialized():
+        recorder.rank, recorder.world_size = group.get_rank(), group.get_world_size()
 
 
 def _number(value: Any) -> float | None:
