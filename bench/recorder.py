@@ -3,7 +3,7 @@
     python bench/recorder.py [--seconds 20] [--device cpu|cuda] [--rows FILE]
 
 A run's pace differs by more than a recorder costs, so that one process takes its hooks out and puts them in again for
-every other epoch of 100 steps; told is the median of the differences of neighbours. That is repeated for small steps,
+every other epoch of some steps; told is the median of the differences of neighbours. That is repeated for small steps,
 where the cost is at its worst, and for larger ones, in Lightning and in a plain loop. Epochs are measured in seconds of
 the processor on a CPU, where the training has one thread, and by the clock on a device, which is waited for at both
 ends. An audit hook stays for the life of a process: its events are counted, and what one costs is added.
@@ -33,10 +33,9 @@ import torch.optim.optimizer as optimizers
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
-device, width, size, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+device, width, size, STEPS, seconds = sys.argv[1], *map(int, sys.argv[2:5]), float(sys.argv[5])
 torch.manual_seed(0)
 torch.set_num_threads(1)
-STEPS = 100
 inputs = torch.randn(size * STEPS, 64)
 train = DataLoader(TensorDataset(inputs, (inputs.sum(1) > 0).long()), batch_size=size, shuffle=True)
 layers = [nn.Linear(64, width), nn.ReLU(), *[nn.Sequential(nn.Linear(width, width), nn.ReLU()) for _ in range(4)]]
@@ -65,6 +64,7 @@ def clock():
     return time.process_time()
 
 events = []
+marks = [0, 0]  # how many there were when an epoch began, negative, and at its end
 times = {True: [], False: []}
 began = time.monotonic()
 
@@ -77,13 +77,12 @@ def say():
     def count(name, args):
         events.append(name)
     sys.addaudithook(count)
-    before = len(events)
     one_epoch()
     pairs = list(zip(times[True], times[False]))[2:]
     print("TOOK " + json.dumps({
         "step": statistics.median(b for _, b in pairs) / STEPS,
         "cost": statistics.median(a - b for a, b in pairs) / STEPS,
-        "audited": event * (len(events) - before) / STEPS, "epochs": len(pairs),
+        "audited": event * sum(marks) / STEPS, "epochs": len(pairs),
     }))
 """
 _PLAIN = (
@@ -94,11 +93,13 @@ optimizer = torch.optim.AdamW(network.parameters(), lr=0.001)
 ready()
 
 def one_epoch():
+    marks[0] = -len(events)
     for batch in train:
         inputs, labels = (part.to(device) for part in batch)
         optimizer.zero_grad()
         F.cross_entropy(network(inputs), labels).backward()
         optimizer.step()
+    marks[1] = len(events)
 
 while went_on():
     for wanted in (True, False):
@@ -128,8 +129,10 @@ class Model(L.LightningModule):
     def on_train_epoch_start(self):
         self.wanted = self.current_epoch % 2 == 0
         hook(self.wanted)
+        marks[0] = -len(events)
         self.start = clock()
     def on_train_epoch_end(self):
+        marks[1] = len(events)
         times[self.wanted].append(clock() - self.start)
         hook(True)
         self.trainer.should_stop = not went_on() and not self.wanted
@@ -148,15 +151,19 @@ say()
 """
 )
 SCRIPTS = {"plain loop": _PLAIN, "Lightning": _LIGHTNING}
-# The network's width and the samples of a batch.
-SIZES = {"cpu": {"small": (64, 32), "larger": (512, 64)}, "cuda": {"small": (256, 32), "larger": (2048, 1024)}}
+# The network's width, the samples of a batch, and the steps of an epoch.
+SIZES = {
+    "cpu": {"small": (64, 32, 100), "larger": (512, 64, 20)},
+    "cuda": {"small": (256, 32, 50), "larger": (8192, 128, 20)},
+}
 
 
 class Step(NamedTuple):
-    """Microseconds: of a step without hooks, and what the recorder adds."""
+    """Microseconds: of a step without hooks, and what the recorder adds; `audited` is a part of that."""
 
     bare: float
     added: float
+    audited: float
     epochs: int
 
 
@@ -169,11 +176,12 @@ def main() -> None:
     asked = parser.parse_args()
     rows: list[Row] = []
     for name, script in SCRIPTS.items():
-        for steps, (width, size) in SIZES[asked.device].items():
-            found = step(script, asked.device, width, size, asked.seconds)
+        for steps, shape in SIZES[asked.device].items():
+            found = step(script, asked.device, shape, asked.seconds)
             share = f"{100 * found.added / found.bare:.2f} %"
             what = f"recorder: a step of {name}, {steps} ones, {asked.device}"
-            print(f"{what}: {found.added:+.1f} µs of {found.bare:.0f} µs, {share} ({found.epochs} pairs)", flush=True)
+            beside = f"its audit hook {found.audited:.1f} µs; {found.epochs} pairs"
+            print(f"{what}: {found.added:+.1f} µs of {found.bare:.0f} µs, {share} ({beside})", flush=True)
             target = "< 1 %" if steps == "larger" else ""
             rows.append(Row(what, f"+{found.added:.1f} µs", f"bare {found.bare / 1000:.2f} ms", share, target))
     ours, bare = once(asked.device, asked.runs)
@@ -182,11 +190,11 @@ def main() -> None:
     write_rows(asked.rows, [*rows, Row(what, f"{ours - bare:+.2f} s", f"bare {bare:.2f} s", "", "")])
 
 
-def step(script: str, device: str, width: int, size: int, seconds: float) -> Step:
+def step(script: str, device: str, shape: tuple[int, int, int], seconds: float) -> Step:
     """Raises AssertionError where the recorder wasn't there, or had a problem."""
     with tempfile.TemporaryDirectory(prefix="recorder-") as folder:
-        said = json.loads(_run(script, Path(folder), [device, str(width), str(size), str(seconds)], recorded=True))
-    return Step(1e6 * said["step"], 1e6 * (said["cost"] + said["audited"]), said["epochs"])
+        said = json.loads(_run(script, Path(folder), [device, *map(str, shape), str(seconds)], recorded=True))
+    return Step(1e6 * said["step"], 1e6 * (said["cost"] + said["audited"]), 1e6 * said["audited"], said["epochs"])
 
 
 def once(device: str, runs: int) -> tuple[float, float]:
@@ -196,7 +204,7 @@ def once(device: str, runs: int) -> tuple[float, float]:
     for number in range(2 * runs):
         with tempfile.TemporaryDirectory(prefix="recorder-") as folder:
             before = _used()
-            _run(script, Path(folder), [device, "64", "32", "0"], recorded=number % 2 == 0)
+            _run(script, Path(folder), [device, "64", "32", "20", "0"], recorded=number % 2 == 0)
             used[number % 2 == 0].append(_used() - before)
     return statistics.median(used[True]), statistics.median(used[False])
 

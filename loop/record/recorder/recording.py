@@ -167,6 +167,7 @@ class Recorder:
         self._slow: dict[str, Any] = {}
         self._file: writing.FactsFile | None = None
         self._next_tick = 0.0
+        self._told_of_end = False
         for begin in self.at_begin:
             begin()
 
@@ -174,6 +175,14 @@ class Recorder:
         """A child begins anew. It writes only if it trains: workers of a DataLoader leave nothing."""
         self.forked = True
         self.begin(self.folder)
+
+    def end_with_child(self) -> None:
+        """A forked child that trains leaves without the interpreter's own end: its library tells of it instead."""
+        if self.forked and not self._told_of_end:
+            self._told_of_end = True
+            util: Any = sys.modules.get("multiprocessing.util")
+            if util is not None:
+                util.Finalize(None, self.end, exitpriority=0)
 
     def open(self, section: Section) -> Section:
         """Makes `section` the one that runs, inside the present one; `close` goes back to that."""

@@ -1,6 +1,7 @@
 """How often gradients were computed, and losses that are no number.
 
-On a device a loss is looked at later, many at once: to read one now would wait for the device in every step.
+On a device a loss is looked at later, many at once: to read one now would wait for the device in every step. Of small
+steps not each loss is kept there: one that is no number spoils the weights, and so all that follow.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from . import forwards
 
 _AT_ONCE = 256
 _SECONDS = 5.0
+_BETWEEN = 0.01  # seconds from one loss that is kept to the next
 _MAX_TOLD = 20
 
 
@@ -28,13 +30,18 @@ class Pending:
     def __init__(self) -> None:
         self.losses: list[tuple[Section, int, int, Any]] = []
         self.since = 0.0
+        self.next = 0.0
 
     def add(self, section: Section, loss: Any) -> bool:
         """Whether it is time to look at them."""
+        now = time.monotonic()
+        if now < self.next:
+            return False
+        self.next = now + _BETWEEN
         if not self.losses:
-            self.since = time.monotonic()
+            self.since = now
         self.losses.append((section, section.epoch, section.backwards, loss.detach()))
-        return len(self.losses) >= _AT_ONCE or time.monotonic() - self.since > _SECONDS
+        return len(self.losses) >= _AT_ONCE or now - self.since > _SECONDS
 
 
 def watch(recorder: Recorder, torch: Any) -> None:

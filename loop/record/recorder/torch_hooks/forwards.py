@@ -66,6 +66,7 @@ class Watching:
             handed_on = args and args[0] is self._batch  # by a trainer that calls the whole step as `forward`
             if type(module).__name__ in _WRAPPERS:
                 self._wrapper = type(module).__name__
+            if type(module).__name__ in (*_WRAPPERS, "_FabricModule"):
                 return
             if handed_on or "forward" in vars(module) or size_of(args) is None:
                 return

@@ -202,6 +202,7 @@ def _used(recorder: Recorder, optimizer: Any) -> Used | None:
             known[id(found)] = found
         found = known[id(optimizer)] = Used(optimizer)
         _note_rank(recorder)
+        recorder.end_with_child()
     section.used = found
     return found
 
