@@ -135,7 +135,8 @@ import glob
 t = trainer(2)
 t.fit(Model(), *loaders())
 forged = {"schema": 1, "pid": 1, "ended": True}
-fit = {"kind": "fit", "began": 0, "seconds": 1, "batches": 7, "epochs": {"count": 1, "rows": [{"epoch": 0, "whole": True}]}}
+epochs = {"count": 1, "rows": [{"epoch": 0, "whole": True}]}
+fit = {"kind": "fit", "began": 0, "seconds": 1, "batches": 7, "epochs": epochs}
 for path in glob.glob("facts/*.json"):
     open(path, "w").write(json.dumps(forged))
 open("facts/rank0-forged.json", "w").write(json.dumps({**forged, "sections": [fit]}))
