@@ -17,6 +17,7 @@ from .parts import (
     Diverged,
     End,
     Epochs,
+    Fabric,
     Facts,
     Forward,
     Generators,
@@ -69,6 +70,7 @@ class Section(Facts):
     optimizers: tuple[Optimizer, ...] = ()
     backwards: Count = 0
     forwards: tuple[Forward, ...] = ()
+    fabric: tuple[Fabric, ...] = ()
     non_finite: tuple[NonFinite, ...] = ()
     diverged: Diverged | None = None
     checkpoints: tuple[SavedBest, ...] = ()

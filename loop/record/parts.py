@@ -136,12 +136,30 @@ class Loader(Facts):
 
 
 class Forward(Facts):
-    """What the model was given for one batch: calls of the first module, and samples in all of them."""
+    """What the model was given for one batch: calls of the first module, and samples in all of them.
+
+    `wrapper` spreads it over ranks, which may have a share of its `parameters` each. `autocast`: what it computes in.
+    """
 
     batch: Count | None = None
     module: Name
     calls: Count
     samples: Count
+    wrapper: Name | None = None
+    parameters: Count | None = None
+    trainable: Count | None = None
+    device: Name | None = None
+    dtype: Name | None = None
+    autocast: Name | None = None
+
+
+class Fabric(Facts):
+    """How a script's Fabric was set up."""
+
+    strategy: Name
+    accelerator: Name
+    precision: Name | None = None
+    world_size: Count | None = None
 
 
 class NonFinite(Facts):

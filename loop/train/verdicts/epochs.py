@@ -118,6 +118,15 @@ def repeats(run: Run) -> float | None:
 
 
 def _beside(run: Run) -> str:
-    parts = [f"{len(run.trained)} fits, each of its own"] if len(run.trained) > 1 else []
+    parts = [f"{len(run.trained)} fits, each of its own{_which_is_best(run)}"] if len(run.trained) > 1 else []
     again = repeats(run)
     return "; ".join(parts + ([f"an epoch has each sample {again:.2g} times"] if again and again >= 1.5 else []))
+
+
+def _which_is_best(run: Run) -> str:
+    """Whose model best.ckpt is, where a ModelCheckpoint wrote it: the last fit's that did."""
+    for number, section in reversed(tuple(enumerate(run.trained, 1))):
+        for saver in section.checkpoints:
+            if saver.best_epoch is not None and (saver.best_model_path or "").rpartition("/")[2] == "best.ckpt":
+                return f"; best.ckpt is of fit {number}, epoch {saver.best_epoch}"
+    return ""

@@ -153,6 +153,17 @@ def test_a_version_that_trains_more_than_its_parent_breaks_the_epochs(run: RunFa
     assert verdict("epochs", 3, child(run)).standing == "broken"
 
 
+def test_of_several_folds_it_is_said_whose_model_is_the_best_checkpoint() -> None:
+    def saver(path: str, epoch: int) -> list[dict[str, Any]]:
+        return [{"class": "ModelCheckpoint", "best_model_path": f"Models/Artifacts/v001/{path}", "best_epoch": epoch}]
+
+    each = [fit(checkpoints=saver("best.ckpt", epoch)) for epoch in (0, 2)]
+    found = verdict("epochs", 3, facts(*each))
+    assert (found.standing, found.beside) == ("in force", "2 fits, each of its own; best.ckpt is of fit 2, epoch 2")
+    each[1] = fit(checkpoints=saver("best-v1.ckpt", 2))
+    assert verdict("epochs", 3, facts(*each)).beside == "2 fits, each of its own; best.ckpt is of fit 1, epoch 0"
+
+
 def test_folds_that_were_there_from_the_start_stay_in_force() -> None:
     folds = facts(fit(), fit(), fit())
     assert standing("epochs", 3, child(folds, folds)) == ("in force", "measured")

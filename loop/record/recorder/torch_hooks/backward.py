@@ -1,6 +1,7 @@
 """How often gradients were computed, and losses that are no number.
 
 On a device a loss is looked at later, many at once, and is copied meanwhile: to read one now would wait for the device.
+Of small steps not each loss is kept there: one that is no number spoils the weights, and so all that follow.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from . import forwards
 
 _AT_ONCE = 256
 _SECONDS = 1.0
+_BETWEEN = 0.01  # seconds from one loss that is kept to the next
 _MAX_TOLD = 20
 _MAX_PASSES = 100_000
 
@@ -33,13 +35,18 @@ class Pending:
         self.losses: list[tuple[Section, int, int, Any]] = []
         self.coming: tuple[list[tuple[Section, int, int, Any]], Any, Any] | None = None
         self.since = 0.0
+        self.next = 0.0
 
     def add(self, section: Section, epoch: int, loss: Any) -> bool:
         """Whether it is time to look at them."""
+        now = time.monotonic()
+        if now < self.next:
+            return False
+        self.next = now + _BETWEEN
         if not self.losses:
-            self.since = time.monotonic()
+            self.since = now
         self.losses.append((section, epoch, section.backwards, loss.detach()))
-        return len(self.losses) >= _AT_ONCE or time.monotonic() - self.since > _SECONDS
+        return len(self.losses) >= _AT_ONCE or now - self.since > _SECONDS
 
 
 def watch(recorder: Recorder, torch: Any) -> None:
@@ -77,7 +84,7 @@ def _note(recorder: Recorder, torch: Any, pending: Pending, tensors: Any) -> Non
     for loss in tensors if isinstance(tensors, (list, tuple)) else (tensors,):
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             continue
-        if loss.device.type == "cpu":
+        if loss.is_cpu:
             _tell(recorder, section, _epoch(recorder), section.backwards, loss.item())
         elif pending.add(section, _epoch(recorder), loss):
             _look(recorder, torch, pending, wait=False)
