@@ -45,6 +45,7 @@ class Delivered:
             "sampler": type(getattr(loader, "sampler", None)).__name__,
             "batch_sampler": type(getattr(loader, "batch_sampler", None)).__name__,
             "workers": getattr(loader, "num_workers", None),
+            "generator_seed": _generator_seed(loader),
         }
         self.sizes: collections.Counter[int] = collections.Counter()
         self.drawn: collections.Counter[int] = collections.Counter()
@@ -206,6 +207,16 @@ def kind_of(dataset: Any, depth: int = 0) -> str:
     if depth < 4 and inner is not None and type(inner).__module__ != "builtins":
         return f"{name}({kind_of(inner, depth + 1)})"
     return name
+
+
+def _generator_seed(loader: Any) -> int | None:
+    """Of the generator that the script made for this loader; without one it draws from torch's own."""
+    samplers = (getattr(loader, "sampler", None), getattr(getattr(loader, "batch_sampler", None), "sampler", None))
+    for owner in (*samplers, loader):
+        generator = getattr(owner, "generator", None)
+        if generator is not None:
+            return generator.initial_seed()
+    return None
 
 
 def _length(dataset: Any) -> int | None:
