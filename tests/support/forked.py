@@ -92,9 +92,7 @@ def _parent() -> subprocess.Popen[str]:
     if not _parents:
         env = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-c", _PARENT]
-        _parents.append(
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True)  # noqa: S603
-        )
+        _parents.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True))
         atexit.register(_end, _parents[0])
     return _parents[0]
 
