@@ -98,7 +98,8 @@ def _beyond_parent(run: Run, wanted: int) -> str | None:
     if run.loop_steps > parent.loop_steps:
         return f"{run.loop_steps} steps beside its fits, its parent {parent.loop_steps}"
     ours, theirs = repeats(run), repeats(parent)
-    if ours is not None and ours >= 1.5 * (theirs or 1.0):
+    # A sampler that draws with replacement gives a sample twice and another one never: no more than an epoch had.
+    if ours is not None and ours >= 1.5 * (theirs or 1.0) and _samples(run) > _FEWER * _samples(parent):
         return f"an epoch has each sample {ours:.2g} times"
     return _cut_short(run, parent, wanted)
 
@@ -139,6 +140,10 @@ def repeats(run: Run) -> float | None:
         if loader.contents.whole and loader.contents.distinct_inputs
     ]
     return max(found, default=None)
+
+
+def _samples(run: Run) -> int:
+    return max((loader.contents.rows for loader in run.training_loaders), default=0)
 
 
 def _beside(run: Run) -> str:

@@ -292,8 +292,9 @@ def test_a_version_that_trains_less_than_its_parent_breaks_the_epochs(run: RunFa
         facts(fit(each=3, loaders=[loader(dataset_length=80)])),
         facts(fit(each=3, loaders=[loader(sampler="WeightedRandomSampler")])),
         facts(fit(each=4, settings={"world_size": 2})),
+        facts(fit(loaders=[loader(contents={"rows": 200, "distinct_inputs": 126, "whole": True})])),
     ],
-    ids=["early stopping", "a smaller training set", "another sampler", "two processes"],
+    ids=["early stopping", "a smaller training set", "another sampler", "two processes", "drawn with replacement"],
 )
 def test_less_training_for_a_reason_keeps_the_epochs(run: RunFacts) -> None:
     assert verdict("epochs", 3, child(run)).standing == "in force"
