@@ -189,7 +189,8 @@ HONEST: dict[str, Change] = {
             ),
             (
                 "shuffle=True)",
-                "shuffle=True, num_workers=1, worker_init_fn=seed_worker, generator=torch.Generator().manual_seed(cfg.seed))",
+                "shuffle=True, num_workers=1, worker_init_fn=seed_worker,\n"
+                "        generator=torch.Generator().manual_seed(cfg.seed))",
             ),
             ("import json\n", "import json\nimport random\n"),
         ],
