@@ -128,6 +128,7 @@ class Loader(Facts):
     sampler: Name | None = None
     batch_sampler: Name | None = None
     workers: Count | None = None
+    generator_seed: Whole | None = None
     sizes: tuple[tuple[Count, Count], ...] = ()
     drawn: tuple[tuple[Count, Count], ...] = ()
     distinct_indices: Count | None = None

@@ -1,7 +1,6 @@
 """What the user's rules fix, as values in the code: set in v001, checked in every diff and after a run (T1, C2)."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,6 @@ from .synonyms import (
     is_for_evaluation,
     is_optimizer,
     is_scheduler,
-    names_rule,
     normalised,
     optimizer_name,
     speaks_of,
@@ -82,7 +80,10 @@ def materialise(script: Script, fixed: Sequence[Fixed], extra: Extra | None = No
 
 
 def clashes(script: Script, fixed: Sequence[Fixed], extra: Extra | None = None) -> tuple[Clash, ...]:
-    """The places whose certain value is not the fixed one. Assignments from outside are `dynamic_overrides`."""
+    """The places whose certain value is plainly not the fixed one.
+
+    What is assigned from outside (`group["lr"] = 0.1`) may be a warm-up or another object's: the run tells.
+    """
     return tuple(
         clash
         for rule in fixed
@@ -90,16 +91,6 @@ def clashes(script: Script, fixed: Sequence[Fixed], extra: Extra | None = None) 
             *(_clash(rule, p) for p in _places(script, rule, extra) if p.kind != "override" and _differs(rule, p)),
             *_optimizer_clashes(script, rule, extra),
         )
-    )
-
-
-def dynamic_overrides(script: Script, fixed: Sequence[Fixed], extra: Extra | None = None) -> tuple[Clash, ...]:
-    """`setattr`, environment variables and assignments to attributes or items that set another value."""
-    return tuple(
-        _clash(rule, place)
-        for rule in fixed
-        for place in _places(script, rule, extra)
-        if place.kind == "override" and _differs(rule, place)
     )
 
 
@@ -213,52 +204,17 @@ def _optimizer_clashes(script: Script, rule: Fixed, extra: Extra | None) -> Iter
 
 
 def _removed(old: Script, new: Script, rule: Fixed, names: frozenset[str]) -> Iterator[Clash]:
-    before = [place for place in settings(old) if speaks_of(place, names)]
-    after = [place for place in settings(new) if speaks_of(place, names)]
-    if not before:
-        return
-    if not after:
+    before, after = ([place for place in settings(script) if speaks_of(place, names)] for script in (old, new))
+    if before and not after:
         yield Clash(rule.rule, rule.value, "no value any more", f"{_where(before[0])} of {old.name}")
         return
-    passed = [place for place in before if place.kind in _PASSED]
-    lacked, lacking = _lacking(old, names), _lacking(new, names)
-    for place in {place.callee: place for place in passed}.values():
-        if place.callee and lacking[place.callee] > lacked[place.callee]:
-            where = f"a call of {place.callee}(…) without {place.name}"
+    # Functions of the script itself have a default that is checked in place, and batches are made in many ways.
+    own = {symbol.name for symbol in new.symbols} | {"DataLoader"}
+    passed, kept = ({p.callee: p.name for p in places if p.kind in _PASSED} for places in (before, after))
+    for callee in dict.fromkeys(call.callee for call in calls(new) if not call.open_ended):
+        if callee in passed and callee not in own and callee not in kept:
+            where = f"a call of {callee}(…) without {passed[callee]}"
             yield Clash(rule.rule, rule.value, "the library's default", where)
-    if len(passed) > sum(place.kind in _PASSED for place in after) and len(before) > len(after):
-        yield from _hidden_by(old, new, rule, passed)
-    called = {call.callee for call in calls(new)}
-    hidden = any(call.open_ended for call in calls(new))
-    unused = passed and not hidden and not any(place.kind in _PASSED for place in after)
-    if unused and called.isdisjoint(place.callee for place in passed):
-        where = f"{_where(passed[0])} of {old.name}, which nothing replaces,"
-        yield Clash(rule.rule, rule.value, "no effect any more", where)
-
-
-def _hidden_by(old: Script, new: Script, rule: Fixed, passed: Sequence[Setting]) -> Iterator[Clash]:
-    """A call that received the setting, and now has `**options` or, if it loads data, another way to make batches."""
-    for callee in dict.fromkeys(place.callee for place in passed if place.callee):
-        made = [[call for call in calls(script) if call.callee == callee] for script in (old, new)]
-        opened = [sum(call.open_ended for call in each) for each in made]
-        if opened[1] > opened[0]:
-            yield Clash(rule.rule, rule.value, "whatever **options hold", f"a call of {callee}(…)")
-        elif callee == "DataLoader" and len(made[1]) >= len(made[0]):
-            where = "a training DataLoader without batch_size"
-            yield Clash(rule.rule, rule.value, "another way to make batches", where)
-
-
-def _lacking(script: Script, names: frozenset[str]) -> Counter[str]:
-    """By library class, how many calls don't receive the setting, as far as can be seen.
-
-    A class or function of the script itself has a default that is checked in place. A DataLoader without a batch size
-    is common beside the training one.
-    """
-    own = {symbol.name for symbol in script.symbols} | {"DataLoader"}
-    every = Counter(call.callee for call in calls(script) if not call.open_ended and call.callee not in own)
-    given = Counter(p.callee for p in settings(script) if p.kind in _PASSED and names_rule(p, names))
-    library = {callee for callee in every if callee[0].isupper() or callee == "seed_everything"}
-    return Counter({callee: max(0, every[callee] - given[callee]) for callee in library})
 
 
 def _where(place: Setting) -> str:

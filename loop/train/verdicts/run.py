@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from ...project.receipts import Reason, RuleVerdict, Standing
 from ...record.facts import Section
+from ...record.parts import Loader
 from ...record.ranks import RunFacts
 from ...script.fixed import Fixed
 
@@ -37,6 +38,12 @@ class Run:
     def trained(self) -> tuple[Section, ...]:
         """What a rule can mean: each fit, or where there is none what the script's own loop trained."""
         return self.fits or self.facts.loops[:1]
+
+    @property
+    def training_loaders(self) -> tuple[Loader, ...]:
+        return tuple(
+            loader for one in self.trained for loader in one.loaders if loader.role == "train" or loader.backwards
+        )
 
     @property
     def loop_steps(self) -> int:

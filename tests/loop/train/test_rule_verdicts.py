@@ -57,10 +57,11 @@ def fit(
     optimizer: str = "Adam",
     settings: Mapping[str, Any] | None = None,
     steps: int | None = None,
+    each: int = 7,
     **others: Any,
 ) -> dict[str, Any]:
-    """A fit of seven batches an epoch; `limit` is its max_epochs."""
-    rows = [{"epoch": epoch, "batches": 7, "steps": 7, "whole": True} for epoch in range(epochs)]
+    """A fit of seven batches an epoch, or of `each`; `limit` is its max_epochs."""
+    rows = [{"epoch": epoch, "batches": each, "steps": each, "whole": True} for epoch in range(epochs)]
     return {
         "kind": "fit",
         "began": 1.0,
@@ -282,18 +283,65 @@ def test_seeds_are_those_set_before_the_first_fit(
 
 
 @pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (facts(fit(1, by="should_stop")), "1 epochs of 3, ended by should_stop"),
+        (facts(fit(2, by="max_steps")), "2 epochs of 3, ended by max_steps"),
+        (facts(fit(each=3)), "an epoch has 3 batches, its parent's 7"),
+    ],
+    ids=["its own stop", "a limit of steps", "epochs cut short"],
+)
+def test_a_version_that_trains_less_than_its_parent_breaks_the_epochs(run: RunFacts, said: str) -> None:
+    found = verdict("epochs", 3, child(run))
+    assert (found.standing, found.reason, found.found) == ("broken", "beyond_parent", said)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        facts(fit(1, by="early_stopping", what="EarlyStopping")),
+        facts(fit(each=3, loaders=[loader(dataset_length=80)])),
+        facts(fit(each=3, loaders=[loader(sampler="WeightedRandomSampler")])),
+        facts(fit(each=4, settings={"world_size": 2})),
+        facts(fit(loaders=[loader(contents={"rows": 200, "distinct_inputs": 126, "whole": True})])),
+    ],
+    ids=["early stopping", "a smaller training set", "another sampler", "two processes", "drawn with replacement"],
+)
+def test_less_training_for_a_reason_keeps_the_epochs(run: RunFacts) -> None:
+    assert verdict("epochs", 3, child(run)).standing == "in force"
+
+
+@pytest.mark.parametrize(
     "more",
     [
+        {"call": "numpy.random.default_rng", "value": 7},
         {"call": "torch.seed", "value": 99},
         {"call": "numpy.random.default_rng", "value": None, "seeded": False},
         {"call": "torch.set_rng_state", "value": None},
     ],
-    ids=["drawn anew", "a generator without a seed", "a state of its own"],
+    ids=["another generator", "drawn anew", "a generator without a seed", "a state of its own"],
 )
 def test_a_version_that_brings_in_another_start_breaks_the_seed(more: dict[str, Any]) -> None:
     used = more["value"] or 42
     run = child(facts(fit(generators={"torch_seed": used}), seeds=[SEEDED, more]))
     assert verdict("seed", 42, run).standing == "broken"
+
+
+@pytest.mark.parametrize(("value", "expected"), [(7, "broken"), (42, "in force"), (None, "in force")])
+def test_training_batches_are_drawn_by_the_fixed_seed(value: int | None, expected: str) -> None:
+    assert verdict("seed", 42, child(facts(fit(loaders=[loader(generator_seed=value)])))).standing == expected
+
+
+def test_a_generator_that_was_there_from_the_start_is_the_users() -> None:
+    shuffled = facts(fit(loaders=[loader(generator_seed=0)]))
+    assert standing("seed", 42, child(shuffled, shuffled)) == ("in force", "measured")
+
+
+def test_a_model_of_the_same_size_that_begins_otherwise_is_told_beside_the_seed() -> None:
+    small, large = ({"module": "Net", "parameters": count} for count in (10, 99))
+    before = facts(fit(weights="aa", settings=small))
+    assert "begin other" in verdict("seed", 42, child(facts(fit(weights="bb", settings=small)), before)).beside
+    assert verdict("seed", 42, child(facts(fit(weights="bb", settings=large)), before)).beside == ""
 
 
 @pytest.mark.parametrize(

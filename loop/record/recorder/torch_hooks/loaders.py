@@ -47,6 +47,7 @@ class Delivered:
             "sampler": type(getattr(loader, "sampler", None)).__name__,
             "batch_sampler": type(getattr(loader, "batch_sampler", None)).__name__,
             "workers": getattr(loader, "num_workers", None),
+            "generator_seed": _generator_seed(loader),
         }
         self.sizes, self.drawn = Alike(), Alike()
         self.indices: set[int] | None = set()
@@ -277,6 +278,16 @@ def _reference(thing: Any) -> Callable[[], Any]:
         return weakref.ref(thing)
     except TypeError:  # a list has none
         return lambda: None
+
+
+def _generator_seed(loader: Any) -> int | None:
+    """Of the generator that the script made for this loader; without one it draws from torch's own."""
+    samplers = (getattr(loader, "sampler", None), getattr(getattr(loader, "batch_sampler", None), "sampler", None))
+    for owner in (*samplers, loader):
+        generator = getattr(owner, "generator", None)
+        if generator is not None:
+            return generator.initial_seed()
+    return None
 
 
 def _length(dataset: Any) -> int | None:
