@@ -113,7 +113,7 @@ def _commit_first(t: Turn, prepared: Prepared, receipt: StartReceipt, loop: Loop
     workspace, script = t.version.project.workspace, t.version.script_name
     transaction.commit(
         workspace,
-        new={script: prepared.v001},
+        new={script: prepared.v001, **prepared.configs},
         changed={
             **prepared.baseline,
             PATCH_REPORT: prepared.report(words(t.rules.file.report_language)),

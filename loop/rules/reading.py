@@ -35,8 +35,8 @@ class Rules:
         """What training must use: every scalar of training_config, and the seed if the user gave one (T1)."""
         values = self.file.training_config.model_extra or {}
         rules = [
-            Fixed(rule=f"training_config.{name}", name=name, value=value)
-            for name, value in values.items()
+            Fixed(rule=f"training_config.{key}", name=key.rpartition(".")[2], value=value, role=key.rpartition(".")[0])
+            for key, value in values.items()
             if value is None or isinstance(value, bool | int | float | str)
         ]
         if "seed" in self.file.model_fields_set:

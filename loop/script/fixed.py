@@ -28,11 +28,15 @@ Extra = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Fixed:
-    """One value that the user fixed: `rule` is its path in the rules, `name` its last part."""
+    """One value that the user fixed: `rule` is its path in the rules, `name` its last part.
+
+    `role` tells one of several places of that name: the rule `pretrain.max_epochs` has the role `pretrain`.
+    """
 
     rule: str
     name: str
     value: Scalar
+    role: str = ""
 
 
 @dataclass(frozen=True)
