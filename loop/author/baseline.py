@@ -21,7 +21,7 @@ from ..store.paths import ARTIFACTS, BASELINE, BASELINE_SCRIPT, PREPDATA
 from ..text import Say, Told
 from ..train.verdicts import measurable
 from .config_copies import copied
-from .finding import Finding
+from .finding import Finding, asked
 from .guard import patches_by_file
 from .patch import apply_patch, unified_diff
 
@@ -46,6 +46,7 @@ class Prepared:
     findings: tuple[Finding, ...]
     applied: tuple[str, ...]
     diff: str
+    asked: tuple[str, ...]
 
     def report(self, say: Say) -> str:
         """baseline_patch_report.md (I4)."""
@@ -85,7 +86,7 @@ def prepare(project: Project, rules: Rules, dataset_id: str, patch: str | None) 
     open_findings = [*first.findings, *_audit(texts, dataset_id), *_unstated_rules(first.missing, rules)]
     changed = {name: text for name, text in texts.items() if text != originals[name]}
     diff = "".join(unified_diff(originals[name], text, name=name) for name, text in changed.items())
-    return Prepared(changed, first.text, first.configs, (*settled, *open_findings), first.applied, diff)
+    return Prepared(changed, first.text, first.configs, (*settled, *open_findings), first.applied, diff, first.asked)
 
 
 def _sources(project: Project) -> dict[str, str]:
@@ -195,6 +196,7 @@ class _First:
     applied: tuple[str, ...]
     findings: tuple[Finding, ...]
     missing: tuple[Fixed, ...]
+    asked: tuple[str, ...]
 
 
 def _first_version(baseline: Script, modules: Sequence[Script], first: Version, rules: Rules) -> _First:
@@ -209,12 +211,14 @@ def _first_version(baseline: Script, modules: Sequence[Script], first: Version, 
     copies = copied(script, modules, first.project.workspace.tree, fixed, extra, first.id)
     applied = (*moved, *made.applied, *copies.applied)
     header = [("Made from", BASELINE_SCRIPT), ("Set", "; ".join(applied))]
+    told = {*copies.stated, *(one.rule.rule for one in made.asked)}
     return _First(
         with_header(copies.script, f"{first.id}, the baseline under the user's rules", header),
         copies.files,
         applied,
-        tuple(copies.findings),
-        tuple(rule for rule in made.missing if rule.rule not in copies.stated),
+        (*copies.findings, *(asked(one.rule, one.places, some=one.some) for one in made.asked)),
+        tuple(rule for rule in made.missing if rule.rule not in told),
+        tuple(dict.fromkeys((*(one.rule.rule for one in made.asked if not one.some), *copies.asked))),
     )
 
 

@@ -78,7 +78,7 @@ def _plain(value: object) -> Value:
 
 
 def _yaml_leaves(text: str) -> Iterator[Leaf]:
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    root = cast("yaml.Node | None", yaml.compose(text, Loader=yaml.SafeLoader))  # pyright: ignore[reportUnknownMemberType]
     if root is not None:
         yield from _yaml_below(root, (), text, ())
 
@@ -102,7 +102,7 @@ def _yaml_below(node: yaml.Node, path: Path, text: str, above: tuple[yaml.Node, 
 
 def _yaml_value(node: yaml.Node) -> Value:
     try:
-        return _plain(yaml.SafeLoader("").construct_object(node))
+        return _plain(yaml.SafeLoader("").construct_object(node))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
     except (yaml.YAMLError, ValueError):
         return UNRESOLVED
 

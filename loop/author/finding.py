@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from ..script.fixed import Fixed
 from ..text import Say, Told, english
 
-_SOME = Told(
-    "{rule} = {value!r} is set where it is clear what it means; left as they are, since only you know whether they are"
-    " meant too: {places}. To fix one of them, write its own value into the rules before the start: {way}"
+_SOME = (
+    "{rule} = {value!r} is set where it is clear what is meant; others of that name are left as they are, since only"
+    " you know whether they are meant too: {places}. To fix them as well, write into the rules: {way}"
 )
-_NONE = Told(
-    "{rule} = {value!r} is set nowhere: several places differ, and only you know which one is meant: {places}. Write the"
-    " value of each into the rules before the start: {way}"
+_NONE = (
+    "{rule} = {value!r} is set nowhere: several of that name differ, and only you know which is meant: {places}. Give"
+    " the others values of their own in the rules, remove 02_train_v001.py and .progressive-training, and start again:"
+    " {way}"
 )
 
 
@@ -36,8 +37,7 @@ class Finding:
 def asked(rule: Fixed, apart: Sequence[tuple[str, object, str]], *, some: bool) -> Finding:
     """`apart`: of each place that was left alone, where it is, its value, and its name in the rules."""
     places = "; ".join(f"{place} = {value!r}" for place, value, _ in apart)
-    ways = ", ".join(
-        f'"{name}": {json.dumps(value)}' for name, value in {name: value for _, value, name in apart}.items()
-    )
+    names = {name: value for _, value, name in apart}
+    ways = ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in names.items())
     values = {"rule": rule.rule, "value": rule.value, "places": places, "way": f'"training_config": {{{ways}}}'}
-    return Finding(Told((_SOME if some else _NONE).text, values))
+    return Finding(Told(_SOME if some else _NONE, values))

@@ -49,7 +49,7 @@ def check_rules(old: Script, new: Script, rules: Rules) -> None:
     """Raises `RuleViolation` naming each rule, the place and the allowed value."""
     extra = rules.file.synonyms
     found: list[Clash] = [
-        *clashes(new, rules.fixed, extra),
+        *clashes(new, rules.fixed, extra, parent=old),
         *dynamic_overrides(new, rules.fixed, extra),
         *removed(old, new, rules.fixed, extra),
         *evasions(old, new, rules.fixed, extra),

@@ -102,6 +102,7 @@ def _make_first(t: Turn, loop: LoopFile, patch: str | None) -> tuple[str, ...]:
         script_sha256=hashlib.sha256(prepared.v001.encode()).hexdigest(),
         applied=prepared.applied,
         findings=findings,
+        asked=prepared.asked,
         at=journal.now(),
     )
     _commit_first(t, prepared, receipt, loop)

@@ -6,10 +6,13 @@ from ..script.source import Script
 from .reading import Rules
 
 
-def check_script(script: Script, rules: Rules) -> None:
-    """Raises `RuleViolation` if the script states another value than the rules fix (T1, C2)."""
+def check_script(script: Script, rules: Rules, parent: Script) -> None:
+    """Raises `RuleViolation` if the script states another value than the rules fix (T1, C2).
+
+    What the parent, for the first version itself, has beside the rules' own places may stay.
+    """
     extra = rules.file.synonyms
-    found = (*clashes(script, rules.fixed, extra), *dynamic_overrides(script, rules.fixed, extra))
+    found = (*clashes(script, rules.fixed, extra, parent=parent), *dynamic_overrides(script, rules.fixed, extra))
     if found:
         raise RuleViolation(
             f"the script breaks what the user fixed: {in_words(found)}",

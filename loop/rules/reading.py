@@ -10,7 +10,7 @@ from typing import NoReturn
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from ..errors import RulesError
-from ..script.fixed import Fixed
+from ..script.fixed import Fixed, with_others
 from ..store.paths import INSTRUCTION_FILE, RULES_FILE
 from ..store.tree import Tree
 from ..text import describe
@@ -41,7 +41,7 @@ class Rules:
         ]
         if "seed" in self.file.model_fields_set:
             rules.append(Fixed(rule="seed", name="seed", value=self.file.seed))
-        return tuple(rules)
+        return with_others(rules, self.file.synonyms)
 
     @property
     def metric_names(self) -> tuple[str, ...]:
