@@ -110,6 +110,7 @@ class _Making:
             text = self.tree.read_following(path).decode()
             found = leaves(path, text)
         except (OSError, ValueError):
+            self.findings.append(Finding(Told("{file} can't be read, so nothing is set in it", {"file": path})))
             return "", {}
         meant = [(leaf, rule) for rule in self.rules for leaf in self.meant(rule, found, path)]
         return text, {leaf.path: (leaf, rule) for leaf, rule in meant if not agrees(rule, leaf.value)}

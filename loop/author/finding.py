@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..script.fixed import Fixed
 from ..text import Say, Told, english
 
-_SOME = (
+_SOME = Told(
     "{rule} = {value!r} is set where it is clear what is meant; others of that name are left as they are, since only"
     " you know whether they are meant too: {places}. To fix them as well, write into the rules: {way}"
 )
-_NONE = (
+_NONE = Told(
     "{rule} = {value!r} is set nowhere: several of that name differ, and only you know which is meant: {places}. Give"
     " the others values of their own in the rules, remove 02_train_v001.py and .progressive-training, and start again:"
     " {way}"
@@ -40,4 +40,4 @@ def asked(rule: Fixed, apart: Sequence[tuple[str, object, str]], *, some: bool) 
     names = {name: value for _, value, name in apart}
     ways = ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in names.items())
     values = {"rule": rule.rule, "value": rule.value, "places": places, "way": f'"training_config": {{{ways}}}'}
-    return Finding(Told(_SOME if some else _NONE, values))
+    return Finding(replace(_SOME if some else _NONE, values=values))

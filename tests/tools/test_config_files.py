@@ -104,11 +104,11 @@ async def test_a_file_that_a_module_reads_is_told_with_its_key(folder: Folder) -
     assert not folder.path("settings_v001.json").exists()
 
 
-async def test_what_cannot_be_set_in_place_is_told(folder: Folder) -> None:
+async def test_a_file_that_holds_several_documents_is_left_alone_and_told(folder: Folder) -> None:
     reading(folder, "config.yaml", 'yaml.safe_load(open("config.yaml"))', "a: 1\n---\nepochs: 9\n")
     async with connected(folder) as agent:
         findings = str((await agent.call("start_loop"))["findings"])
-    assert "training_config.epochs = 3 is stated nowhere in the script; each run is measured for it" in findings
+    assert "config.yaml can't be read, so nothing is set in it" in findings
     assert not folder.path("config_v001.yaml").exists()
 
 
