@@ -52,7 +52,7 @@ def check_change(old: Script, new: Script, rules: Rules) -> Changes:
 def check_rules(old: Script, new: Script, rules: Rules) -> None:
     """Raises `RuleViolation` naming each rule, the place and the allowed value."""
     extra = rules.file.synonyms
-    if found := (*clashes(new, rules.fixed, extra), *removed(old, new, rules.fixed, extra)):
+    if found := (*clashes(new, rules.fixed, extra, parent=old), *removed(old, new, rules.fixed, extra)):
         raise RuleViolation(
             f"the change breaks what the user fixed: {in_words(found)}",
             where=new.name,

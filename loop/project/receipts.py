@@ -134,6 +134,7 @@ class StartReceipt(Record):
     script_sha256: str
     applied: tuple[str, ...]
     findings: tuple[str, ...]
+    asked: tuple[str, ...] = ()  # the rules that it set nowhere: several places differ
     at: str
 
 
@@ -213,6 +214,7 @@ Reason = Literal[
     "nothing_measures",
     "fits_differ",
     "groups_differ",
+    "asked",
     "own_schedule",
     "loaders_differ",
     "sizes_vary",

@@ -15,6 +15,7 @@ from ..record.ranks import Fit, RunFacts
 from ..train.artifacts import missing, records
 from ..train.completing import complete
 from ..train.curves import read_curves
+from ..train.measured import asked
 from ..train.verdicts import Run, verdicts
 from .observed import Observed
 from .words import verdict_values
@@ -141,7 +142,7 @@ def rule_findings(observed: Observed) -> Iterator[Finding]:
         stated = {}
     stated.pop("metrics.csv", None)  # it counts the epochs of the rehearsal
     facts, rules = _as_asked(observed.facts), observed.rules
-    run = Run(facts, observed.attempt.version.id, None, stated)
+    run = Run(facts, observed.attempt.version.id, None, stated, asked(observed.attempt.version))
     for one in verdicts(rules.fixed, rules.file.synonyms, run):
         values = verdict_values(one)
         if one.standing == "broken" and observed.is_cut and one.rule.rpartition(".")[2] in ("epochs", "max_epochs"):

@@ -15,13 +15,14 @@ from ..project.disk import prune_trash, require_room
 from ..project.failures import Failure
 from ..project.integrity import require_intact
 from ..project.project import Project
-from ..project.receipts import LoopFile, Plan, TrainReceipt, Verdict
+from ..project.receipts import LoopFile, NextReceipt, Plan, TrainReceipt, Verdict
 from ..project.scripts import require_modules, take_snapshot
 from ..project.state import next_call
 from ..project.turn import Turn, turn
 from ..project.version import Version
 from ..rules.checks import check_script
 from ..rules.reading import Rules
+from ..script.source import Script
 from ..store import journal
 from ..store.durable import make_durable
 from . import resume
@@ -92,13 +93,20 @@ def expect_first(version: Version, rules: Rules) -> None:
     next_jobs(version, rules).expect(version.project.executor, job, ("train", "eval"))
 
 
+def _before(version: Version) -> Script:
+    """What the script was made from; an adopted one has nothing before it."""
+    parent = version.parent
+    made = parent is not None and parent.receipt(NextReceipt) is not None
+    return (parent if parent is not None and made else version).script(authored=False)
+
+
 def _start(t: Turn, loop: LoopFile, *, resumed: bool) -> Attempt:
     version, rules = t.version, t.rules
     workspace, config = version.project.workspace, rules.file.execution_config
     require_intact(version.project, rules, loop)
     script = version.script()
     require_modules(version)
-    check_script(script, rules)
+    check_script(script, rules, _before(version))
     python = version.project.interpreter(rules)
     sandbox = level(config)
     require_room(workspace, config)

@@ -17,13 +17,15 @@ _ALIKE = 1e-6  # float32 keeps seven digits
 class Run:
     """The facts of a training, those of its parent's where there are some, and what the script's records state.
 
-    `records` are flattened values by what states them: hparams.yaml, spec.json, the epochs in metrics.csv.
+    `records` are flattened values by what states them: hparams.yaml, spec.json, the epochs in metrics.csv. `asked` are
+    the rules that the start set nowhere, since only the user can say which of several places is meant.
     """
 
     facts: RunFacts
     version_id: str = "v001"
     parent: RunFacts | None = None
     records: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
+    asked: frozenset[str] = frozenset()
 
     @property
     def fits(self) -> tuple[Section, ...]:

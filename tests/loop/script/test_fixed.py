@@ -175,7 +175,7 @@ def rule(name: str, value: bool | int | float | str | None) -> Fixed:
 def test_a_materialised_script_has_no_clash_and_is_left_alone_the_second_time(text: str) -> None:
     assert clashes(script(text), RULES)
     done = materialise(script(text), RULES)
-    assert clashes(script(done.text), RULES) == ()
+    assert clashes(script(done.text), RULES, parent=script(done.text)) == ()
     assert done.missing == ()
     again = materialise(script(done.text), RULES)
     assert (again.text, again.applied) == (done.text, ())
@@ -229,8 +229,9 @@ def test_local_variables_positionals_and_computed_values_are_set() -> None:
         "epochs, bs = 4, 24",
         "lr = 0.0005",
         "np.random.seed(42); random.seed(42); torch.manual_seed(42)",
-        "sanity = L.Trainer(max_epochs=4)",
     ]
+    (left,) = done.asked
+    assert left.places == (("line 14, Trainer(max_epochs=…) in main", 8, "sanity.max_epochs"),) and left.some
 
 
 def test_a_rule_that_no_place_speaks_of_is_missing() -> None:
@@ -309,7 +310,8 @@ def test_another_value_is_a_clash(text: str, fixed: Fixed) -> None:
 
 @pytest.mark.parametrize(("text", "fixed"), [pair for pair in CLASHING if "torch.optim.SGD" not in pair[0]])
 def test_every_clash_but_an_optimizer_class_can_be_materialised(text: str, fixed: Fixed) -> None:
-    assert clashes(script(materialise(script(text), [fixed]).text), [fixed]) == ()
+    done = script(materialise(script(text), [fixed]).text)
+    assert clashes(done, [fixed], parent=done) == ()
 
 
 @pytest.mark.parametrize(("text", "fixed"), AGREEING)

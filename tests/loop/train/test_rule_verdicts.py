@@ -1,6 +1,7 @@
 """Each fixed value is in force, broken or not verified, by what a training did and not by what its script says."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from progressive_training.loop.project.receipts import RuleVerdict
 from progressive_training.loop.record.facts import ProcessFacts
 from progressive_training.loop.record.ranks import RunFacts, merged
-from progressive_training.loop.script.fixed import Fixed
+from progressive_training.loop.script.fixed import Fixed, with_others
 from progressive_training.loop.train.verdicts import Run, measurable, told, verdicts
 
 pytestmark = pytest.mark.requirement("T1", "C2")
@@ -403,3 +404,41 @@ def test_loops_of_the_script_s_own_are_measured_by_their_loaders_and_optimizers(
     }
     assert set(found.values()) == {"in force"}
     assert verdict("epochs", 4, run).standing == "broken"
+
+
+def of_several(run: RunFacts | Run, *rules: tuple[str, Any], asked: tuple[str, ...] = ()) -> dict[str, tuple[str, str]]:
+    whole = replace(run if isinstance(run, Run) else Run(run), asked=frozenset(asked))
+    fixed = with_others([Fixed(key, key.rpartition(".")[2], value, key.rpartition(".")[0]) for key, value in rules])
+    return {one.rule: (one.standing, one.reason) for one in verdicts(fixed, {}, whole)}
+
+
+IN_FORCE = ("in force", "measured")
+TWO_GROUPS = facts(fit(groups=[group(1e-5), group(0.01)]))
+TWO_FITS = facts(fit(2, limit=2), fit())
+
+
+def test_parts_that_have_rules_of_their_own_are_judged_each_by_its_own() -> None:
+    rates = (("learning_rate", 0.01), ("backbone.lr", 1e-5))
+    assert of_several(TWO_GROUPS, *rates) == {"learning_rate": IN_FORCE, "backbone.lr": IN_FORCE}
+    assert of_several(TWO_GROUPS, ("learning_rate", 0.01), ("backbone.lr", 1e-4))["learning_rate"][1] == "groups_differ"
+    assert of_several(TWO_GROUPS, ("learning_rate", 0.01), ("backbone.lr", 1e-4))["backbone.lr"][0] == "broken"
+    epochs = (("epochs", 3), ("pre.max_epochs", 2))
+    assert of_several(TWO_FITS, *epochs) == {"epochs": IN_FORCE, "pre.max_epochs": IN_FORCE}
+    assert of_several(child(facts(fit(2, limit=2), fit(2, limit=2), fit()), TWO_FITS), *epochs)["epochs"][0] == "broken"
+
+
+def test_a_pretraining_that_was_always_there_may_not_grow() -> None:
+    assert of_several(child(TWO_FITS, TWO_FITS), ("epochs", 3))["epochs"] == ("not verified", "fits_differ")
+    longer = facts(fit(50, limit=50), fit())
+    assert of_several(child(longer, TWO_FITS), ("epochs", 3))["epochs"] == ("broken", "beyond_parent")
+
+
+def test_what_the_start_asked_about_is_not_broken_by_what_was_always_there() -> None:
+    asked = ("learning_rate",)
+    assert of_several(TWO_GROUPS, ("learning_rate", 0.5)) == {"learning_rate": ("broken", "other_value")}
+    found = of_several(TWO_GROUPS, ("learning_rate", 0.5), asked=asked)
+    assert found == {"learning_rate": ("not verified", "asked")}
+    other = facts(fit(groups=[group(1e-5), group(0.01)], optimizer="AdamW"))
+    assert of_several(child(other, TWO_GROUPS), ("learning_rate", 0.5), asked=asked) == found
+    raised = facts(fit(groups=[group(1e-5), group(0.02)]))
+    assert of_several(child(raised, TWO_GROUPS), ("learning_rate", 0.5), asked=asked)["learning_rate"][0] == "broken"
