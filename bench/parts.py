@@ -28,7 +28,7 @@ import whole_loop
 from mcp import Client, StdioServerParameters, stdio_client
 from rows import Row, add_rows_option, write_rows
 
-from progressive_training.loop.jobs.runner.command import runner_command
+from progressive_training.loop.jobs.starting import runner_command
 from progressive_training.loop.jobs.warm.runner_spare import _WHILE_IMPORTING
 from progressive_training.loop.project.project import Project
 from progressive_training.tools import start_loop

@@ -22,12 +22,12 @@ from rows import Row, read_rows
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results.md"
-# Those with rows first, in the table's order. A GPU program needs its machine: it runs when it is named.
+# Those with rows first, in the table's order. What needs a machine of its own, or an idle one, runs when it is named.
 PROGRAMS = (
     *("startup", "overhead", "whole_loop", "outside_jobs", "first_batch", "parts", "tokens", "reads", "locked_eval"),
     *("rescoring", "against_optuna", "clusters", "dashboard", "diffs", "null_loops", "sandbox"),
 )
-NAMED_ONLY = ("gpu",)
+NAMED_ONLY = ("gpu", "recorder")
 _HEAD = """\
 # Results
 

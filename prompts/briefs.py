@@ -14,7 +14,9 @@ from ..loop.project.version import Version
 from ..loop.rehearse.page import page
 from ..loop.rehearse.rehearsal import is_repairable
 from ..loop.report.external_models import names, unready
+from ..loop.report.rule_table import of_version
 from ..loop.rules.reading import Rules
+from ..loop.train.verdicts import told
 from . import evidence, render
 
 Context = dict[str, object]
@@ -23,7 +25,7 @@ Context = dict[str, object]
 def brief(project: Project, rules: Rules, state: LoopState) -> str:
     """The brief for the present phase, as Markdown."""
     template = _TEMPLATE.get(state.phase, state.phase)
-    context = _common(rules, state)
+    context = _common(rules, state) | _measured(project)
     if add := _EVIDENCE.get(template):
         context |= add(Version(project, state.cur), rules, state)
     return render(f"briefs/{template}.md.j2", **context)
@@ -71,6 +73,17 @@ def _common(rules: Rules, state: LoopState) -> Context:
     }
 
 
+def _measured(project: Project) -> Context:
+    """What became of the fixed values in the newest training."""
+    for number in reversed(project.workspace.versions()):
+        version = Version(project, number)
+        if verdicts := tuple(of_version(version)):
+            unverified = any(one.standing == "not verified" for one in verdicts)
+            shown = [{"rule": one.rule, "value": one.value, "verdict": str(told(one))} for one in verdicts]
+            return {"measured": shown, "measured_in": version.id, "unverified": unverified}
+    return {"measured": (), "measured_in": "", "unverified": False}
+
+
 def _start(version: Version, rules: Rules, state: LoopState) -> Context:
     return {"has_scripts": bool(state.cur)}
 
@@ -78,8 +91,8 @@ def _start(version: Version, rules: Rules, state: LoopState) -> Context:
 def _train(version: Version, rules: Rules, state: LoopState) -> Context:
     """Before the first attempt: what the rehearsal found."""
     receipt = version.receipt(RehearsalReceipt) if not state.train_attempts else None
-    told = page(version.id, receipt) if receipt is not None else ""
-    return {"rehearsal": told, "repairable": is_repairable(version) is not None}
+    found = page(version.id, receipt) if receipt is not None else ""
+    return {"rehearsal": found, "repairable": is_repairable(version) is not None}
 
 
 def _evaluate(version: Version, rules: Rules, state: LoopState) -> Context:

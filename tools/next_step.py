@@ -6,14 +6,19 @@ from pydantic import Field
 
 from ..loop.project.project import Project
 from ..loop.project.state import LoopState, derive, next_call, report_receipt
+from ..loop.report.estimate import Estimate
 from .results import JobView, StepResult, failure_of, job_of, work
 
 
 class NextStepResult(StepResult):
-    """`unfinished` is what a loop that is over still lacks: the report's analysis, which final_report takes."""
+    """`unfinished` is what a loop that is over still lacks: the report's analysis, which final_report takes.
+
+    `estimate` is how long and how big the rest of the loop will be, in seconds and bytes.
+    """
 
     max_versions: int
     unfinished: Literal["report_analysis"] | None = None
+    estimate: Estimate | None = None
     brief: str | None
 
 
@@ -40,6 +45,7 @@ def next_step(
         next=state.next,
         max_versions=rules.file.loop_config.max_versions,
         unfinished="report_analysis" if report is not None and not report.with_analysis else None,
+        estimate=work().estimate(project, rules, state),
         brief=work().brief(project, rules, state) if brief else None,
     )
 

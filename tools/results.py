@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..loop.jobs.job import WaitingFor
+from ..loop.jobs.job import StalledIn, WaitingFor
 from ..loop.project.attempts import Attempt
 from ..loop.project.project import Project
 from ..loop.project.receipts import Metric, Verdict
@@ -22,7 +22,8 @@ class Value(BaseModel):
 class JobView(Value):
     """A running job. `folder` holds its log.txt; times are in seconds. `waiting` says why it has not begun yet.
 
-    `waiting_for` is that reason as a code.
+    `waiting_for` is that reason as a code. `stalled` says for how long a training has made no new step, while that is
+    far longer than usual, and `stalled_in` where, as a code.
     """
 
     kind: Literal["train", "eval", "rehearse"]
@@ -35,6 +36,8 @@ class JobView(Value):
     latest: Mapping[str, float] = {}
     waiting: str | None = None
     waiting_for: WaitingFor | None = None
+    stalled: str | None = None
+    stalled_in: StalledIn | None = None
 
     @property
     def line(self) -> str:
@@ -42,6 +45,8 @@ class JobView(Value):
         if self.waiting is not None:
             return f"{self.kind}: {self.waiting}"
         parts = [f"{self.kind}: {self.elapsed_seconds:.0f} s"]
+        if self.stalled is not None:
+            parts.append(f"stalled: {self.stalled}")
         if self.epoch is not None:
             parts.append(f"epoch {self.epoch}" + (f"/{self.epochs}" if self.epochs else ""))
         if self.eta_seconds is not None:
@@ -51,10 +56,13 @@ class JobView(Value):
 
 
 class FailureView(Value):
+    """Why a run failed. `saved_seconds`: about how long it would have gone on, where it was ended early."""
+
     kind: str
     summary: str
     advice: str
     trace: str = ""
+    saved_seconds: float | None = None
 
 
 class Together(Value):
@@ -118,12 +126,16 @@ def failure_of(verdict: Verdict | None) -> FailureView | None:
     if verdict is None or verdict.kind is None:
         return None
     return FailureView(
-        kind=verdict.kind, summary=verdict.summary[:1500], advice=verdict.advice, trace=verdict.trace[-3000:]
+        kind=verdict.kind,
+        summary=verdict.summary[:1500],
+        advice=verdict.advice,
+        trace=verdict.trace[-3000:],
+        saved_seconds=verdict.saved_seconds,
     )
 
 
 def job_of(attempt: Attempt, progress: "Progress") -> JobView:
-    eta = None if progress.eta_seconds is None else round(progress.eta_seconds, 1)
+    eta = _left(attempt, progress)
     return JobView(
         kind=attempt.kind,
         attempt=attempt.number,
@@ -131,11 +143,24 @@ def job_of(attempt: Attempt, progress: "Progress") -> JobView:
         elapsed_seconds=round(progress.elapsed_seconds, 1),
         epoch=progress.epoch,
         epochs=progress.epochs,
-        eta_seconds=eta,
+        eta_seconds=None if eta is None else round(eta, 1),
         latest=dict(progress.latest),
         waiting=progress.waiting,
         waiting_for=progress.waiting_for,
+        stalled=None if progress.stalled is None else str(progress.stalled),
+        stalled_in=None if progress.stalled is None else progress.stalled.within,
     )
+
+
+def _left(attempt: Attempt, progress: "Progress") -> float | None:
+    """Seconds that the job still takes: as it goes itself, else as others of its kind took, or the rehearsal."""
+    if progress.eta_seconds is not None or progress.waiting is not None or attempt.kind == "rehearse":
+        return progress.eta_seconds
+    project = attempt.project
+    rules = project.rules()
+    known = work().estimate(project, rules, derive(project, rules))
+    whole = (known.train_seconds if attempt.kind == "train" else known.evaluate_seconds) if known is not None else None
+    return whole - progress.elapsed_seconds if whole is not None and whole > progress.elapsed_seconds else None
 
 
 def metric_line(metrics: tuple[Metric, ...]) -> str:

@@ -81,7 +81,7 @@ def _message(started: "Started", rehearsed: "RehearsalStatus", job: JobView | No
         return f"{said} {name} {doing} ({job.line}), two minutes at most. Call again."
     if rehearsed.receipt is not None:
         where = f"Models/Artifacts/{name}/{work().PAGE}"
-        lines = [f"{said} It was {work().headline(rehearsed.receipt)} ({where}).", *work().worst(rehearsed.receipt)]
+        lines = [f"{said} {work().headline(rehearsed.receipt)} ({where}).", *work().worst(rehearsed.receipt)]
         return "\n- ".join(lines)
     if rehearsed.verdict is not None:
         return f"{said} Its rehearsal ended by: {rehearsed.verdict.kind}. The loop may go on without it."

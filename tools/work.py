@@ -13,6 +13,7 @@ from ..loop.rehearse.page import PAGE, headline, worst
 from ..loop.rehearse.rehearsal import rehearse
 from ..loop.rehearse.words import told as finding_told
 from ..loop.report.cancel import cancel
+from ..loop.report.estimate import estimate
 from ..loop.train.progress import progress_of
 from ..loop.train.training import expect_first, train
 from ..pages.report import Finished, finish
@@ -28,6 +29,7 @@ __all__ = [
     "best_version",
     "brief",
     "cancel",
+    "estimate",
     "eval_script",
     "evaluate",
     "expect_first",

@@ -18,8 +18,10 @@ from ..script.source import Script, decode_script
 from ..script.synonyms import synonyms
 from ..script.version import with_header, with_version
 from ..store.paths import ARTIFACTS, BASELINE, BASELINE_SCRIPT, PREPDATA
-from ..text import Say, Told, english
+from ..text import Say, Told
 from ..train.verdicts import measurable
+from .config_copies import copied
+from .finding import Finding, asked
 from .guard import patches_by_file
 from .patch import apply_patch, unified_diff
 
@@ -35,30 +37,16 @@ _CONSISTENCY_NAMES = re.compile(r"version|dataset|path|dir|root|folder|artifact|
 
 
 @dataclass(frozen=True)
-class Finding:
-    """`settled` says what the server did about it, in words or as changes to the script; None leaves it to others."""
-
-    issue: Told
-    settled: Told | str | None = None
-
-    def told(self, say: Say) -> str:
-        settled = self.settled.told(say) if isinstance(self.settled, Told) else self.settled
-        issue = self.issue.told(say)
-        return f"{issue} ({settled})" if settled else issue
-
-    def __str__(self) -> str:
-        return self.told(english)
-
-
-@dataclass(frozen=True)
 class Prepared:
     """Everything that `start_loop` commits."""
 
     baseline: Mapping[str, str]
     v001: str
+    configs: Mapping[str, str]
     findings: tuple[Finding, ...]
     applied: tuple[str, ...]
     diff: str
+    asked: tuple[str, ...]
 
     def report(self, say: Say) -> str:
         """baseline_patch_report.md (I4)."""
@@ -93,11 +81,12 @@ def prepare(project: Project, rules: Rules, dataset_id: str, patch: str | None) 
     settled: list[Finding] = []
     texts[BASELINE_SCRIPT] = _corrected(texts[BASELINE_SCRIPT], project, rules, dataset_id, settled)
     baseline = Script.parse(texts[BASELINE_SCRIPT], BASELINE_SCRIPT)
-    v001, applied, missing = _first_version(baseline, Version(project, 1), rules)
-    open_findings = [*_audit(texts, dataset_id), *_unstated_rules(missing, rules)]
+    modules = [Script.parse(text, name) for name, text in texts.items() if name != BASELINE_SCRIPT]
+    first = _first_version(baseline, modules, Version(project, 1), rules)
+    open_findings = [*first.findings, *_audit(texts, dataset_id), *_unstated_rules(first.missing, rules)]
     changed = {name: text for name, text in texts.items() if text != originals[name]}
     diff = "".join(unified_diff(originals[name], text, name=name) for name, text in changed.items())
-    return Prepared(changed, v001, (*settled, *open_findings), applied, diff)
+    return Prepared(changed, first.text, first.configs, (*settled, *open_findings), first.applied, diff, first.asked)
 
 
 def _sources(project: Project) -> dict[str, str]:
@@ -198,17 +187,39 @@ def optimal_batch_size(project: Project) -> int | None:
     return int(match[1]) if match and int(match[1]) > 0 else None
 
 
-def _first_version(baseline: Script, first: Version, rules: Rules) -> tuple[str, tuple[str, ...], tuple[Fixed, ...]]:
+@dataclass(frozen=True)
+class _First:
+    """v001: its script, the copies of settings files that it reads, and what was done; `missing` are rules unstated."""
+
+    text: str
+    configs: Mapping[str, str]
+    applied: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    missing: tuple[Fixed, ...]
+    asked: tuple[str, ...]
+
+
+def _first_version(baseline: Script, modules: Sequence[Script], first: Version, rules: Rules) -> _First:
     try:
         text, moved = with_version(baseline.text, old=BASELINE, new=first.id)
     except ScriptError as error:
         hint = f'call start_loop with patch = a diff that adds VERSION = "{BASELINE}" and derives the paths from it'
         raise ScriptError(error.what, where=BASELINE_SCRIPT, hint=hint) from error
-    made = materialise(Script.parse(text, first.script_name), rules.fixed, rules.file.synonyms)
-    applied = (*moved, *made.applied)
+    fixed, extra = rules.fixed, rules.file.synonyms
+    made = materialise(Script.parse(text, first.script_name), fixed, extra)
+    script = Script.parse(made.text, first.script_name)
+    copies = copied(script, modules, first.project.workspace.tree, fixed, extra, first.id)
+    applied = (*moved, *made.applied, *copies.applied)
     header = [("Made from", BASELINE_SCRIPT), ("Set", "; ".join(applied))]
-    text = with_header(made.text, f"{first.id}, the baseline under the user's rules", header)
-    return text, applied, made.missing
+    told = {*copies.stated, *(one.rule.rule for one in made.asked)}
+    return _First(
+        with_header(copies.script, f"{first.id}, the baseline under the user's rules", header),
+        copies.files,
+        applied,
+        (*copies.findings, *(asked(one.rule, one.places, some=one.some) for one in made.asked)),
+        tuple(rule for rule in made.missing if rule.rule not in told),
+        tuple(dict.fromkeys((*(one.rule.rule for one in made.asked if not one.some), *copies.asked))),
+    )
 
 
 def _audit(texts: Mapping[str, str], dataset_id: str) -> list[Finding]:

@@ -67,7 +67,7 @@ def _as_child(t: Turn, text: str, action: ActionReceipt, changes: Changes) -> st
         f"{child.id}, one action away from {t.version.id}",
         [("Goal", action.goal), ("Change", action.change), ("Changed", ", ".join(changes.symbols + changes.imports))],
     )
-    check_script(Script.parse(text, child.script_name), t.rules)
+    check_script(Script.parse(text, child.script_name), t.rules, t.version.script())
     return text
 
 

@@ -76,7 +76,7 @@ def _repaired(t: Turn, diff: str, dataset_id: str) -> tuple[dict[str, str], str]
         if name == script.name:
             check_change(old, new, t.rules)
             check_dataset(old, new, dataset_id)
-            check_script(new, t.rules)
+            check_script(new, t.rules, old)
         else:
             check_rules(old, new, t.rules)
         texts[name] = applied.text

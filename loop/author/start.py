@@ -102,6 +102,7 @@ def _make_first(t: Turn, loop: LoopFile, patch: str | None) -> tuple[str, ...]:
         script_sha256=hashlib.sha256(prepared.v001.encode()).hexdigest(),
         applied=prepared.applied,
         findings=findings,
+        asked=prepared.asked,
         at=journal.now(),
     )
     _commit_first(t, prepared, receipt, loop)
@@ -113,7 +114,7 @@ def _commit_first(t: Turn, prepared: Prepared, receipt: StartReceipt, loop: Loop
     workspace, script = t.version.project.workspace, t.version.script_name
     transaction.commit(
         workspace,
-        new={script: prepared.v001},
+        new={script: prepared.v001, **prepared.configs},
         changed={
             **prepared.baseline,
             PATCH_REPORT: prepared.report(words(t.rules.file.report_language)),

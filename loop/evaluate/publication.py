@@ -61,7 +61,8 @@ def publish(attempt: Attempt, plan: EvalPlan, evaluated: Evaluated, status: JobS
     receipt = receipt.model_copy(update={"start": status.outcome.start if status.outcome else ""})
     tree.write(f"{version.artifacts}/eval_score.json", score_bytes(receipt, evaluated.score.dataset_id))
     version.save(receipt)
-    attempt.save_verdict(Verdict(status="PASS", summary="scored", at=journal.now()))
+    wall = status.outcome.wall_seconds if status.outcome else None
+    attempt.save_verdict(Verdict(status="PASS", summary="scored", wall_seconds=wall, at=journal.now()))
     clean_up(attempt)
     version.record("scored", attempt=attempt.number)
     return receipt

@@ -19,9 +19,23 @@ WaitingFor = Literal["scheduler", "resources", "priority", "nodes", "limit", "co
 "other_request": as it was asked for it never begins.
 """
 
+StalledIn = Literal["training", "validation", "start", "between"]
+"""Where no new step comes: between two training batches, between two of a validation, from an epoch's start to its
+first batch, or between these, where checkpoints are written."""
+
+_STEPS: Mapping[StalledIn, str] = {
+    "training": "training step",
+    "validation": "validation batch",
+    "start": "first step of an epoch",
+    "between": "sign of life between two phases",
+}
 MIN_LOG_BYTES = 4096
-# In `env` for one attempt only, and nothing but the script reads it: a warm start sets it late.
 RESUME_VARIABLE = "PROGRESSIVE_TRAINING_RESUME"
+# Lightning's own: where a Trainer without a `default_root_dir` puts its logs, checkpoints and a tuner's files. That is
+# the working folder otherwise, which is read-only in the sandbox.
+DEFAULT_ROOT_VARIABLE = "PL_TRAINER_DEFAULT_ROOT_DIR"
+# In `env` for one attempt only, and nothing but the script reads them: a warm start sets them late.
+LATE_VARIABLES = frozenset({RESUME_VARIABLE, DEFAULT_ROOT_VARIABLE})
 
 _STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
@@ -67,6 +81,38 @@ class Recording:
 
 
 @dataclass(frozen=True)
+class StopWhen:
+    """A condition that ends a training: a value of `metric` in its metrics.csv, from epoch `first` to `last`, as people
+    count them. `told` is the condition in words."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    metric: str
+    sign: Literal[">", ">=", "<", "<="]
+    limit: float
+    first: int
+    last: int | None
+    told: str
+
+
+@dataclass(frozen=True)
+class Watching:
+    """What the runner looks at while a training runs: the folders of its recorder's facts and of its logs.
+
+    Without a new step for ten times as long as one usually takes, and for `stalled_seconds` at least, it has stalled;
+    that ends it if `stop_stalled`.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    facts: str
+    logs: str
+    stalled_seconds: float = 60.0
+    stop_stalled: bool = False
+    stop_when: tuple[StopWhen, ...] = ()
+
+
+@dataclass(frozen=True)
 class Job:
     """One command to run, without a shell, and its limits.
 
@@ -79,7 +125,7 @@ class Job:
     have done so much already. None: the job starts cold.
     `placement` says where it runs, if not on this machine. `inherits` are names of variables, or with a `*` how they
     begin, which it takes from the machine where it runs, before those of `env`.
-    `recording` is how what it does is recorded, if it is.
+    `recording` is how what it does is recorded, if it is; `watching` what may end it meanwhile.
     Raises: RunError for a value that no process could be started with.
     """
 
@@ -103,6 +149,7 @@ class Job:
     imports: tuple[str, ...] | None = None
     inherits: tuple[str, ...] = ()
     recording: Recording | None = None
+    watching: Watching | None = None
     placement: Placement | None = None
 
     def __post_init__(self) -> None:
@@ -138,9 +185,10 @@ class Outcome:
     """How an attempt ended. `rc` and `signal` are the script's own, and at most one of them is set.
 
     `reason`: "exited" (by itself, also by a signal that we did not send), "cancelled" (the runner was asked to end it),
-    "timeout", "limit" (it used more than it may; `detail` says of what), or "lost" (the runner died, so that nothing is
-    known). `oom_kills` counts the kernel's kills for memory meanwhile, in our control group or, where no group counts,
-    on the machine; None = not known. `disk_full`: the runner itself found no room for the log or at the end.
+    "timeout", "limit" (it used more than it may; `detail` says of what), "diverged", "stalled" or "stopped" (by what
+    its runner watched), or "lost" (the runner died, so that nothing is known). `oom_kills` counts kills for
+    memory meanwhile, in our control group or, where no group counts, on the machine; None = not known. `disk_full`: the
+    runner itself found no room for the log or at the end.
     `gpu_peak_memory_bytes` is by what the used memory of the machine's NVIDIA GPUs grew at most, `gpu_utilisation` the
     mean share of time in which those computed; other programs on them count as well; None = no GPU was taken.
     `start` is "warm", or "cold" with the reason where it might have been warm.
@@ -154,7 +202,7 @@ class Outcome:
     rc: int | None
     signal: int | None
     signal_name: str | None
-    reason: Literal["exited", "cancelled", "timeout", "limit", "lost"]
+    reason: Literal["exited", "cancelled", "timeout", "limit", "diverged", "stalled", "stopped", "lost"]
     wall_seconds: float | None
     cpu_seconds: float | None
     peak_memory_bytes: int | None
@@ -198,12 +246,25 @@ LOST = Outcome(
 
 
 @dataclass(frozen=True)
+class Stalled:
+    """A training without a new step for `quiet_seconds`, where one usually takes `usual_seconds`."""
+
+    within: StalledIn
+    quiet_seconds: float
+    usual_seconds: float
+
+    def __str__(self) -> str:
+        return f"no new {_STEPS[self.within]} for {self.quiet_seconds:.0f} s; usually {self.usual_seconds:.3g} s"
+
+
+@dataclass(frozen=True)
 class JobStatus:
     """How far an attempt is; `outcome` is None while it runs.
 
     `elapsed_seconds` never comes from the clock on the wall; None = not known.
     `waiting` is set while it has not begun: why, and what is known of when; `waiting_for` is the reason as a code, None
-    where the scheduler's own is not known to us. `detail` says in words why it is lost.
+    where the scheduler's own is not known to us. `detail` says in words why it is lost. `stalled` is set while a
+    training makes no step.
     """
 
     state: Literal["running", "finished", "lost"]
@@ -212,6 +273,7 @@ class JobStatus:
     detail: str | None = None
     waiting: str | None = None
     waiting_for: WaitingFor | None = None
+    stalled: Stalled | None = None
 
 
 def _first_fault(error: ValidationError) -> str:

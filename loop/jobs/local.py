@@ -20,12 +20,13 @@ from .records import (
     read_heartbeat,
     read_identity,
     read_job,
+    read_stall,
     submitted_before,
 )
 from .runner import attempt_files as files
 from .runner import processes
-from .runner.command import START_SECONDS, runner_command
 from .runner.scratch import Scratch
+from .starting import START_SECONDS, runner_command
 
 if TYPE_CHECKING:
     from .warm.server_keeper import Keeper
@@ -201,7 +202,7 @@ def _running(attempt: Path, identity: RunnerIdentity | None) -> JobStatus:
     if identity is None or identity.boot_id != processes.boot_id():
         return JobStatus("running", None, None)
     now = time.clock_gettime(time.CLOCK_MONOTONIC)
-    return JobStatus("running", None, now - identity.started_monotonic)
+    return JobStatus("running", None, now - identity.started_monotonic, stalled=read_stall(attempt))
 
 
 def _lost(attempt: Path, identity: RunnerIdentity | None, detail: str) -> JobStatus:

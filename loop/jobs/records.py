@@ -3,11 +3,12 @@
 import os
 import shutil
 from pathlib import Path
+from typing import cast, get_args
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ..errors import RunError
-from .job import Job
+from .job import Job, Stalled, StalledIn
 from .runner import attempt_files as files
 from .runner.status_files import Heartbeat, RunnerIdentity
 
@@ -60,3 +61,13 @@ def read_job(attempt: Path) -> Job | None:
         return Job.from_json(files.read_text(attempt / files.JOB))
     except (OSError, UnicodeDecodeError, RunError):
         return None
+
+
+def read_stall(attempt: Path) -> Stalled | None:
+    """What the runner says of a training that makes no step; None while all is well, or nothing is known."""
+    beat = read_heartbeat(attempt)
+    if beat is None or beat.quiet_seconds is None or beat.usual_seconds is None:
+        return None
+    if beat.stalled_in not in get_args(StalledIn):
+        return None
+    return Stalled(cast("StalledIn", beat.stalled_in), beat.quiet_seconds, beat.usual_seconds)

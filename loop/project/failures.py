@@ -36,6 +36,10 @@ ADVICE: dict[FailureKind, str] = {
     "diverged": "repair the numerical cause: a lower learning rate or gradient clipping, unless the rules fix them",
     "out of memory": "use less memory (accumulate gradients, a smaller model part); a fixed batch size stays as it is",
     "killed": "run the training again; the code is not at fault, unless it used up the machine's memory",
+    "stalled": "find what it waits for (data, workers, other processes) and repair that, or go on with resume;"
+    " the user's loop_config.stop_stalled ended it",
+    "stopped": "the user's loop_config.stop_when ended a hopeless run, and would end the same script again:"
+    " take back or soften what makes this version worse, within the rules",
     "timeout": "make the run shorter, or ask the user to raise the limit in loop_config",
     "disk full": "free disk space, then run it again; the code is not at fault",
     "limit": "make it use less: keep fewer checkpoints (save_top_k), start fewer processes; or ask the user to raise"
@@ -53,6 +57,7 @@ class Failure:
     summary: str
     trace: str
     hint: str = ""
+    saved_seconds: float | None = None
 
     @property
     def advice(self) -> str:
@@ -67,6 +72,7 @@ class Failure:
             advice=self.advice,
             trace=self.trace,
             wall_seconds=wall_seconds,
+            saved_seconds=self.saved_seconds,
             at=now(),
         )
 
@@ -106,6 +112,10 @@ def _of_process(
     if outcome.reason == "timeout":
         told = f"still running after {limit_minutes:g} minutes" if limit_minutes else "timed out"
         return Failure("timeout", outcome.detail or told, trace)
+    if outcome.reason == "diverged":
+        return Failure("diverged", outcome.detail or "its loss became NaN or infinite", "")
+    if outcome.reason == "stalled" or outcome.reason == "stopped":
+        return Failure(outcome.reason, outcome.detail or "it was ended by what its runner watched", trace)
     if outcome.reason == "limit":
         return Failure("limit", outcome.detail or "it passed a limit", trace)
     if outcome.reason == "cancelled":

@@ -19,6 +19,9 @@ NoticeKey = Literal[
     "unrecorded",
     "never_ran",
     "not_seen",
+    "never_logged",
+    "no_best",
+    "unwatched",
     "checkpoint_differs",
     "same_weights",
     "metric_missing",
@@ -60,6 +63,10 @@ TEXTS: Mapping[NoticeKey, str] = {
     "unrecorded": "the recorder missed something: {what}: {problem}",
     "never_ran": "the changed code never ran: no changed line of {names} was reached",
     "not_seen": "the changed code was not seen to run, in as much of the run as was watched: {names}",
+    "never_logged": "loop_config.stop_when names {metric!r}, which it never logged; it logged: {logged}",
+    "no_best": "loop_config.stop_when {metric!r}: {condition!r} could not end it:"
+    " no earlier version has a best value above 0",
+    "unwatched": "loop_config.stop_stalled could not end it: nothing was recorded of its steps",
     # an evaluation
     "metric_missing": "metric {metric!r} was not computed",
     "primary_missing": "primary_metric {metric!r} is not among the metrics: this version ranks last",

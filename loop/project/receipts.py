@@ -16,6 +16,8 @@ FailureKind = Literal[
     "out of memory",
     "killed",
     "timeout",
+    "stalled",
+    "stopped",
     "disk full",
     "limit",
     "missing artifacts",
@@ -26,7 +28,7 @@ FailureKind = Literal[
 # Nothing is wrong with the code: the same version is simply run again.
 INFRASTRUCTURE: frozenset[FailureKind] = frozenset({"killed", "disk full", "cancelled", "lost"})
 # Cut off from outside: what it had learnt so far may be gone on from.
-RESUMABLE: frozenset[FailureKind] = frozenset({*INFRASTRUCTURE, "timeout"})
+RESUMABLE: frozenset[FailureKind] = frozenset({*INFRASTRUCTURE, "timeout", "stalled"})
 
 
 class Agreed(Record):
@@ -63,6 +65,8 @@ FindingCode = Literal[
     "validation_differs",
     "validation_unchecked",
     "no_validation",
+    "folds",
+    "folds_apart",
     "shared",
     "disjoint",
     "shared_unchecked",
@@ -130,6 +134,7 @@ class StartReceipt(Record):
     script_sha256: str
     applied: tuple[str, ...]
     findings: tuple[str, ...]
+    asked: tuple[str, ...] = ()  # the rules that it set nowhere: several places differ
     at: str
 
 
@@ -180,6 +185,7 @@ class Verdict(Record):
     advice: str = ""
     trace: str = ""
     wall_seconds: float | None = None
+    saved_seconds: float | None = Field(default=None, description="about how long it would have gone on")
     at: str
 
 
@@ -208,6 +214,7 @@ Reason = Literal[
     "nothing_measures",
     "fits_differ",
     "groups_differ",
+    "asked",
     "own_schedule",
     "loaders_differ",
     "sizes_vary",

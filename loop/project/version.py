@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from ..errors import GuardError
+from ..script.config_files import versions_copies
 from ..script.imports import code_files
 from ..script.source import Script, decode_script
 from ..store import journal
@@ -92,6 +93,12 @@ class Version:
     def code_files(self) -> tuple[str, ...]:
         """The paths of the script and of every local module that it imports. Raises `ScriptError`."""
         return code_files(self.script_name, self.project.workspace.root)
+
+    def config_copies(self) -> tuple[str, ...]:
+        """The settings files of a version's own name that the code reads, `config_v001.yaml`. Raises `ScriptError`."""
+        scripts = [self.script(authored=False), *map(self.module, self.code_files()[1:])]
+        found = (name for script in scripts for name in versions_copies(script, self.project.workspace.root))
+        return tuple(dict.fromkeys(found))
 
     def _require_authored(self, data: bytes) -> None:
         expected = self.authored_sha256()

@@ -14,8 +14,10 @@ from pydantic import Field, ValidationError
 from .parts import (
     Count,
     Device,
+    Diverged,
     End,
     Epochs,
+    Fabric,
     Facts,
     Forward,
     Generators,
@@ -68,7 +70,9 @@ class Section(Facts):
     optimizers: tuple[Optimizer, ...] = ()
     backwards: Count = 0
     forwards: tuple[Forward, ...] = ()
+    fabric: tuple[Fabric, ...] = ()
     non_finite: tuple[NonFinite, ...] = ()
+    diverged: Diverged | None = None
     checkpoints: tuple[SavedBest, ...] = ()
     end: End | None = None
     rehearsed: Rehearsed | None = None
@@ -162,7 +166,7 @@ def _names(folder: Path, problems: list[Problem]) -> Iterator[str]:
     for name in sorted(names)[:MAX_FILES]:
         if name.endswith(".json"):
             yield name
-        elif not name.endswith((".json.part", ".bin")):
+        elif not name.endswith((".json.part", ".bin", ".live")):
             problems.append(Problem(what=_printable(name), error="is none of the recorder's files"))
 
 

@@ -12,6 +12,8 @@ CHECKPOINT_FACTS = Path(__file__).with_name("checkpoint_facts.py")
 FACTS = "PROGRESSIVE_TRAINING_FACTS"
 REHEARSAL = "PROGRESSIVE_TRAINING_REHEARSAL"
 """Its limits as JSON, for a run that is only to be tried."""
+LIVE = "PROGRESSIVE_TRAINING_LIVE"
+"""Asks for what a runner watches while it goes on: for trainings, which it may end."""
 MODULE = "progressive_training_recorder"
 
 

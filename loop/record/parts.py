@@ -128,6 +128,7 @@ class Loader(Facts):
     sampler: Name | None = None
     batch_sampler: Name | None = None
     workers: Count | None = None
+    generator_seed: Whole | None = None
     sizes: tuple[tuple[Count, Count], ...] = ()
     drawn: tuple[tuple[Count, Count], ...] = ()
     distinct_indices: Count | None = None
@@ -136,18 +137,49 @@ class Loader(Facts):
 
 
 class Forward(Facts):
-    """What the model was given for one batch: calls of the first module, and samples in all of them."""
+    """What the model was given for one batch: calls of the first module, and samples in all of them.
+
+    `wrapper` spreads it over ranks, which may have a share of its `parameters` each. `autocast`: what it computes in.
+    """
 
     batch: Count | None = None
     module: Name
     calls: Count
     samples: Count
+    wrapper: Name | None = None
+    parameters: Count | None = None
+    trainable: Count | None = None
+    device: Name | None = None
+    dtype: Name | None = None
+    autocast: Name | None = None
+
+
+class Fabric(Facts):
+    """How a script's Fabric was set up."""
+
+    strategy: Name
+    accelerator: Name
+    precision: Name | None = None
+    world_size: Count | None = None
 
 
 class NonFinite(Facts):
     epoch: Count
     backward: Count
     value: Name
+
+
+class Diverged(Facts):
+    """Why a training ended itself: the first loss that was no number, the last one before it, and what became of it.
+
+    `spoiled`: a step was taken by it, and weights are no numbers any more.
+    """
+
+    epoch: Count
+    backward: Count
+    value: Name
+    last_finite: float | None = None
+    spoiled: bool = False
 
 
 class Generators(Facts):

@@ -58,7 +58,8 @@ class RunFacts(NamedTuple):
     """What one run did.
 
     `fits`, `trials` (a tuner's) and `evaluations` (validate, test, predict) are in their order. `loops`: what each rank
-    trained outside of any trainer. `ended`: every process that trained ended of itself; of all, if none trained.
+    trained outside of any trainer, the lowest rank's first. `ended`: every process that trained ended of itself; of
+    all, if none trained.
     """
 
     fits: tuple[Fit, ...]
@@ -97,7 +98,11 @@ def merged(processes: Sequence[ProcessFacts], unread: Sequence[Problem] = ()) ->
         fits=fits,
         trials=_aligned(trained, ("tuner",), problems),
         evaluations=_aligned(processes, ("validate", "test", "predict"), problems),
-        loops=tuple(one.script for one in trained if one.script is not None and one.script.steps),
+        loops=tuple(
+            one.script
+            for one in sorted(trained, key=lambda one: one.rank)
+            if one.script is not None and one.script.steps
+        ),
         seeds=tuple(seed for one in trained or processes if one.rank == min(ranks, default=0) for seed in one.seeds),
         opened=_all_opened(processes),
         processes=tuple(processes),

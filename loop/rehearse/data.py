@@ -20,6 +20,7 @@ def findings(observed: Observed) -> Iterator[Finding]:
         told: dict[str, str | int | float | bool | None] = {"number": number, **vars(sample)}
         yield Finding(code="sample", level="ok", values=told)
     if observed.fits:
+        yield from _folds(observed)
         yield _same_validation(observed, section)
         yield _shared(section)
 
@@ -30,6 +31,24 @@ def differs(observed: Observed) -> bool:
     return (
         bool(observed.fits) and section is not None and _same_validation(observed, section).code == "validation_differs"
     )
+
+
+def are_folds(observed: Observed) -> bool:
+    """Whether the fits have validation sets of their own."""
+    sets = [tuple(one.contents.digest for one in _validation(fit) if one.contents.whole) for fit in observed.fits]
+    return len({one for one in sets if one}) > 1
+
+
+def _folds(observed: Observed) -> Iterator[Finding]:
+    """03_eval.py takes the validation data of the first fit, and the checkpoint of whichever the script says."""
+    if not are_folds(observed):
+        return
+    scored = observed.scored_fit
+    values: dict[str, str | int | float | bool | None] = {"fits": len(observed.fits)}
+    if scored:
+        yield Finding(code="folds_apart", level="problem", values=values | {"fit": scored + 1})
+    else:
+        yield Finding(code="folds", level="warning", values=values)
 
 
 def _last(observed: Observed) -> Section | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..evaluate.evaluator_files import write_parts
 from ..evaluate.evaluator_parts.project_copy import make_stage
-from ..jobs.job import Job
+from ..jobs.job import DEFAULT_ROOT_VARIABLE, Job
 from ..jobs.placing import command, confined
 from ..jobs.warm.next_jobs import ISOLATED
 from ..project.attempts import Attempt
@@ -35,7 +35,8 @@ LIMITS = {
 STAGE, AGAIN, SCORED = "stage", "stage-again", "stage-scored"
 FACTS, AGAIN_FACTS, OUT, SAID = "facts", "facts-again", "out", "said"
 SAID_FILE, EVALUATOR_LOG = f"{SAID}/said.json", f"{SAID}/evaluator.txt"
-_WRITABLE = (STAGE, AGAIN, SCORED, FACTS, AGAIN_FACTS, OUT, SAID)
+SCORED_CHECKPOINT = f"{SAID}/best.ckpt"
+_WRITABLE = (SCORED, FACTS, AGAIN_FACTS, OUT, SAID)
 _RUNNER = Path(__file__).resolve().parent / "user_python" / "run_rehearsal.py"
 
 
@@ -63,6 +64,7 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, evaluator: str | Non
         "again": {
             **_run(attempt, argv, env, AGAIN, AGAIN_FACTS, {**LIMITS, "train_batches": 1, "ends_with_fit": True}),
             "log": str(attempt.path / SAID / "again.txt"),
+            "install": None if script else injection.late_install(attempt.path / AGAIN_FACTS),
         },
         "evaluator": str(tree.path(place)) if evaluator is not None else None,
         "evaluator_log": str(attempt.path / EVALUATOR_LOG),
@@ -71,7 +73,7 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, evaluator: str | Non
             "project": str(attempt.path / STAGE),
             # Not where it trained: a logger that begins anew deletes what was logged there.
             "source": str(attempt.path / SCORED),
-            "checkpoint": str(attempt.path / SAID / "best.ckpt"),
+            "checkpoint": str(attempt.path / SCORED_CHECKPOINT),
             "out": str(attempt.path / OUT),
             "samples": 2,
             "seed": rules.file.seed,
@@ -94,17 +96,21 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, evaluator: str | Non
         timeout_seconds=_LAST_SECONDS,
         grace_seconds=_GRACE_SECONDS,
     )
-    return confined(job, attempt.path, workspace, config, tuple(f"{attempt.relative}/{name}" for name in _WRITABLE))
+    # Of the copies that it trains in only what a training may write, so that a write elsewhere fails here already.
+    writable = (f"{STAGE}/{version.artifacts}", f"{AGAIN}/{version.artifacts}", *_WRITABLE)
+    return confined(job, attempt.path, workspace, config, tuple(f"{attempt.relative}/{name}" for name in writable))
 
 
 def _run(
     attempt: Attempt, argv: tuple[str, ...], env: dict[str, str], stage: str, facts: str, limits: Mapping[str, int]
 ) -> dict[str, object]:
     variables = injection.variables(env, attempt.path / facts) | {injection.REHEARSAL: json.dumps(limits)}
+    root = str(attempt.path / stage / attempt.version.artifacts)
+    variables[DEFAULT_ROOT_VARIABLE] = env.get(DEFAULT_ROOT_VARIABLE, root)
     return {"argv": argv, "cwd": str(attempt.path / stage), "variables": variables}
 
 
 def clean_up(attempt: Attempt) -> None:
     """Removes the copies of the project and what the evaluator wrote; log and facts stay."""
-    for name in (STAGE, AGAIN, SCORED, OUT, f"{SAID}/best.ckpt", EVAL_SCRIPT, EVALUATOR_PARTS):
+    for name in (STAGE, AGAIN, SCORED, OUT, SCORED_CHECKPOINT, EVAL_SCRIPT, EVALUATOR_PARTS):
         attempt.project.workspace.tree.remove(f"{attempt.relative}/{name}")

@@ -20,8 +20,10 @@ from ..project.version import Version
 from ..record.facts import Section
 from ..record.ranks import RunFacts, run_facts
 from ..rules.reading import Rules
+from ..store.digest import sha256
 from ..text import cell
-from .job import AGAIN_FACTS, EVALUATOR_LOG, FACTS, OUT, SAID_FILE, STAGE
+from ..train.completing import left_files
+from .job import AGAIN_FACTS, EVALUATOR_LOG, FACTS, OUT, SAID_FILE, SCORED_CHECKPOINT, STAGE
 
 _LOG_TAIL_BYTES = 16_384
 _MAX_BYTES = 64 << 10
@@ -91,6 +93,20 @@ class Observed:
     @property
     def fits(self) -> tuple[Section, ...]:
         return tuple(fit.first for fit in self.facts.fits if fit.first.batches)
+
+    @cached_property
+    def scored_fit(self) -> int | None:
+        """Which of the fits left the checkpoint that was scored; None where none of them or several did."""
+        tree, scored = self.attempt.project.workspace.tree, f"{self.attempt.relative}/{SCORED_CHECKPOINT}"
+        if not tree.is_file(scored):
+            return None
+        wanted, found = sha256(tree, scored), list[int]()
+        for number, fit in enumerate(self.fits):
+            paths = (path for one in fit.checkpoints for path in (one.best_model_path, one.last_model_path))
+            stage = self.staged.project.workspace.tree
+            if any(sha256(stage, name) == wanted for name in left_files(self.staged, paths)):
+                found.append(number)
+        return found[0] if len(found) == 1 else None
 
     @property
     def is_cut(self) -> bool:

@@ -15,8 +15,10 @@ from ..record.ranks import Fit, RunFacts
 from ..train.artifacts import missing, records
 from ..train.completing import complete
 from ..train.curves import read_curves
-from ..train.verdicts import Run, told, verdicts
+from ..train.measured import asked
+from ..train.verdicts import Run, verdicts
 from .observed import Observed
+from .words import verdict_values
 
 _SHORT = 300
 # What a script says when something isn't there that it takes for granted.
@@ -31,6 +33,7 @@ _LACKS: tuple[tuple[FindingCode, re.Pattern[str]], ...] = (
         re.compile(
             r"No CUDA GPUs are available|Found no NVIDIA driver|not compiled with CUDA|No supported gpu backend"
             r"|torch\.cuda\.is_available\(\) is False|`CUDAAccelerator` can not run|CUDA driver version is insufficient"
+            r"|You requested gpu|0 active drivers"
         ),
     ),
     (
@@ -38,7 +41,7 @@ _LACKS: tuple[tuple[FindingCode, re.Pattern[str]], ...] = (
         re.compile(
             r"Name or service not known|Temporary failure in name resolution|Network is unreachable"
             r"|Max retries exceeded|Failed to resolve|Connection(?:Refused)?Error|getaddrinfo failed"
-            r"|outgoing traffic has been disabled"
+            r"|outgoing traffic has been disabled|LocalEntryNotFoundError|[Cc]ouldn't (?:connect to|reach)"
         ),
     ),
 )
@@ -88,15 +91,22 @@ def _crash(observed: Observed, rc: int | None) -> Finding:
         "trace": (last_traceback(log) or "")[-1500:],
         "rc": rc,
     }
-    for code, pattern in _LACKS:
-        if pattern.search(cause) or (code == "needs_arguments" and rc == 2 and pattern.search(log)):
-            return Finding(code=code, level="problem", values=values)
+    needed = needs(cause)
+    if needed is None and rc == 2 and needs(log) == "needs_arguments":  # argparse, whose last words may be another's
+        needed = "needs_arguments"
+    if needed is not None:
+        return Finding(code=needed, level="problem", values=values)
     signal = -rc if rc is not None and rc < 0 else None
     outcome = replace(LOST, reason="exited", rc=None if signal else rc, signal=signal)
     failure = process_failure(outcome, log, limit_minutes=None)
     kinds: dict[str, FindingCode] = {"out of memory": "out_of_memory", "diverged": "diverged"}
     code = kinds.get(failure.kind, "crashed") if failure is not None else "crashed"
     return Finding(code=code, level="problem", values=values)
+
+
+def needs(said: str) -> FindingCode | None:
+    """What a script lacks that it takes for granted, by its last words; None for any other error."""
+    return next((code for code, pattern in _LACKS if pattern.search(said)), None)
 
 
 def _left(observed: Observed) -> Iterator[Finding]:
@@ -132,14 +142,14 @@ def rule_findings(observed: Observed) -> Iterator[Finding]:
         stated = {}
     stated.pop("metrics.csv", None)  # it counts the epochs of the rehearsal
     facts, rules = _as_asked(observed.facts), observed.rules
-    run = Run(facts, observed.attempt.version.id, None, stated)
+    run = Run(facts, observed.attempt.version.id, None, stated, asked(observed.attempt.version))
     for one in verdicts(rules.fixed, rules.file.synonyms, run):
-        values: dict[str, str | int | float | bool | None] = {"rule": one.rule, "value": repr(one.value)}
+        values = verdict_values(one)
         if one.standing == "broken" and observed.is_cut and one.rule.rpartition(".")[2] in ("epochs", "max_epochs"):
             yield Finding(code="rule_unseen", level="note", values=values)
             continue
         level = "ok" if one.standing == "in force" else "problem" if one.standing == "broken" else "warning"
-        yield Finding(code="rule", level=level, values=values | {"verdict": str(told(one))[:_SHORT]})
+        yield Finding(code="rule", level=level, values=values)
 
 
 def _as_asked(facts: RunFacts) -> RunFacts:

@@ -3,24 +3,30 @@
 from collections.abc import Mapping, Sequence
 
 from ..project.receipts import Finding, FindingCode, FindingLevel, RehearsalReceipt
-from ..text import cell
-from .words import duration, told
+from ..text import Say, Told, cell, duration, english
+from .words import told
 
 PAGE = "_tests/rehearsal.md"
-_MARKS: Mapping[FindingLevel, str] = {"ok": "ok", "note": "note", "warning": "WARNING", "problem": "PROBLEM"}
-_PARTS: Sequence[tuple[str, frozenset[FindingCode]]] = (
-    ("The rules", frozenset({"rule", "rule_unseen"})),
+_MARKS: Mapping[FindingLevel, Told] = {
+    "ok": Told("ok"),
+    "note": Told("note"),
+    "warning": Told("WARNING"),
+    "problem": Told("PROBLEM"),
+}
+_PARTS: Sequence[tuple[Told, frozenset[FindingCode]]] = (
+    (Told("The rules"), frozenset({"rule", "rule_unseen"})),
     (
-        "The data",
+        Told("The data"),
         frozenset(
             {
                 *("took", "sample", "validation_same", "validation_differs", "validation_unchecked", "no_validation"),
+                *("folds", "folds_apart"),
                 *("shared", "disjoint", "shared_unchecked"),
             }
         ),
     ),
     (
-        "The score",
+        Told("The score"),
         frozenset(
             {
                 *("same_score", "other_score", "score_alone", "score_uncompared", "no_evaluator", "evaluator_failed"),
@@ -28,28 +34,32 @@ _PARTS: Sequence[tuple[str, frozenset[FindingCode]]] = (
             }
         ),
     ),
-    ("How long and how big", frozenset({"night", "night_unscored", "night_unknown", "too_long", "disk", "too_big"})),
+    (
+        Told("How long and how big"),
+        frozenset({"night", "night_unscored", "night_unknown", "too_long", "disk", "too_big"}),
+    ),
 )
 
 
-def headline(receipt: RehearsalReceipt) -> str:
+def headline(receipt: RehearsalReceipt) -> Told:
     """One line: how it went, and how long it took."""
     counts = {level: sum(one.level == level for one in receipt.findings) for level in _MARKS}
-    problems = f"{counts['problem']} problem{'' if counts['problem'] == 1 else 's'}"
-    warned = f"{counts['warning']} warning{'' if counts['warning'] == 1 else 's'}"
-    return f"rehearsed in {duration(receipt.seconds)}: {problems}, {warned}"
+    problems = Told("1 problem") if counts["problem"] == 1 else Told("{count} problems", {"count": counts["problem"]})
+    warned = Told("1 warning") if counts["warning"] == 1 else Told("{count} warnings", {"count": counts["warning"]})
+    values = {"took": duration(receipt.seconds), "problems": problems, "warnings": warned}
+    return Told("It was rehearsed in {took}: {problems}, {warnings}", values)
 
 
-def page(version_id: str, receipt: RehearsalReceipt) -> str:
+def page(version_id: str, receipt: RehearsalReceipt, say: Say = english) -> str:
     """The page as Markdown."""
-    lines = [f"# Rehearsal of {version_id}", "", f"It was {headline(receipt)}.", ""]
+    lines = [say("# Rehearsal of {version}").format(version=version_id), "", f"{headline(receipt).told(say)}.", ""]
     if not receipt.ok:
-        lines += ["Nothing is blocked: `run_train` trains it as it is, `repair_version` mends it first.", ""]
+        lines += [say("Nothing is blocked: `run_train` trains it as it is, `repair_version` mends it first."), ""]
     listed = {code for _, codes in _PARTS for code in codes}
     first = [one for one in receipt.findings if one.code not in listed]
-    lines += _part("Does it run", first)
+    lines += _part(Told("Does it run"), first, say)
     for title, codes in _PARTS:
-        lines += _part(title, [one for one in receipt.findings if one.code in codes])
+        lines += _part(title, [one for one in receipt.findings if one.code in codes], say)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -59,10 +69,10 @@ def worst(receipt: RehearsalReceipt) -> tuple[str, ...]:
     return tuple(cell(str(told(one)), 700) for one in found)
 
 
-def _part(title: str, findings: Sequence[Finding]) -> list[str]:
+def _part(title: Told, findings: Sequence[Finding], say: Say) -> list[str]:
     if not findings:
         return []
-    lines = [f"## {title}"]
+    lines = [f"## {title.told(say)}"]
     for one in findings:
-        lines.append(f"- {_MARKS[one.level]}: {cell(str(told(one)), 700)}")
+        lines.append(f"- {_MARKS[one.level].told(say)}: {cell(told(one).told(say), 700)}")
     return [*lines, ""]

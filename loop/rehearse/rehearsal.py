@@ -23,6 +23,7 @@ from ..rules.reading import Rules
 from ..store import journal
 from ..store.digest import sha256
 from ..store.paths import EVAL_SCRIPT
+from ..text import words
 from ..train.progress import Progress, progress_of
 from . import data, night, outcome, scores
 from .job import clean_up, prepare
@@ -116,7 +117,9 @@ def _collected(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus
         findings=findings(observed),
         at=journal.now(),
     )
-    workspace.tree.write(f"{version.artifacts}/{PAGE}", page(version.id, receipt).encode())
+    workspace.tree.write(
+        f"{version.artifacts}/{PAGE}", page(version.id, receipt, words(rules.file.report_language)).encode()
+    )
     version.save(receipt)
     summary = "rehearsed" if receipt.ok else "rehearsed, with problems"
     attempt.save_verdict(Verdict(status="PASS", summary=summary, wall_seconds=observed.seconds, at=journal.now()))

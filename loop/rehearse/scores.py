@@ -8,7 +8,7 @@ from ..evaluate.score_names import same_name
 from ..jobs.logs import error_line
 from ..project.receipts import Finding
 from ..record.facts import Section
-from .data import differs
+from .data import are_folds, differs
 from .observed import Observed
 
 _SHORT = 300
@@ -41,9 +41,10 @@ def findings(observed: Observed) -> Iterator[Finding]:
 
 
 def _beside(observed: Observed) -> Iterator[Finding]:
-    section = observed.fits[-1] if observed.fits else None
+    section = _scored(observed)
     own = _logged(section) if section is not None else {}
     whole = section is not None and _is_whole(section, observed.num_samples) and not differs(observed)
+    whole = whole and not (observed.scored_fit and are_folds(observed))
     for name, value in observed.scores.items():
         values: dict[str, str | int | float | bool | None] = {"metric": name, "score": value}
         said = same_name(name, own)
@@ -57,6 +58,12 @@ def _beside(observed: Observed) -> Iterator[Finding]:
             yield Finding(code="same_score", level="ok", values=values)
         else:
             yield Finding(code="other_score", level="problem", values=values)
+
+
+def _scored(observed: Observed) -> Section | None:
+    """The fit of the checkpoint that was scored; the last one where that can't be told."""
+    fits, number = observed.fits, observed.scored_fit
+    return fits[-1 if number is None else number] if fits else None
 
 
 def _logged(section: Section) -> dict[str, float]:

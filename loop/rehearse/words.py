@@ -1,10 +1,13 @@
 """A finding in words; whoever decides anything looks at its code."""
 
 from collections.abc import Mapping
+from typing import cast
 
-from ..project.receipts import Finding, FindingCode
-from ..text import Told
+from ..project.receipts import Finding, FindingCode, Reason, RuleVerdict, Standing
+from ..text import Told, duration
+from ..train.verdicts import told as verdict_told
 
+_MAX_PART = 300
 _WORDS: Mapping[FindingCode, Told] = {
     "ran": Told("It runs: {steps} steps and a validation in {run_seconds}, to its end."),
     "ended": Told("It runs: a loop of its own made {steps} steps, and was ended after {run_seconds}."),
@@ -41,6 +44,15 @@ _WORDS: Mapping[FindingCode, Told] = {
     ),
     "validation_unchecked": Told("Whether the validation set is the same in two processes could not be seen."),
     "no_validation": Told("It validates nothing: no validation batch was seen."),
+    "folds": Told(
+        "Its {fits} fits have validation sets of their own. 03_eval.py scores on the first one's, whichever "
+        "of them leaves best.ckpt. Keep the checkpoint of the first one, or write an evaluator with write_eval."
+    ),
+    "folds_apart": Told(
+        "Its {fits} fits have validation sets of their own: best.ckpt is of fit {fit}, and 03_eval.py scores it on the "
+        "first one's, where a k-fold trains. Keep the checkpoint of the first one, or write an evaluator with "
+        "write_eval."
+    ),
     "shared": Told("{shared} of {distinct} validation inputs are in the training data as well."),
     "disjoint": Told("Training and validation share no input ({compared} training inputs compared)."),
     "shared_unchecked": Told("Only {compared} training inputs were held against the validation's: none is shared."),
@@ -85,7 +97,26 @@ _WORDS: Mapping[FindingCode, Told] = {
 def told(finding: Finding) -> Told:
     """The finding's sentence, with durations and sizes as people write them."""
     values = {name: _shown(name, value) for name, value in finding.values.items()}
+    if "reason" in values:
+        values["verdict"] = verdict_told(_verdict(finding.values))
     return Told(_WORDS[finding.code].text, values)
+
+
+def verdict_values(verdict: RuleVerdict) -> dict[str, str | int | float | bool | None]:
+    """A verdict as the values of a finding, from which `told` makes its words again."""
+    parts = {name: getattr(verdict, name)[:_MAX_PART] for name in ("standing", "reason", "found", "beside")}
+    return {"rule": verdict.rule, "value": repr(verdict.value), **parts}
+
+
+def _verdict(values: Mapping[str, str | int | float | bool | None]) -> RuleVerdict:
+    return RuleVerdict(
+        rule=str(values["rule"]),
+        value=None,
+        standing=cast(Standing, values["standing"]),
+        reason=cast(Reason, values["reason"]),
+        found=str(values["found"]),
+        beside=str(values["beside"]),
+    )
 
 
 def _shown(name: str, value: object) -> object:
@@ -96,22 +127,11 @@ def _shown(name: str, value: object) -> object:
             return size(value)
         if isinstance(value, float):
             return f"{value:.6g}"
-    return "unknown" if value is None else value
-
-
-def duration(seconds: float) -> str:
-    """`3 s`, `12 min`, `7 h 30 min`: no more digits than an estimate has."""
-    if seconds < 100:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest} min" if hours < 20 and rest else f"{hours} h"
+    return Told("unknown") if value is None else value
 
 
 def size(count: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
+    for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
         count /= 1000

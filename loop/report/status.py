@@ -13,6 +13,7 @@ from ..project.state import Next, derive, report_receipt
 from ..project.version import Version
 from ..script.fixed import Fixed
 from ..train.verdicts import told
+from .estimate import Estimate, estimate
 from .rule_table import of_version
 from .tracker_state import TrackerView, tracker_views
 
@@ -75,6 +76,7 @@ class Status(_View):
     next: Next | None
     report: str | None
     trackers: tuple[TrackerView, ...] = ()
+    estimate: Estimate | None = None
 
 
 def status(project: Project) -> Status:
@@ -98,6 +100,7 @@ def status(project: Project) -> Status:
         next=state.next,
         report=report.folder if report else None,
         trackers=tracker_views(project, rules),
+        estimate=estimate(project, rules, state),
     )
 
 

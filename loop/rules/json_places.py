@@ -42,6 +42,14 @@ def place_of_constant(text: str) -> str | None:
     )
 
 
+def scalars(text: str) -> Iterator[tuple[Path, int, int]]:
+    """The path of each value that is neither object nor array, with the offsets where it begins and ends."""
+    for kind, path, at in _walk(text):
+        word = _at(text, at)
+        if kind == "value" and word not in ("{", "["):
+            yield path, at, at + len(word)
+
+
 def _walk(text: str) -> Iterator[tuple[str, Path, int]]:
     """Each ("key" | "value", path, offset) in order; of a text that is not JSON, what comes before the fault."""
     stack: list[_Open] = []

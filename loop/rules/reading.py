@@ -10,7 +10,7 @@ from typing import NoReturn
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from ..errors import RulesError
-from ..script.fixed import Fixed
+from ..script.fixed import Fixed, with_others
 from ..store.paths import INSTRUCTION_FILE, RULES_FILE
 from ..store.tree import Tree
 from ..text import describe
@@ -35,13 +35,13 @@ class Rules:
         """What training must use: every scalar of training_config, and the seed if the user gave one (T1)."""
         values = self.file.training_config.model_extra or {}
         rules = [
-            Fixed(rule=f"training_config.{name}", name=name, value=value)
-            for name, value in values.items()
+            Fixed(rule=f"training_config.{key}", name=key.rpartition(".")[2], value=value, role=key.rpartition(".")[0])
+            for key, value in values.items()
             if value is None or isinstance(value, bool | int | float | str)
         ]
         if "seed" in self.file.model_fields_set:
             rules.append(Fixed(rule="seed", name="seed", value=self.file.seed))
-        return tuple(rules)
+        return with_others(rules, self.file.synonyms)
 
     @property
     def metric_names(self) -> tuple[str, ...]:

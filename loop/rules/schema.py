@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from .execution import ExecutionConfig, Section, ServerAddress
+from .stop_when import ConditionText
 
 
 def _name_elsewhere(text: str) -> str:
@@ -22,6 +23,11 @@ class LoopConfig(Section):
     max_changed_statements: Annotated[int, Field(ge=1, le=100_000)] = 60
     max_train_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_eval_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    # A training without a new step for so long, and for ten times as long as usual, is said to have stalled.
+    stalled_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    stop_stalled: bool = False
+    # A metric of metrics.csv -> the condition that ends a training, as stop_when.py reads it.
+    stop_when: dict[Annotated[str, Field(min_length=1, max_length=200)], ConditionText] = Field(default_factory=dict)
 
 
 class DatasetConfig(Section):

@@ -1,19 +1,18 @@
 """What the user's rules fix, as values in the code: set in v001, checked in every diff and after a run (T1, C2)."""
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .folding import UNRESOLVED, Value
 from .places import ENVIRON, Setting
+from .roles import apart, role
 from .settings import calls, literal, settings
 from .source import Script
 from .synonyms import (
     is_for_evaluation,
     is_optimizer,
     is_scheduler,
-    names_rule,
     normalised,
     optimizer_name,
     speaks_of,
@@ -28,11 +27,31 @@ Extra = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Fixed:
-    """One value that the user fixed: `rule` is its path in the rules, `name` its last part."""
+    """One value that the user fixed: `rule` is its path in the rules, `name` its last part.
+
+    `role` tells one of several places of that name: the rule `pretrain.max_epochs` has the role `pretrain`. Places of
+    a role in `others` are another rule's.
+    """
 
     rule: str
     name: str
     value: Scalar
+    role: str = ""
+    others: frozenset[str] = frozenset()
+
+
+def with_others(rules: Sequence[Fixed], extra: Extra | None = None) -> tuple[Fixed, ...]:
+    """The rules, each without a role knowing the roles of the others that have its name."""
+    return tuple(
+        rule
+        if rule.role
+        else replace(rule, others=frozenset(one.role for one in rules if one.role and _alike(one, rule, extra)))
+        for rule in rules
+    )
+
+
+def _alike(one: Fixed, other: Fixed, extra: Extra | None) -> bool:
+    return not synonyms(one.name, extra).isdisjoint(synonyms(other.name, extra))
 
 
 @dataclass(frozen=True)
@@ -55,11 +74,24 @@ def in_words(found: Iterable[Clash]) -> str:
 
 @dataclass(frozen=True)
 class Materialised:
-    """A script with the fixed values in place; `missing` are those that no place in it sets."""
+    """A script with the fixed values in place; `missing` are those that no place in it sets.
+
+    `asked` are the places of a rule that only the user can tell: left as they are.
+    """
 
     text: str
     applied: tuple[str, ...]
     missing: tuple[Fixed, ...]
+    asked: tuple["Asked", ...] = ()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Places, each with its value and its own name in the rules; `some`: others of that name have the rule's value."""
+
+    rule: Fixed
+    places: tuple[tuple[str, Scalar, str], ...]
+    some: bool
 
 
 def materialise(script: Script, fixed: Sequence[Fixed], extra: Extra | None = None) -> Materialised:
@@ -77,29 +109,54 @@ def materialise(script: Script, fixed: Sequence[Fixed], extra: Extra | None = No
             edits = [(place.start, place.end, _written(script, place, rule.value)) for place in wrong]
             applied += [f"{_where(p)}: {_value(p.value)} -> {_shown(rule.value)} ({rule.rule})" for p in wrong]
             script = Script.parse(script.edited(edits), script.name) if edits else script
+    asked = tuple(one for rule in fixed if (one := _asked(script, rule, extra)))
     missing = (rule for rule in fixed if not _places(script, rule, extra) and not _optimizer_calls(script, rule, extra))
-    return Materialised(script.text, tuple(applied), tuple(missing))
+    return Materialised(script.text, tuple(applied), tuple(missing), asked)
 
 
-def clashes(script: Script, fixed: Sequence[Fixed], extra: Extra | None = None) -> tuple[Clash, ...]:
-    """The places whose certain value is not the fixed one. Assignments from outside are `dynamic_overrides`."""
+def _asked(script: Script, rule: Fixed, extra: Extra | None) -> Asked | None:
+    own = _places(script, rule, extra)
+    left = [place for place in _speaking(script, rule, extra) if place not in own]
+    named = tuple((_where(place), _scalar(place.value), f"{role(script, place)}.{place.name}") for place in left)
+    return Asked(rule, named, bool(own)) if named else None
+
+
+_Left = tuple[str, str | None, str, Value]
+
+
+def _left(script: Script, rule: Fixed, extra: Extra | None) -> set[_Left]:
+    own = _places(script, rule, extra)
+    return {_as_left(script, place) for place in _speaking(script, rule, extra) if place not in own}
+
+
+def _as_left(script: Script, place: Setting) -> _Left:
+    return role(script, place), place.callee, place.name, place.value
+
+
+def _scalar(value: Value) -> Scalar:
+    return value if isinstance(value, bool | int | float | str | None) else repr(value)
+
+
+def clashes(
+    script: Script, fixed: Sequence[Fixed], extra: Extra | None = None, *, parent: Script | None = None
+) -> tuple[Clash, ...]:
+    """The places whose certain value is plainly not the fixed one.
+
+    What is assigned from outside (`group["lr"] = 0.1`) may be a warm-up or another object's: the run tells.
+    What `parent` has beside the rule's own place, as another parameter group's rate, may stay as it is.
+    """
     return tuple(
         clash
         for rule in fixed
+        for left in [_left(parent, rule, extra) if parent is not None else set[_Left]()]
         for clash in (
-            *(_clash(rule, p) for p in _places(script, rule, extra) if p.kind != "override" and _differs(rule, p)),
+            *(
+                _clash(rule, p)
+                for p in _speaking(script, rule, extra)
+                if p.kind != "override" and _differs(rule, p) and _as_left(script, p) not in left
+            ),
             *_optimizer_clashes(script, rule, extra),
         )
-    )
-
-
-def dynamic_overrides(script: Script, fixed: Sequence[Fixed], extra: Extra | None = None) -> tuple[Clash, ...]:
-    """`setattr`, environment variables and assignments to attributes or items that set another value."""
-    return tuple(
-        _clash(rule, place)
-        for rule in fixed
-        for place in _places(script, rule, extra)
-        if place.kind == "override" and _differs(rule, place)
     )
 
 
@@ -131,6 +188,8 @@ def recorded_values(
     names = synonyms(rule.name, extra)
     for key, value in values.items():
         *path, name = key.replace("/", ".").split(".")
+        if any(part in rule.others for part in path) or (rule.role and rule.role not in path):
+            continue
         apart = (is_for_evaluation(path) and "batch_size" in names) or any(map(is_scheduler, path))
         if normalised(name) in names and not apart and not (value is None and rule.value is not None):
             yield key, value
@@ -141,9 +200,21 @@ def agrees(rule: Fixed, value: object) -> bool:
     return _same(rule, value, from_text=True)
 
 
-def _places(script: Script, rule: Fixed, extra: Extra | None) -> list[Setting]:
+def _speaking(script: Script, rule: Fixed, extra: Extra | None) -> list[Setting]:
+    """The places that have the rule's name, and no other rule's role."""
     names = synonyms(rule.name, extra)
-    return [setting for setting in settings(script) if speaks_of(setting, names)]
+    found = [setting for setting in settings(script) if speaks_of(setting, names)]
+    if rule.role:
+        return [place for place in found if role(script, place) == rule.role]
+    return [place for place in found if role(script, place) not in rule.others] if rule.others else found
+
+
+def _places(script: Script, rule: Fixed, extra: Extra | None) -> list[Setting]:
+    found = _speaking(script, rule, extra)
+    if rule.role:
+        return found
+    left = apart(script, found, synonyms(rule.name, extra), lambda place: not _differs(rule, place))
+    return [place for place in found if place not in left]
 
 
 def _stage(place: Setting) -> int:
@@ -213,52 +284,17 @@ def _optimizer_clashes(script: Script, rule: Fixed, extra: Extra | None) -> Iter
 
 
 def _removed(old: Script, new: Script, rule: Fixed, names: frozenset[str]) -> Iterator[Clash]:
-    before = [place for place in settings(old) if speaks_of(place, names)]
-    after = [place for place in settings(new) if speaks_of(place, names)]
-    if not before:
-        return
-    if not after:
+    before, after = ([place for place in settings(script) if speaks_of(place, names)] for script in (old, new))
+    if before and not after:
         yield Clash(rule.rule, rule.value, "no value any more", f"{_where(before[0])} of {old.name}")
         return
-    passed = [place for place in before if place.kind in _PASSED]
-    lacked, lacking = _lacking(old, names), _lacking(new, names)
-    for place in {place.callee: place for place in passed}.values():
-        if place.callee and lacking[place.callee] > lacked[place.callee]:
-            where = f"a call of {place.callee}(…) without {place.name}"
+    # Functions of the script itself have a default that is checked in place, and batches are made in many ways.
+    own = {symbol.name for symbol in new.symbols} | {"DataLoader"}
+    passed, kept = ({p.callee: p.name for p in places if p.kind in _PASSED} for places in (before, after))
+    for callee in dict.fromkeys(call.callee for call in calls(new) if not call.open_ended):
+        if callee in passed and callee not in own and callee not in kept:
+            where = f"a call of {callee}(…) without {passed[callee]}"
             yield Clash(rule.rule, rule.value, "the library's default", where)
-    if len(passed) > sum(place.kind in _PASSED for place in after) and len(before) > len(after):
-        yield from _hidden_by(old, new, rule, passed)
-    called = {call.callee for call in calls(new)}
-    hidden = any(call.open_ended for call in calls(new))
-    unused = passed and not hidden and not any(place.kind in _PASSED for place in after)
-    if unused and called.isdisjoint(place.callee for place in passed):
-        where = f"{_where(passed[0])} of {old.name}, which nothing replaces,"
-        yield Clash(rule.rule, rule.value, "no effect any more", where)
-
-
-def _hidden_by(old: Script, new: Script, rule: Fixed, passed: Sequence[Setting]) -> Iterator[Clash]:
-    """A call that received the setting, and now has `**options` or, if it loads data, another way to make batches."""
-    for callee in dict.fromkeys(place.callee for place in passed if place.callee):
-        made = [[call for call in calls(script) if call.callee == callee] for script in (old, new)]
-        opened = [sum(call.open_ended for call in each) for each in made]
-        if opened[1] > opened[0]:
-            yield Clash(rule.rule, rule.value, "whatever **options hold", f"a call of {callee}(…)")
-        elif callee == "DataLoader" and len(made[1]) >= len(made[0]):
-            where = "a training DataLoader without batch_size"
-            yield Clash(rule.rule, rule.value, "another way to make batches", where)
-
-
-def _lacking(script: Script, names: frozenset[str]) -> Counter[str]:
-    """By library class, how many calls don't receive the setting, as far as can be seen.
-
-    A class or function of the script itself has a default that is checked in place. A DataLoader without a batch size
-    is common beside the training one.
-    """
-    own = {symbol.name for symbol in script.symbols} | {"DataLoader"}
-    every = Counter(call.callee for call in calls(script) if not call.open_ended and call.callee not in own)
-    given = Counter(p.callee for p in settings(script) if p.kind in _PASSED and names_rule(p, names))
-    library = {callee for callee in every if callee[0].isupper() or callee == "seed_everything"}
-    return Counter({callee: max(0, every[callee] - given[callee]) for callee in library})
 
 
 def _where(place: Setting) -> str:

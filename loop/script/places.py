@@ -33,7 +33,7 @@ class Setting:
 
     `kind`: constant (of the module, or a function's own variable with a certain value), keyword and positional (of a
     call), default (of a parameter), argparse (also click's option), field (of a class, of a dict literal, or
-    `self.x = <value>`), override (`cfg.epochs = 50`, `cfg["epochs"] = 50`, setattr, os.environ).
+    `self.x = <value>`), override (`cfg.epochs = 50`, `cfg["epochs"] = 50`, os.environ).
     `value` is UNRESOLVED where only a run can tell, e.g. for a name that is bound twice: each of its assignments still
     has its own value. `callee` is the last part of a dotted name. `symbol` is the enclosing symbol or the constant's
     own name. `editable`: the value is a literal in place. `start`/`end` are the value's UTF-8 byte offsets.
@@ -186,29 +186,25 @@ class _Collector:
                 self.settings.append(Setting(name, UNRESOLVED, kind, None, own, given.lineno, False, start, end))
             elif not isinstance(value, ast.Dict):
                 self.add(name, value, kind, own, scope, certain_only=body == "function")
-        for target, value in stored(assigned_to(node), node.value):
-            self.store(target, value, symbol, scope, certain=not isinstance(node, ast.AugAssign))
+        if not isinstance(node, ast.AugAssign):
+            for target, value in stored(assigned_to(node), node.value):
+                self.store(target, value, symbol, scope)
         for names, value in flows(node):
             own = f"{symbol}.{names[0]}" if body == "class" and names else symbol
             self.expression(value, own, scope, names, assigned=True)
 
-    def store(self, target: ast.expr, value: ast.expr, symbol: str, scope: Scope, *, certain: bool) -> None:
+    def store(self, target: ast.expr, value: ast.expr, symbol: str, scope: Scope) -> None:
         """An assignment to an attribute or item."""
         match target:
-            case ast.Attribute(value=ast.Name(id="self"), attr=name) if certain:
+            case ast.Attribute(value=ast.Name(id="self"), attr=name):
                 self.add(name, value, "field", symbol, scope, certain_only=True)
-                return
             case ast.Attribute(attr=name):
-                callee = None
+                self.add(name, value, "override", symbol, scope)
             case ast.Subscript(value=base, slice=ast.Constant(value=str(name))):
                 callee = ENVIRON if last_name(base) == ENVIRON else None
+                self.add(name, value, "override", symbol, scope, callee=callee)
             case _:
-                return
-        if certain:
-            self.add(name, value, "override", symbol, scope, callee=callee)
-        else:
-            start, end = self.script.span(value)
-            self.settings.append(Setting(name, UNRESOLVED, "override", callee, symbol, value.lineno, False, start, end))
+                pass
 
     def expression(
         self, node: ast.expr, symbol: str, scope: Scope, context: tuple[str, ...], *, assigned: bool = False
@@ -258,8 +254,6 @@ class _Collector:
     ) -> None:
         starred = any(isinstance(arg, ast.Starred) for arg in node.args)
         match node.args:
-            case [_, ast.Constant(value=str(name)), value] if callee in ("setattr", "__setattr__"):
-                self.add(name, value, "override", symbol, scope, callee="setattr")
             case [ast.Constant(value=str(name)), value] if reads_environment(node):
                 self.add(name, value, "override", symbol, scope, callee=ENVIRON)
             case args if callee and callee in _POSITIONS and not starred:

@@ -77,8 +77,8 @@ def _version_edits(script: Script, new: str) -> Iterator[_Edit]:
 
 def _path_edits(script: Script, old: str, new: str) -> Iterator[_Edit]:
     whole = re.compile(rf"(?<![\w.-])(Models[/\\]+Artifacts[/\\]+){re.escape(old)}(?![\w{{-]|\.\w)")
-    for node in _literals(script.tree):
-        if not _written_in_place(script, node):
+    for node in literals(script.tree):
+        if not written_in_place(script, node):
             continue
         source = script.source(node)
         replaced = whole.sub(rf"\g<1>{new}", source)
@@ -90,21 +90,22 @@ def _path_edits(script: Script, old: str, new: str) -> Iterator[_Edit]:
             yield _Edit(script.span(node), replaced, f"line {node.lineno}: Models/Artifacts/{old} -> {new}")
     part = re.compile(rf"(?<![\w.-]){re.escape(old)}(?![\w{{-]|\.\w)")
     for node in _old_parts(script.tree, old):
-        if _written_in_place(script, node):
+        if written_in_place(script, node):
             source = part.sub(new, script.source(node), count=1)
             yield _Edit(script.span(node), source, f"line {node.lineno}: path part {old} -> {new}")
 
 
-def _literals(node: ast.AST) -> Iterator[ast.expr]:
+def literals(node: ast.AST) -> Iterator[ast.expr]:
     """Every string literal and f-string; the pieces of an f-string are part of it and don't come again."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.JoinedStr) or (isinstance(child, ast.Constant) and isinstance(child.value, str)):
             yield child
         else:
-            yield from _literals(child)
+            yield from literals(child)
 
 
-def _written_in_place(script: Script, node: ast.expr) -> bool:
+def written_in_place(script: Script, node: ast.expr) -> bool:
+    """Whether the node's span in the text is that expression."""
     # Python 3.11 gives nodes inside an f-string approximate positions; an edit there could hit other bytes.
     try:
         parsed = ast.parse(f"({script.source(node)})", mode="eval").body
@@ -115,11 +116,9 @@ def _written_in_place(script: Script, node: ast.expr) -> bool:
 
 def _old_parts(tree: ast.Module, old: str) -> Iterator[ast.Constant]:
     """The literals that, in a path put together of parts, are the <old> right after Models and Artifacts."""
-    bound = [pair for node in ast.walk(tree) if isinstance(node, ast.stmt) for pair in bindings(node)]
-    times = Counter(name for name, _ in bound)
-    known = {name: value for name, value in bound if value is not None and times[name] == 1}
+    known = bound_once(tree)
     for node in ast.walk(tree):
-        parts = list(_path_parts(node, known, 0)) if isinstance(node, ast.BinOp | ast.Call) else []
+        parts = list(path_parts(node, known, 0)) if isinstance(node, ast.BinOp | ast.Call) else []
         names = [name for name, _ in parts]
         for index in range(2, len(parts)):
             literal = parts[index][1]
@@ -130,7 +129,14 @@ def _old_parts(tree: ast.Module, old: str) -> Iterator[ast.Constant]:
                 yield literal
 
 
-def _path_parts(
+def bound_once(tree: ast.Module) -> Mapping[str, ast.expr]:
+    """The names that the script binds to one expression and no other, wherever."""
+    bound = [pair for node in ast.walk(tree) if isinstance(node, ast.stmt) for pair in bindings(node)]
+    times = Counter(name for name, _ in bound)
+    return {name: value for name, value in bound if value is not None and times[name] == 1}
+
+
+def path_parts(
     node: ast.AST, known: Mapping[str, ast.expr], hops: int
 ) -> Iterator[tuple[str | None, ast.Constant | None]]:
     """The components of a path expression, each with the literal that holds it; (None, None) where unknown.
@@ -143,23 +149,23 @@ def _path_parts(
                 if part not in ("", "."):
                     yield part, None if hops else node
         case ast.BinOp(left=left, op=ast.Div() | ast.Add(), right=right):
-            yield from _path_parts(left, known, hops)
-            yield from _path_parts(right, known, hops)
+            yield from path_parts(left, known, hops)
+            yield from path_parts(right, known, hops)
         case ast.JoinedStr(values=pieces):
             for piece in pieces:
-                yield from _path_parts(piece, known, hops + 1)
+                yield from path_parts(piece, known, hops + 1)
         case ast.List(elts=items) | ast.Tuple(elts=items):
             for item in items:
-                yield from _path_parts(item, known, hops)
+                yield from path_parts(item, known, hops)
         case ast.Call(func=ast.Name(id="Path" | "PurePath" | "join" | "str"), args=args):
             for arg in args:
-                yield from _path_parts(arg, known, hops)
+                yield from path_parts(arg, known, hops)
         case ast.Call(func=ast.Attribute(value=base, attr="join" | "joinpath" | "Path"), args=args):
-            yield from _path_parts(base, known, hops)
+            yield from path_parts(base, known, hops)
             for arg in args:
-                yield from _path_parts(arg, known, hops)
+                yield from path_parts(arg, known, hops)
         case ast.Name(id=name) if name in known and hops < 4:
-            yield from _path_parts(known[name], known, hops + 1)
+            yield from path_parts(known[name], known, hops + 1)
         case _:
             yield None, None
 

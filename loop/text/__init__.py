@@ -146,3 +146,16 @@ def require_list(**parts: tuple[str, ...]) -> None:
 
 def bullets(items: Sequence[str]) -> str:
     return "\n".join(f"- {' '.join(item.split())}" for item in items)
+
+
+def duration(seconds: float) -> Told:
+    """`3 s`, `12 min`, `7 h 30 min`: no more digits than an estimate has."""
+    if seconds < 100:
+        return Told("{seconds} s", {"seconds": f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}"})
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return Told("{minutes} min", {"minutes": minutes})
+    hours, rest = divmod(minutes, 60)
+    if hours < 20 and rest:
+        return Told("{hours} h {minutes} min", {"hours": hours, "minutes": rest})
+    return Told("{hours} h", {"hours": hours})

@@ -8,7 +8,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..project.version import Version
@@ -26,12 +26,12 @@ def complete(version: Version, facts: RunFacts) -> tuple[str, ...]:
 
 def _checkpoints(version: Version, facts: RunFacts) -> Iterator[str]:
     tree, artifacts = version.project.workspace.tree, version.artifacts
-    best = next(_files(version, (saver.best_model_path for saver in _savers(facts))), None)
-    last = next(_files(version, (saver.last_model_path for saver in _savers(facts))), None)
+    best = next(left_files(version, (saver.best_model_path for saver in _savers(facts))), None)
+    last = next(left_files(version, (saver.last_model_path for saver in _savers(facts))), None)
     for name, found in (("best.ckpt", best), ("last.ckpt", last)):
         place = f"{artifacts}/{name}"
         if tree.kind(place) == "link":
-            target = next(_files(version, [str(_target(tree.path(place)))]), None)
+            target = next(left_files(version, [str(_target(tree.path(place)))]), None)
             if target is not None:
                 tree.remove(place)
                 tree.copy(target, place)
@@ -54,7 +54,7 @@ def _target(link: Path) -> Path:
     return link.parent / os.readlink(link)  # noqa: PTH115 - the text itself: it is not followed any further
 
 
-def _files(version: Version, paths: "Iterator[str | None] | list[str]") -> Iterator[str]:
+def left_files(version: Version, paths: Iterable[str | None]) -> Iterator[str]:
     """Those that are plain files in the version's artifact folder, relative to the project."""
     tree, root = version.project.workspace.tree, version.project.workspace.root
     for path in paths:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ..jobs.job import Recording
 from ..project.attempts import Attempt
-from ..project.receipts import TrainReceipt
+from ..project.receipts import StartReceipt, TrainReceipt
 from ..project.version import Version
 from ..record import injection, lines
 from ..record.ranks import RunFacts, run_facts
@@ -20,7 +20,7 @@ def recording(attempt: Attempt, watched: Sequence[int] = ()) -> Recording:
     script = attempt.project.workspace.tree.path(attempt.version.script_name)
     facts = attempt.project.workspace.tree.path(attempt.facts)
     return Recording(
-        variables={injection.FACTS: str(facts), **lines.asked(script, watched)},
+        variables={injection.FACTS: str(facts), injection.LIVE: "1", **lines.asked(script, watched)},
         python_path=str(injection.RECORDER / "site"),
         source=injection.late_install(facts),
     )
@@ -44,4 +44,10 @@ def parents_facts(version: Version) -> RunFacts | None:
 def run_of(attempt: Attempt) -> Run:
     """All that the verdicts on this attempt look at."""
     version = attempt.version
-    return Run(facts_of(attempt), version.id, parents_facts(version), records(version))
+    return Run(facts_of(attempt), version.id, parents_facts(version), records(version), asked(version))
+
+
+def asked(version: Version) -> frozenset[str]:
+    """The rules that the start set nowhere, since only the user can say which of several places is meant."""
+    start = Version(version.project, 1).receipt(StartReceipt)
+    return frozenset(start.asked if start else ())

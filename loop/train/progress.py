@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from ..jobs.job import JobStatus, WaitingFor
+from ..jobs.job import JobStatus, Stalled, WaitingFor
 from ..project.attempts import Attempt
+from ..project.version import Version
 from ..script.settings import settings
 from ..script.synonyms import synonyms
 from .curves import newest
@@ -13,7 +14,10 @@ EPOCHS = synonyms("epochs")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a running job is. Epochs count from 1; times are in seconds. `waiting` says why it has not begun."""
+    """How far a running job is. Epochs count from 1; times are in seconds. `waiting` says why it has not begun.
+
+    `stalled` is set while a training makes no step.
+    """
 
     elapsed_seconds: float = 0.0
     epoch: int | None = None
@@ -22,6 +26,7 @@ class Progress:
     latest: tuple[tuple[str, float], ...] = ()
     waiting: str | None = None
     waiting_for: WaitingFor | None = None
+    stalled: Stalled | None = None
 
 
 def progress_of(attempt: Attempt, status: JobStatus) -> Progress:
@@ -37,11 +42,15 @@ def progress_of(attempt: Attempt, status: JobStatus) -> Progress:
     version = attempt.version
     seen = newest(version.project.workspace.tree, version.artifacts)
     if seen is None:
-        return Progress(elapsed)
-    stated = settings(version.script(authored=False))
-    totals = (one.value for one in stated if one.name.lower() in EPOCHS and type(one.value) is int)
-    total = next(totals, None)
+        return Progress(elapsed, stalled=status.stalled)
+    total = epochs_asked(version)
     epoch = seen.last_epoch + 1
     trained = epoch - seen.first_epoch  # a resumed run has not trained the ones before
     eta = elapsed / trained * (total - epoch) if total is not None and total >= epoch else None
-    return Progress(elapsed, epoch, total, eta, tuple(seen.values.items())[:6])
+    return Progress(elapsed, epoch, total, eta, tuple(seen.values.items())[:6], stalled=status.stalled)
+
+
+def epochs_asked(version: Version) -> int | None:
+    """How many epochs the script states; None where it states none. Raises `ScriptError` like `progress_of`."""
+    stated = settings(version.script(authored=False))
+    return next((one.value for one in stated if one.name.lower() in EPOCHS and type(one.value) is int), None)

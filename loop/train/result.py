@@ -1,5 +1,6 @@
 """Whether a training that has ended counts: the first reason against it, or its receipt (T1-T3)."""
 
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,6 +17,7 @@ from ..rules.reading import Rules
 from ..script.settings import settings
 from ..store import journal
 from ..store.digest import sha256
+from ..store.paths import PREPDATA
 from ..store.tree import Tree
 from . import resume
 from .artifacts import CHECKPOINTS, missing, touched, untouchable
@@ -23,10 +25,12 @@ from .changed_code import never_ran
 from .completing import complete
 from .curves import epochs_trained, read_curves
 from .findings import findings, shared_inputs
-from .measured import run_of
+from .measured import facts_of, run_of
 from .verdicts import Run, trained_epochs, verdicts
+from .watching import ended_early, unwatched
 
 _LOG_TAIL_BYTES = 16_384
+_DATASET = re.compile(rf"/{PREPDATA}/([^/]+)/")
 
 
 def judged(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) -> Failure | TrainReceipt:
@@ -41,13 +45,23 @@ def judged(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) ->
         run = run_of(attempt)
         completed = complete(attempt.version, run.facts)
         found = verdicts(rules.fixed, rules.file.synonyms, run)
-        if failure := _of_artifacts(attempt.version) or _of_rules(found) or _of_data(run):
+        if (
+            failure := _of_artifacts(attempt.version)
+            or _of_rules(found)
+            or _of_data(run)
+            or _of_files(attempt, loop, run)
+        ):
             return failure
     except UnsafePath as error:  # a link or a FIFO where a file belongs
         return Failure("missing artifacts", f"{error.where}: {error.what}", "")
     receipt = _receipt(attempt, run, status)
     changed = attempt.plan.changed if attempt.plan is not None else {}
-    warnings = (*receipt.warnings, *findings(attempt.version, run, found), *never_ran(attempt, changed))
+    warnings = (
+        *receipt.warnings,
+        *findings(attempt.version, run, found),
+        *never_ran(attempt, changed),
+        *unwatched(attempt, rules, run.facts),
+    )
     return receipt.model_copy(update={"rules": found, "completed": completed, "warnings": warnings})
 
 
@@ -92,7 +106,7 @@ def _of_process(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatu
         requested=attempt.cancel_requested,
         detail=status.detail,
     ):
-        return failure
+        return failure if status.outcome is None else ended_early(attempt, status.outcome, failure, facts_of(attempt))
     # A run that went on from a checkpoint is judged with the files of its interrupted part.
     resume.put_back(attempt)
     return None
@@ -118,6 +132,32 @@ def _of_data(run: Run) -> Failure | None:
     if parent is None or not ours or shared_inputs(parent):
         return None
     return Failure("rule violation", f"it trains on {ours} of its own validation samples, its parent on none", "")
+
+
+def _of_files(attempt: Attempt, loop: LoopFile, run: Run) -> Failure | None:
+    """Data and code that nobody checked, however the script came to them, where its parent used none."""
+    root, plan = f"{attempt.project.workspace.root}/", attempt.plan
+    parent = run.of_parent
+    if parent is None or plan is None:
+        return None
+    others = _datasets(run) - _datasets(parent) - {loop.dataset_id}
+    if others:
+        what = f"it read the data set {', '.join(sorted(others))}, and this loop's is {loop.dataset_id} to its end"
+        return Failure("rule violation", what, "", "leave the data's path as it is")
+    modules = {name.removeprefix(root) for name in _modules(run) if name.startswith(root)} - set(plan.snapshot)
+    known = _modules(parent)
+    if new := [name for name in sorted(modules) if not any(one.endswith(f"/{name}") for one in known)]:
+        what = f"it ran {', '.join(new[:5])}, which its parent did not and which is not among the code that was checked"
+        return Failure("rule violation", what, "", "put the code into the script itself")
+    return None
+
+
+def _datasets(run: Run) -> set[str]:
+    return {found[1] for path in run.facts.opened.read if (found := _DATASET.search(path))}
+
+
+def _modules(run: Run) -> set[str]:
+    return {name for process in run.facts.processes for name in process.modules}
 
 
 def _monitors(version: Version) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..jobs.job import Job, JobStatus
+from ..jobs.job import DEFAULT_ROOT_VARIABLE, Job, JobStatus
 from ..jobs.placing import command, confined, level
 from ..jobs.warm.next_jobs import NextJobs
 from ..project.attempts import Attempt, failure_of
@@ -15,13 +15,14 @@ from ..project.disk import prune_trash, require_room
 from ..project.failures import Failure
 from ..project.integrity import require_intact
 from ..project.project import Project
-from ..project.receipts import LoopFile, Plan, TrainReceipt, Verdict
+from ..project.receipts import LoopFile, NextReceipt, Plan, TrainReceipt, Verdict
 from ..project.scripts import require_modules, take_snapshot
 from ..project.state import next_call
 from ..project.turn import Turn, turn
 from ..project.version import Version
 from ..rules.checks import check_script
 from ..rules.reading import Rules
+from ..script.source import Script
 from ..store import journal
 from ..store.durable import make_durable
 from . import resume
@@ -31,6 +32,7 @@ from .measured import recording
 from .progress import Progress, progress_of
 from .result import judged
 from .retry_report import write_retry_report
+from .watching import watching
 
 _REHEARSAL = "_tests/rehearsal.md"
 """Of the loop's own, and still true when a training is wiped."""
@@ -91,13 +93,20 @@ def expect_first(version: Version, rules: Rules) -> None:
     next_jobs(version, rules).expect(version.project.executor, job, ("train", "eval"))
 
 
+def _before(version: Version) -> Script:
+    """What the script was made from; an adopted one has nothing before it."""
+    parent = version.parent
+    made = parent is not None and parent.receipt(NextReceipt) is not None
+    return (parent if parent is not None and made else version).script(authored=False)
+
+
 def _start(t: Turn, loop: LoopFile, *, resumed: bool) -> Attempt:
     version, rules = t.version, t.rules
     workspace, config = version.project.workspace, rules.file.execution_config
     require_intact(version.project, rules, loop)
     script = version.script()
     require_modules(version)
-    check_script(script, rules)
+    check_script(script, rules, _before(version))
     python = version.project.interpreter(rules)
     sandbox = level(config)
     require_room(workspace, config)
@@ -131,7 +140,10 @@ def _start(t: Turn, loop: LoopFile, *, resumed: bool) -> Attempt:
 def _job(attempt: Attempt, rules: Rules, python: str, *, resumed: bool, watched: Sequence[int] = ()) -> Job:
     version, project = attempt.version, attempt.project
     config, minutes = rules.file.execution_config, rules.file.loop_config.max_train_minutes
-    environment = project.environment(rules)
+    environment = {
+        DEFAULT_ROOT_VARIABLE: str(project.workspace.tree.path(version.artifacts)),
+        **project.environment(rules),
+    }
     if resumed:
         environment[resume.VARIABLE] = resume.checkpoint(version)
     job = Job(
@@ -144,6 +156,7 @@ def _job(attempt: Attempt, rules: Rules, python: str, *, resumed: bool, watched:
         timeout_seconds=None if minutes is None else minutes * 60,
         imports=next_jobs(version, rules).train_preload(),
         recording=recording(attempt, watched),
+        watching=watching(attempt, rules),
     )
     return confined(job, attempt.path, project.workspace, config, (version.artifacts, attempt.facts))
 

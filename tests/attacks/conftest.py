@@ -9,15 +9,17 @@ import anyio
 import pytest
 
 from support.attacks import make_lightning_project
-from support.projects import EVALUATOR, FOLDER_NAME, Folder, connected
+from support.forked import Forked
+from support.projects import FOLDER_NAME, Folder, connected
 
 
 async def _analysed(folder: Folder) -> None:
-    async with connected(folder) as agent:
+    async with connected(folder, executor=Forked()) as agent:
         await agent.call("start_loop")
-        assert (await agent.train())["state"] == "done"
-        await agent.call("write_eval", source=EVALUATOR)
-        assert (await agent.score())["state"] == "done"
+        trained = await agent.train()
+        assert trained["state"] == "done" and {rule["standing"] for rule in trained["rules"]} == {"in force"}, trained
+        scored = await agent.score()
+        assert scored["state"] == "done", scored
         await agent.analyse()
 
 

@@ -51,7 +51,7 @@ END = '\n\nif __name__ == "__main__":'
     ),
     (("A constant that vanishes", AUTHOR, "the diff also changes START"), [CHANGE, ("START = 1.0\n", "")]),
     (
-        ("A method of a module replaced", AUTHOR, "the diff brings in a new json.dumps"),
+        ("A method of a module replaced", AUTHOR, "the diff also changes <module>"),
         [CHANGE, (END, "\n\njson.dumps = str" + END)],
     ),
     (
@@ -92,7 +92,7 @@ END = '\n\nif __name__ == "__main__":'
         [CHANGE, ("import json\n", "import json\nfrom random import *\n")],
     ),
     (
-        ("Text that reads otherwise than it runs (bidi)", AUTHOR, "characters that reverse the direction of text"),
+        ("Text that reads otherwise than it runs (bidi)", AUTHOR, "reverse the direction of text: it reads otherwise"),
         [("LEARNING_RATE = 0.2", "LEARNING_RATE = 0.5  # \u202e tfel ot thgir")],
     ),
     (
@@ -125,10 +125,13 @@ async def test_a_diff_that_does_more_than_its_action_is_refused(
     (
         ("A method beside the one that is named", AUTHOR, "the diff also changes Learner.loss"),
         ["Learner.training_step"],
-        [("return clipped(self", "return 2 * clipped(self"), ("return abs(self", "return 2 * abs(self")],
+        [
+            ("return self.loss(batch)\n\n    def val", "return 2 * self.loss(batch)\n\n    def val"),
+            ("return nn.f", "return 2 * nn.f"),
+        ],
     ),
     (
-        ("A method replaced from the module's end", AUTHOR, "the diff brings in a new Learner.training_step"),
+        ("A method replaced from the module's end", AUTHOR, "the diff also changes <module>"),
         ["START"],
         [START, ("def load(", "Learner.training_step = lambda self, batch: 0\n\n\ndef load(")],
     ),

@@ -14,7 +14,7 @@ from support.e2e import environment
 ROOT = Path(__file__).resolve().parents[2]
 _OURS = ("agents", "loop", "pages", "prompts", "server", "tools")
 # What says where a loop is and what comes next; the trackers' mirror is started after each Step.
-_AT_START = {"errors", "jobs", "project", "report.trackers", "rules", "script", "store", "text"}
+_AT_START = {"errors", "jobs", "project", "report.estimate", "report.trackers", "rules", "script", "store", "text"}
 _BARE = "from mcp.server.mcpserver import MCPServer; MCPServer(name='bare')"
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 # Names that the installation itself imports at every start of Python.

@@ -80,6 +80,11 @@ def script(folder: Folder, *edits: tuple[str, str], **fixed: Any) -> None:
     folder.write("user_defined_rules.json", json.dumps(rules))
 
 
+def confine(folder: Folder) -> None:
+    rules = folder.read("user_defined_rules.json").replace('"sandbox": "off"', '"sandbox": "auto"')
+    folder.write("user_defined_rules.json", rules)
+
+
 def standings(trained: dict[str, Any]) -> dict[str, str]:
     return {one["rule"].removeprefix("training_config."): one["standing"] for one in trained["rules"]}
 
@@ -117,6 +122,7 @@ async def test_a_tuner_s_rate_breaks_the_rule_and_an_early_stop_keeps_the_epochs
     tuned = "from lightning.pytorch.tuner import Tuner\nTuner(fits).lr_find(model, train, num_training=20)\n"
     stop = "fits = trainer(callbacks=(keeps, EarlyStopping('val_loss', patience=0, min_delta=9.0)))\n"
     script(folder, ("fits = trainer()\n", stop + tuned), epochs=50, learning_rate=0.05)
+    confine(folder)  # the tuner writes into the Trainer's default folder
     async with connected(folder) as agent:
         await agent.call("start_loop")
         failure = await agent.failed_training("rule violation")
@@ -142,9 +148,12 @@ async def test_what_only_the_user_can_say_is_asked_and_not_guessed(folder: Folde
 
 
 async def test_a_warm_training_in_the_sandbox_is_recorded_as_a_cold_one_is(folder: Folder) -> None:
-    script(folder, ("64 if torch.cuda.is_available() else 16", "16"), epochs=3, batch_size=16, learning_rate=0.05)
-    rules = folder.read("user_defined_rules.json").replace('"sandbox": "off"', '"sandbox": "auto"')
-    folder.write("user_defined_rules.json", rules)
+    # Its logger's folder is nobody's word: the working folder would be read-only.
+    plain = ('"logger": CSVLogger(OUT, name="logs")', '"logger": True')
+    script(
+        folder, ("64 if torch.cuda.is_available() else 16", "16"), plain, epochs=3, batch_size=16, learning_rate=0.05
+    )
+    confine(folder)
     async with Client(build_server(Project(folder.root).kept_warm())) as client:
         agent = Agent(client, folder)
         await agent.call("start_loop")

@@ -62,7 +62,7 @@ def text_of(result: dict[str, Any], code: str) -> str:
 
 
 async def test_a_start_says_on_one_page_what_a_training_will_be(made: Folder) -> None:
-    lightning(made)
+    lightning(made, execution_config={"sandbox": "auto"})
     async with connected(made) as agent:
         result = await start(agent)
         found = levels(result)
@@ -80,8 +80,17 @@ async def test_a_start_says_on_one_page_what_a_training_will_be(made: Folder) ->
         assert again["already_done"] and again["rehearsal"] == result["rehearsal"]
         assert attempts(made) == ["rehearse-001"]
         assert not made.path(f"{ATTEMPTS}/rehearse-001/stage").exists() and not made.path("03_eval.py").exists()
+        (night,) = [one["estimate"] for one in [await agent.call("next_step", brief=False)]]
+        assert night["basis"] == "rehearsal" and night["trainings_left"] == 2 and night["evaluate_seconds"] > 0
+        each = night["train_seconds"] + night["evaluate_seconds"]
+        assert night["seconds_left"] == pytest.approx(2 * each, abs=0.3)
+        assert night["bytes_left"] == 2 * night["version_bytes"] > 1000
         trained = await agent.train()
         assert trained["state"] == "done" and trained["epochs"] == 4, trained
+        after = (await agent.call("next_step", brief=False))["estimate"]
+        assert after["basis"] == "versions" and after["trainings_left"] == 1
+        assert after["train_seconds"] == pytest.approx(trained["wall_seconds"], abs=0.1)
+        assert after["evaluate_seconds"] == night["evaluate_seconds"], "none is scored yet"
     assert made.read(PAGE) == page
 
 
@@ -98,6 +107,36 @@ CASES: dict[str, tuple[tuple[tuple[str, str], ...], dict[str, str], str]] = {
         ),
         {"validation_differs": "problem", "score_uncompared": "note", "disjoint": "ok"},
         "seed the split",
+    ),
+    "a split by hashes, which are others in each process": (
+        (
+            ("generator = ", "order = sorted(range(400), key=lambda n: hash(str(n)))\ngenerator = "),
+            (
+                "labels = (inputs.sum(1) > 0).long()",
+                "labels = (inputs.sum(1) > 0).long()\ninputs, labels = inputs[order], labels[order]",
+            ),
+        ),
+        {"validation_differs": "problem"},
+        "seed the split",
+    ),
+    "folds of which another one than the first is kept": (
+        (
+            (
+                "keeps = ",
+                "whole = TensorDataset(inputs, labels)\nfor fold in range(3):\n"
+                "  held = range(fold * 100, fold * 100 + 100)\n"
+                "  train_set = Subset(whole, [n for n in range(400) if n not in held])\n"
+                "  val_set = Subset(whole, held)\n  keeps = ",
+            ),
+            ("dirpath=OUT, filename", 'dirpath=f"{OUT}/{fold}", filename'),
+            ("\ntrainer = ", "\n  trainer = "),
+            ("\ntrain = ", "\n  train = "),
+            ("\ntrainer.fit", "\n  trainer.fit"),
+            ("\nPath(OUT", "\nimport shutil\nshutil.copy(f'{OUT}/1/best.ckpt', f'{OUT}/best.ckpt')\nPath(OUT"),
+            ("TensorDataset, random_split", "Subset, TensorDataset, random_split"),
+        ),
+        {"folds_apart": "problem", "score_uncompared": "note", "validation_same": "ok"},
+        "best.ckpt is of fit 2, and 03_eval.py scores it on the first one's",
     ),
     "a batch that ends with a group, and samples in both sets": (
         (
@@ -140,7 +179,7 @@ async def test_a_task_without_a_template_and_a_loop_of_its_own_are_said_at_the_s
         "        nn.functional.cross_entropy(net(batch), target).backward()\n"
         "        optimizer.step()\n"
     )
-    lightning(made, task="time_series_forecasting")
+    lightning(made, task="time_series_forecasting", report_language="ko")
     made.write("02_train_baseline.py", SCRIPT[:begin] + loop)
     async with connected(made) as agent:
         result = await start(agent)
@@ -149,13 +188,14 @@ async def test_a_task_without_a_template_and_a_loop_of_its_own_are_said_at_the_s
         assert "200 steps" in text_of(result, "ended") and "classification, regression" in text_of(
             result, "no_evaluator"
         )
-        assert "batch_size = 16 is in force" in text_of(result, "rule")
+        assert "batch_size = 16 is in force" in text_of(result, "rule"), "whoever calls is answered in English"
+    assert "training_config.batch_size = 16: 지켜짐: " in made.read(PAGE)
 
 
 LACKING = {
     "needs_arguments": "import argparse; p = argparse.ArgumentParser(); p.add_argument('data'); p.parse_args()",
-    "needs_gpu": "raise RuntimeError('No CUDA GPUs are available')",
-    "needs_network": "raise OSError('[Errno -3] Temporary failure in name resolution')",
+    "needs_gpu": "import torch; torch.zeros(1, device='cuda')",
+    "needs_network": "import urllib.request; urllib.request.urlopen('http://weights.invalid/best.pt', timeout=5)",
     "needs_package": "import a_package_that_nobody_has",
     "out_of_memory": "raise MemoryError('64 GB')",
     "crashed": "raise KeyError('label_map')",
@@ -189,13 +229,24 @@ async def test_a_crash_may_be_repaired_before_any_training_and_is_rehearsed_agai
         assert (await agent.train())["state"] == "done"
 
 
-async def test_a_script_that_hangs_is_ended_and_the_loop_may_go_on(made: Folder) -> None:
+async def test_a_script_that_hangs_is_ended_with_all_it_started_and_the_loop_may_go_on(
+    made: Folder, tmp_path: Path
+) -> None:
     made.set_rules(rehearse=True, loop_config={"max_train_minutes": 0.03})
-    wait = "    import threading\n    print('waiting for a lock', flush=True)\n    threading.Event().wait()\n"
+    wait = (
+        "    import signal, subprocess, threading\n"
+        "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "    apart = subprocess.Popen(['sleep', '1000'], start_new_session=True)\n"
+        f"    open({str(tmp_path / 'apart')!r}, 'w').write(str(apart.pid))\n"
+        "    print('waiting for a lock', flush=True)\n"
+        "    threading.Event().wait()\n"
+    )
     made.edit("02_train_baseline.py", ("    threshold, rows = fit()\n", f"{wait}    threshold, rows = fit()\n"))
     async with connected(made) as agent:
         result = await start(agent)
         assert levels(result)["hangs"] == "problem" and "waiting for a lock" in text_of(result, "hangs")
+        assert not Path("/proc", (tmp_path / "apart").read_text()).exists()
+        assert result["next"]["tool"] == "run_train"
         assert (await agent.train())["state"] == "failed"
     assert "waiting for a lock" in made.read(PAGE), "the wipe of a failed training leaves it"
 

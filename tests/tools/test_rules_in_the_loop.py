@@ -96,6 +96,13 @@ async def test_there_is_nothing_to_accept_before_the_start(folder: Folder) -> No
         accept_rules(folder.project())
 
 
+@pytest.mark.parametrize("stage", ["scored", "analysed", "authored"])
+async def test_a_brief_says_what_was_measured_of_the_rules(at: At, stage: str) -> None:
+    async with connected(at(stage)) as agent:
+        brief = await agent.brief()
+        assert "## What the user fixed, as measured in v001\n- `training_config.epochs` = `3`: in force" in brief
+
+
 @pytest.mark.requirement("C1", "C2")
 async def test_the_rules_stand_in_front_of_every_brief_and_are_never_written(at: At) -> None:
     folder = at("acted")

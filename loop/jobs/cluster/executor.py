@@ -8,7 +8,7 @@ from pathlib import Path
 from ...errors import RunError
 from ..job import LOST, Job, JobStatus, Outcome
 from ..logs import tail
-from ..records import check_startable, create_job, read_heartbeat, read_job, submitted_before
+from ..records import check_startable, create_job, read_heartbeat, read_job, read_stall, submitted_before
 from ..runner import attempt_files as files
 from . import submission
 from .scheduler import Scheduler, Seen
@@ -125,7 +125,7 @@ class BatchExecutor:
             words = _waiting(self._scheduler.name, seen)
             return JobStatus("running", None, None, waiting=words, waiting_for=seen.waiting_for)
         if seen is not None and seen.state == "running":
-            return JobStatus("running", None, elapsed)
+            return JobStatus("running", None, elapsed, stalled=read_stall(attempt))
         try:
             outcome = Outcome.from_json(files.read_text(attempt / files.RESULT))
         except FileNotFoundError:

@@ -10,8 +10,8 @@ from typing import cast
 
 from ..job import Job, Placement
 from ..runner import attempt_files as files
-from ..runner.command import runner_command
 from ..runner.job_order import SETUP_VARIABLE
+from ..starting import runner_command
 
 SCRIPT = "submit.sh"
 OUTPUT = "batch.txt"  # what the script says itself; the job's own output is in log.txt

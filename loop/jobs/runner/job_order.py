@@ -34,6 +34,7 @@ class Order(NamedTuple):
     max_watched_bytes: int | None
     inherits: list[str]
     recording: dict[str, Any] | None
+    watching: dict[str, Any] | None
 
     @classmethod
     def read(cls, folder: Path) -> "Order":

@@ -38,11 +38,14 @@ class RunnerIdentity(NamedTuple):
 
 
 class Heartbeat(NamedTuple):
-    """heartbeat.json, at a time of the machine's own monotonic clock."""
+    """heartbeat.json, at a time of the machine's own monotonic clock. The rest is there while a training stalls."""
 
     monotonic: float
     elapsed_seconds: float
     output_bytes: int
+    quiet_seconds: float | None = None
+    usual_seconds: float | None = None
+    stalled_in: str | None = None
 
 
 class StatusFiles:

@@ -20,6 +20,7 @@ from .launch import Launched, launch_job
 from .scratch import Scratch
 from .signals import Signals
 from .status_files import Ending, Heartbeat, RunnerIdentity, StatusFiles
+from .watching import Watch
 
 HEARTBEAT_SECONDS = 2.0
 SETTLE_SECONDS = 0.5  # a helper process may end by itself just after its script
@@ -111,6 +112,7 @@ class Supervisor:
         wrapper = self._script.pid if self._order.wrapper else None
         self._tree = processes.Tree(self._marker, os.getpid(), self._script.pid, wrapper)
         self._watchdog = limits.Watchdog(self._limits, self._tree.usage)
+        self._training = Watch(self._order.watching)
         self._gpus = gpu.watch(self._order.environment(os.environ))
         self._write_identity(self._script.pid)
 
@@ -164,7 +166,12 @@ class Supervisor:
             self._detail = self._watchdog.look(_now())
             if self._detail is not None:
                 return "limit"
-            self._pump(min(deadline, self._watchdog.next_look))
+            if (found := self._training.look(_now())) is not None:
+                self._detail = found[1] or None
+                return found[0]
+            self._pump(min(deadline, self._watchdog.next_look, self._training.next_look))
+        if self._training.diverged():
+            return "diverged"
         # A scheduler's TERM goes to the whole tree: the script may be gone before this one has looked.
         return "cancelled" if self._signals.cancelled and self._script.status != 0 else "exited"
 
@@ -227,7 +234,11 @@ class Supervisor:
         if now < self._next_beat:
             return
         self._next_beat = now + HEARTBEAT_SECONDS
-        self._status.heartbeat(Heartbeat(now, now - self._started, self._log.received))
+        stall = self._training.stall
+        beat = Heartbeat(now, now - self._started, self._log.received)
+        if stall is not None:
+            beat = beat._replace(quiet_seconds=stall.seconds, usual_seconds=stall.usual, stalled_in=stall.kind)
+        self._status.heartbeat(beat)
 
     # Ending
 

@@ -13,7 +13,7 @@ from ...errors import LoopError
 from ...rules.execution import ExecutionConfig
 from ...store.paths import EVAL_SCRIPT, STATE, Workspace
 from ..executor import Executor
-from ..job import RESUME_VARIABLE, Job, JobKind
+from ..job import LATE_VARIABLES, Job, JobKind
 from .leading_imports import leading_imports, sets_variables
 
 # How an evaluation's interpreter is started: neither the project's json.py nor its sitecustomize can take the place of
@@ -85,7 +85,7 @@ class NextJobs:
 
     def _jobs(self, known: Job, kinds: Sequence[JobKind]) -> Iterator[Job]:
         """Stand-ins for the next jobs: what they write and the script's name are unknown, and don't matter."""
-        python, env = known.argv[0], {name: value for name, value in known.env.items() if name != RESUME_VARIABLE}
+        python, env = known.argv[0], {name: value for name, value in known.env.items() if name not in LATE_VARIABLES}
         like = replace(known, cwd=str(self.workspace.root), env=env)
         for kind in kinds:
             if kind == "train":

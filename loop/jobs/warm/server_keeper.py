@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RunError
-from ..job import RESUME_VARIABLE, Job
+from ..job import LATE_VARIABLES, Job
 from ..runner import attempt_files as files
 from ..runner import processes
-from ..runner.command import START_SECONDS, runner_command
 from ..runner.job_order import recorded
 from ..sandbox import Shell
+from ..starting import START_SECONDS, runner_command
 from .messages import Handover, SpareOrder, send_handover, send_order
 from .spare_folders import SPARES, free_bytes, remove_dead
 
@@ -54,7 +54,7 @@ class _Making:
         program = job.argv[options : options + 2]
         if not program or not (program[0].endswith(".py") or (program[0] == "-c" and len(program) == 2)):
             return None
-        env = {name: value for name, value in job.env.items() if name != RESUME_VARIABLE}
+        env = {name: value for name, value in job.env.items() if name not in LATE_VARIABLES}
         return cls(job.argv[:options], env, Shell.of(job.wrapper)[0], bool(job.wrapper), job.max_file_bytes)
 
     def difference(self, job: "_Making") -> str | None:
@@ -280,7 +280,7 @@ def _hand_over(spare: _Spare, attempt: Path, job: Job, lock: int, seconds: float
 
 def _as_handed_over(making: _Making, job: Job) -> dict[str, Any]:
     """What of the job is not in the making of its spare, as user_interpreter.py reads it."""
-    env = {name: value for name, value in job.env.items() if name == RESUME_VARIABLE}
+    env = {name: value for name, value in job.env.items() if name in LATE_VARIABLES}
     if job.recording is not None:  # for its children: it itself is past the moment when an interpreter looks
         env |= recorded(vars(job.recording), making.env)
     if job.wrapper:

@@ -8,6 +8,7 @@ here is a fact (`problems`), and the run goes on.
     recording   the facts of this process so far, in sections: each fit, each test, the script's own loops
     writing     the file, small and replaced as a whole
     torch_hooks/  trainers, loaders, optimizers and what else is wrapped in torch and Lightning
+    live        how far it is, for the runner to see
     lines       which changed lines ran
     seeds, opened, machine   seeds set, files opened, packages and memory; sources tells the user's files from others
     site/       gets all this into each process of a job
@@ -19,7 +20,7 @@ import atexit
 import os
 import sys
 
-from . import opened, seeds
+from . import live, opened, seeds
 from .imports import AfterImport
 from .recording import Recorder
 
@@ -47,6 +48,7 @@ def install(folder: str) -> None:
         after.add(f"{name}.fabric", lambda module: _watch_fabric(recorder, module))
     after.start()
     opened.watch(recorder)
+    live.watch(recorder)
     if os.environ.get("PROGRESSIVE_TRAINING_LINES"):
         from . import lines
 
@@ -77,9 +79,10 @@ def _watch_fabric(recorder: Recorder, module: object) -> None:
 
 
 def _watch_torch(recorder: Recorder, torch: object) -> None:
-    from .torch_hooks import backward, forwards, loaders, optimizers
+    from .torch_hooks import backward, diverging, forwards, loaders, optimizers
 
-    for watch in (seeds.watch_torch, backward.watch, forwards.watch, loaders.watch, optimizers.watch):
+    watches = (seeds.watch_torch, diverging.watch, backward.watch, forwards.watch, loaders.watch, optimizers.watch)
+    for watch in watches:
         recorder.guarded(watch)(recorder, torch)
     if "torch" not in sys.modules:  # an import that failed in its middle
         recorder.problem("torch", "its import did not end")

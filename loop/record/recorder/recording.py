@@ -13,8 +13,10 @@ from typing import Any, Literal
 from . import writing
 
 Kind = Literal["fit", "tuner", "validate", "test", "predict", "script"]
+Gap = Literal["training", "validation", "start", "between", "outside"]
 SCHEMA = 1
 BETWEEN_EPOCHS, BETWEEN_STEPS = 1.0, 10.0  # seconds from one write to the next
+_TICK = 0.2  # seconds
 MAX_SECTIONS = 200
 _MAX_PROBLEMS = 50
 _MAX_FAILURES = 5  # of one watch; then it is left out, so that a broken one costs nothing
@@ -38,6 +40,36 @@ class Rows:
         return {"count": self.count, "rows": [*self._first, *self._last]}
 
 
+class Alike:
+    """Counts sizes. Batches of one size follow one another, so that a step only adds one; `settle` does the rest."""
+
+    MAX_SIZES = 64
+
+    def __init__(self) -> None:
+        self.size: int | None = None
+        self.alike = 0
+        self.count = self.samples = 0
+        self.sizes: dict[int, int] = {}
+
+    def add(self, size: int | None) -> None:
+        if size == self.size:
+            self.alike += 1
+        else:
+            self.settle()
+            self.size, self.alike = size, 1
+
+    def settle(self) -> None:
+        alike, self.alike = self.alike, 0
+        self.more(self.size, alike)
+
+    def more(self, size: int | None, times: int) -> None:
+        self.count += times
+        if size is not None and times:
+            self.samples += size * times
+            if size in self.sizes or len(self.sizes) < self.MAX_SIZES:
+                self.sizes[size] = self.sizes.get(size, 0) + times
+
+
 class Section:
     """One fit, one test, or what the script does outside of any trainer. Watches put their own notes in."""
 
@@ -52,8 +84,10 @@ class Section:
         self.loaders: dict[Any, Any] = {}
         self.optimizers: dict[int, Any] = {}
         self.backwards = 0
-        self.batch: int | None = None  # samples in the batch that the trainer hands out now
         self.epoch = 0
+        self.batches = Alike()  # that a trainer handed out
+        self.used: Any = None  # the optimizer that stepped last
+        self.next_forward: float = 0  # the number of the batch that is looked at next
         self.non_finite: list[dict[str, Any]] = []
         self.forwards: list[dict[str, Any]] = []
         self.epochs = Rows()
@@ -63,7 +97,18 @@ class Section:
     def steps(self) -> int:
         return sum(optimizer.steps for optimizer in self.optimizers.values())
 
+    def settle(self) -> None:
+        """Says what the trainer handed out so far: of the fit and of the epoch that runs."""
+        batches = self.batches
+        batches.settle()
+        self.facts.update(batches=batches.count, batch_sizes=batches.sizes)
+        row = self.facts.get("_epoch")
+        if row is not None:
+            row["batches"], row["samples"] = batches.count - row["_batches"], batches.samples - row["_samples"]
+            row["steps"] = self.steps - row["_steps"]
+
     def listed(self) -> dict[str, Any]:
+        self.settle()
         return {
             "kind": self.kind,
             "within": self.outer.kind if self.outer is not None and self.outer.kind != "script" else None,
@@ -101,6 +146,11 @@ class Recorder:
         self.at_compile: list[Callable[[], None]] = []
         self.at_tick: list[Callable[[], None]] = []
         self.look_at_losses: Callable[[], None] = lambda: None
+        # What the runner sees while the run goes on (live.py): nothing, unless it is asked for.
+        self.mark: Callable[[Gap], None] = lambda kind: None
+        self.saw_loss: Callable[[Section, int, int, float], None] = lambda section, epoch, backward, value: None
+        self.after_step: Callable[[Any], None] = lambda optimizer: None
+        self.end_live: Callable[..., None] = lambda *, diverged=False: None
         self.forwards: Any = None
         self.forked = False
         self.begin(folder)
@@ -122,6 +172,8 @@ class Recorder:
         self.last_loader: Any = None
         self._slow: dict[str, Any] = {}
         self._file: writing.FactsFile | None = None
+        self._next_tick = 0.0
+        self._told_of_end = False
         for begin in self.at_begin:
             begin()
 
@@ -129,6 +181,14 @@ class Recorder:
         """A child begins anew. It writes only if it trains: workers of a DataLoader leave nothing."""
         self.forked = True
         self.begin(self.folder)
+
+    def end_with_child(self) -> None:
+        """A forked child that trains leaves without the interpreter's own end: its library tells of it instead."""
+        if self.forked and not self._told_of_end:
+            self._told_of_end = True
+            util: Any = sys.modules.get("multiprocessing.util")
+            if util is not None:
+                util.Finalize(None, self.end, exitpriority=0)
 
     def open(self, section: Section) -> Section:
         """Makes `section` the one that runs, inside the present one; `close` goes back to that."""
@@ -154,11 +214,11 @@ class Recorder:
         name = f"{watch.__module__.rpartition('.')[2]}.{watch.__qualname__}"
 
         @functools.wraps(watch)
-        def call(*args: Any, **kwargs: Any) -> Any:
+        def call(*args: Any) -> Any:
             if self._failures and self._failures.get(name, 0) >= _MAX_FAILURES:
                 return None
             try:
-                return watch(*args, **kwargs)
+                return watch(*args)
             except Exception as error:  # noqa: BLE001 - see above; this is the one place
                 self._failures[name] = self._failures.get(name, 0) + 1
                 self.problem(name, error)
@@ -169,6 +229,13 @@ class Recorder:
     @property
     def trains(self) -> bool:
         return bool(self.sections) or self.outside.steps > 0
+
+    def tick(self) -> None:
+        """After each step: writes where that is due, which is asked a few times a second."""
+        now = time.monotonic()
+        if now >= self._next_tick:
+            self._next_tick = now + _TICK
+            self.write(after=BETWEEN_STEPS)
 
     def write(self, *, after: float = 0.0, all_of_it: bool = False) -> None:
         """Replaces the file, if `after` seconds have passed since the last time; `all_of_it` also asks what is slow."""
@@ -187,6 +254,7 @@ class Recorder:
         """The process ends of itself. Of a worker that trained nothing there is nothing to tell."""
         self.ended = True
         self.look_at_losses()
+        self.end_live()
         processes: Any = sys.modules.get("multiprocessing.process")
         is_child = self.forked or (processes is not None and processes.parent_process() is not None)
         if self.trains or ("torch" in sys.modules and not is_child):

@@ -2,6 +2,7 @@
 
 run       what a verdict looks at: the facts of a training and of its parent's, and what its script states
 epochs, batches, rates, seeds, others   what measures which rule
+parts     several fits, parameter groups or loaders, of which a rule means one
 stated    what only the script's own records say
 """
 
@@ -9,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ...project.receipts import RuleVerdict
 from ...script.fixed import Fixed, synonyms
-from . import batches, epochs, others, rates, seeds
+from . import batches, epochs, others, parts, rates, seeds
 from .run import Run
 from .stated import stated
 from .words import told
@@ -38,7 +39,7 @@ _MEASURES: Mapping[str, _Measure] = {
 
 def verdicts(fixed: Sequence[Fixed], extra: Extra, run: Run) -> tuple[RuleVerdict, ...]:
     """Exactly one verdict for each fixed value, in their order."""
-    return tuple(_verdict(rule, extra, run) for rule in fixed)
+    return tuple(_verdict(rule, fixed, extra, run) for rule in fixed)
 
 
 def trained_epochs(run: Run) -> int | None:
@@ -51,10 +52,16 @@ def measurable(rule: Fixed, extra: Extra) -> bool:
     return _measure(rule, extra) is not None
 
 
-def _verdict(rule: Fixed, extra: Extra, run: Run) -> RuleVerdict:
-    measure = _measure(rule, extra)
-    found = measure(rule, run) if measure is not None else None
-    return found or stated(rule, extra, run, measured=measure is not None)
+def _verdict(rule: Fixed, fixed: Sequence[Fixed], extra: Extra, run: Run) -> RuleVerdict:
+    measure, names = _measure(rule, extra), synonyms(rule.name, extra)
+    if measure is None:
+        return stated(rule, extra, run, measured=False)
+    if rule.role:
+        found = parts.of_role(rule, run, names, measure)
+    elif found := measure(rule, run):
+        others = [one for one in fixed if one.role and one.name in names]
+        found = parts.settled(rule, others, run, names, measure, found)
+    return found or stated(rule, extra, run, measured=True)
 
 
 def _measure(rule: Fixed, extra: Extra) -> _Measure | None:

@@ -8,6 +8,7 @@ from ...script.fixed import Fixed
 from .run import Run, in_force, ruled
 
 _EARLY = frozenset({"early_stopping", "should_stop", "max_steps", "max_time"})
+_FEWER = 1.3  # the last batch of an epoch may be left out
 _VERSION = re.compile(r"/Models/Artifacts/(v\d{3,}|baseline)/")
 
 
@@ -24,7 +25,7 @@ def verdict(rule: Fixed, run: Run) -> RuleVerdict | None:
         if any(kept) and not (parent is not None and in_force(verdict(rule, parent))):
             return ruled(rule, "not verified", "fits_differ", told)
         return ruled(rule, "broken", "other_value", told)
-    if beyond := _beyond_parent(run):
+    if beyond := _beyond_parent(run, rule.value):
         return ruled(rule, "broken", "beyond_parent", beyond)
     early = any(_is_early(section, rule.value) for section in run.trained)
     return ruled(rule, "in force", "ended_early" if early else "measured", told, _beside(run))
@@ -81,8 +82,8 @@ def _told(section: Section) -> str:
     return found
 
 
-def _beyond_parent(run: Run) -> str | None:
-    """In what way more was trained than the parent had, though each fit has as many epochs as the rule says."""
+def _beyond_parent(run: Run, wanted: int) -> str | None:
+    """In what way more or less was trained than the parent had, though each fit has as many epochs as the rule says."""
     weights = [
         path for path in run.facts.opened.weights if (found := _VERSION.search(path)) and found[1] != run.version_id
     ]
@@ -97,9 +98,34 @@ def _beyond_parent(run: Run) -> str | None:
     if run.loop_steps > parent.loop_steps:
         return f"{run.loop_steps} steps beside its fits, its parent {parent.loop_steps}"
     ours, theirs = repeats(run), repeats(parent)
-    if ours is not None and ours >= 1.5 * (theirs or 1.0):
+    # A sampler that draws with replacement gives a sample twice and another one never: no more than an epoch had.
+    if ours is not None and ours >= 1.5 * (theirs or 1.0) and _samples(run) > _FEWER * _samples(parent):
         return f"an epoch has each sample {ours:.2g} times"
+    return _cut_short(run, parent, wanted)
+
+
+def _cut_short(run: Run, parent: Run, wanted: int) -> str | None:
+    """Less than the parent had, and not because EarlyStopping saw that more is of no use."""
+    known = {"early_stopping", *(section.end.by for section in parent.trained if section.end is not None)}
+    for section in run.trained:
+        if _is_early(section, wanted) and section.end is not None and section.end.by not in known:
+            return _told(section)
+    for ours, theirs in zip(run.fits, parent.fits, strict=False):
+        fewer, before = _batches_an_epoch(ours), _batches_an_epoch(theirs)
+        if fewer and before and _drawn_from(ours) == _drawn_from(theirs) and fewer * _FEWER < before:
+            return f"an epoch has {fewer} batches, its parent's {before}"
     return None
+
+
+def _batches_an_epoch(section: Section) -> int:
+    """The fewest of an epoch that came to its end, over all processes."""
+    found = min((row.batches for row in section.epochs.rows if row.whole), default=0)
+    return found * (section.settings.world_size if section.settings is not None else 1)
+
+
+def _drawn_from(section: Section) -> list[tuple[int | None, str | None, int]]:
+    loaders = section.loaders_of("train")
+    return [(one.dataset_length, one.sampler, max((size for size, _ in one.drawn), default=0)) for one in loaders]
 
 
 def _all_epochs(run: Run) -> int:
@@ -110,14 +136,26 @@ def repeats(run: Run) -> float | None:
     """How often an epoch had each of its training samples, in the mean; None where they were too many to compare."""
     found = [
         loader.contents.rows / loader.contents.distinct_inputs
-        for section in run.trained
-        for loader in section.loaders
-        if (loader.role == "train" or loader.backwards) and loader.contents.whole and loader.contents.distinct_inputs
+        for loader in run.training_loaders
+        if loader.contents.whole and loader.contents.distinct_inputs
     ]
     return max(found, default=None)
 
 
+def _samples(run: Run) -> int:
+    return max((loader.contents.rows for loader in run.training_loaders), default=0)
+
+
 def _beside(run: Run) -> str:
-    parts = [f"{len(run.trained)} fits, each of its own"] if len(run.trained) > 1 else []
+    parts = [f"{len(run.trained)} fits, each of its own{_which_is_best(run)}"] if len(run.trained) > 1 else []
     again = repeats(run)
     return "; ".join(parts + ([f"an epoch has each sample {again:.2g} times"] if again and again >= 1.5 else []))
+
+
+def _which_is_best(run: Run) -> str:
+    """Whose model best.ckpt is, where a ModelCheckpoint wrote it: the last fit's that did."""
+    for number, section in reversed(tuple(enumerate(run.trained, 1))):
+        for saver in section.checkpoints:
+            if saver.best_epoch is not None and (saver.best_model_path or "").rpartition("/")[2] == "best.ckpt":
+                return f"; best.ckpt is of fit {number}, epoch {saver.best_epoch}"
+    return ""

@@ -42,8 +42,8 @@ def precision(rule: Fixed, run: Run) -> RuleVerdict | None:
 
 
 def num_workers(rule: Fixed, run: Run) -> RuleVerdict | None:
-    loaders = [loader for one in run.trained for loader in one.loaders if loader.role == "train" or loader.backwards]
-    return _all(rule, [loader.workers for loader in loaders if loader.workers is not None], "num_workers")
+    found = [loader.workers for loader in run.training_loaders if loader.workers is not None]
+    return _all(rule, found, "num_workers")
 
 
 def devices(rule: Fixed, run: Run) -> RuleVerdict | None:

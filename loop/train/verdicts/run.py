@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from ...project.receipts import Reason, RuleVerdict, Standing
 from ...record.facts import Section
+from ...record.parts import Loader
 from ...record.ranks import RunFacts
 from ...script.fixed import Fixed
 
@@ -16,13 +17,15 @@ _ALIKE = 1e-6  # float32 keeps seven digits
 class Run:
     """The facts of a training, those of its parent's where there are some, and what the script's records state.
 
-    `records` are flattened values by what states them: hparams.yaml, spec.json, the epochs in metrics.csv.
+    `records` are flattened values by what states them: hparams.yaml, spec.json, the epochs in metrics.csv. `asked` are
+    the rules that the start set nowhere, since only the user can say which of several places is meant.
     """
 
     facts: RunFacts
     version_id: str = "v001"
     parent: RunFacts | None = None
     records: Mapping[str, Mapping[str, object]] = field(default_factory=dict[str, Mapping[str, object]])
+    asked: frozenset[str] = frozenset()
 
     @property
     def fits(self) -> tuple[Section, ...]:
@@ -37,6 +40,12 @@ class Run:
     def trained(self) -> tuple[Section, ...]:
         """What a rule can mean: each fit, or where there is none what the script's own loop trained."""
         return self.fits or self.facts.loops[:1]
+
+    @property
+    def training_loaders(self) -> tuple[Loader, ...]:
+        return tuple(
+            loader for one in self.trained for loader in one.loaders if loader.role == "train" or loader.backwards
+        )
 
     @property
     def loop_steps(self) -> int:

@@ -1,6 +1,7 @@
 """Which seed was really set before the first fit, and by whom."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 from ...project.receipts import RuleVerdict
 from ...record.parts import Seed
@@ -18,19 +19,21 @@ def verdict(rule: Fixed, run: Run) -> RuleVerdict | None:
     before = [seed for seed in run.facts.seeds if seed.section == 0]
     parent = run.of_parent
     strict = parent is not None and in_force(verdict(rule, parent))
-    if strict and parent is not None and (odd := _new_oddities(run, parent)):
-        return ruled(rule, "broken", "beyond_parent", odd)
+    if strict and parent is not None and (new := list(_new(rule, run, parent))):
+        return ruled(rule, "broken", "beyond_parent", "; ".join(new[:5]))
     generators = run.trained[0].generators
     used = generators.torch_seed if generators is not None else next(_torch_seeds(reversed(before)), None)
     said = [seed for seed in before if seed.value == rule.value]
-    found = ", ".join(dict.fromkeys(_told(seed) for seed in before if seed.seeded and seed.value is not None))
+    told = dict.fromkeys(_told(seed) for seed in before if seed.seeded and seed.value is not None)
+    found = "; ".join([*([", ".join(told)] if told else []), f"the first fit began with {used}"])
     if used == rule.value and said:
-        return ruled(rule, "in force", "measured", ", ".join(dict.fromkeys(map(_told, said))), _others(rule, before))
+        beside = "; ".join(chain(_others(rule, before), _other_weights(run, parent)))
+        return ruled(rule, "in force", "measured", ", ".join(dict.fromkeys(map(_told, said))), beside)
     if said and not strict:
-        return ruled(rule, "not verified", "seeds_differ", f"{found}; the first fit began with {used}")
+        return ruled(rule, "not verified", "seeds_differ", found)
     if not [seed for seed in before if seed.call in _SETS_TORCH] and not strict:
-        return ruled(rule, "not verified", "never_seeded", found)
-    return ruled(rule, "broken", "other_value", found or f"the first fit began with {used}")
+        return ruled(rule, "not verified", "never_seeded", ", ".join(told))
+    return ruled(rule, "broken", "other_value", found)
 
 
 def _torch_seeds(seeds: Iterator[Seed]) -> Iterator[int]:
@@ -42,16 +45,36 @@ def _told(seed: Seed) -> str:
     return f"{seed.value} by {by} ({seed.where})" if seed.where else f"{seed.value} by {by}"
 
 
-def _others(rule: Fixed, before: list[Seed]) -> str:
+def _others(rule: Fixed, before: list[Seed]) -> Iterator[str]:
     other = dict.fromkeys(_told(seed) for seed in before if seed.value not in (None, rule.value))
-    return f"also set: {', '.join(list(other)[:5])}" if other else ""
+    if other:
+        yield f"also set: {', '.join(list(other)[:5])}"
 
 
-def _new_oddities(run: Run, parent: Run) -> str | None:
-    """Generators that the script itself puts into a state of its own, or leaves without a seed, and its parent not."""
+def _other_weights(run: Run, parent: Run | None) -> Iterator[str]:
+    """A model as large as the parent's that begins otherwise: drawn anew, chosen among several, or made otherwise."""
+    if parent is None:
+        return
+    ours, theirs = run.trained[0], parent.trained[0]
+    sizes = [(one.settings.module, one.settings.parameters) for one in (ours, theirs) if one.settings is not None]
+    if len(sizes) == 2 and sizes[0] == sizes[1] and ours.weights and theirs.weights and ours.weights != theirs.weights:
+        yield "its weights begin other than its parent's, of the same number"
+
+
+def _new(rule: Fixed, run: Run, parent: Run) -> Iterator[str]:
+    """What draws otherwise than by the fixed seed, and did not in the parent."""
     ours, theirs = ({seed.call: _told(seed) for seed in _odd(one)} for one in (run, parent))
-    new = [f"{call} ({where})" for call, where in ours.items() if call not in theirs]
-    return f"a generator's state is not by the seed: {', '.join(new)}" if new else None
+    for call, told in ours.items():
+        if call not in theirs:
+            yield f"a generator's state is not by the seed: {call} ({told})"
+    known = {(seed.call, seed.value) for seed in parent.facts.seeds}
+    for seed in run.facts.seeds:
+        other = seed.seeded and seed.value is not None and seed.value != rule.value
+        if other and seed.section == 0 and (seed.call, seed.value) not in known:
+            yield _told(seed)
+    generators = [{one.generator_seed for one in each.training_loaders} for each in (run, parent)]
+    for value in generators[0] - generators[1] - {None, rule.value}:
+        yield f"training batches are drawn by a generator of seed {value}"
 
 
 def _odd(run: Run) -> Iterator[Seed]:

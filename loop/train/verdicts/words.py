@@ -20,6 +20,7 @@ _WORDS: Mapping[Reason, Told] = {
     "nothing_measures": Told("not verified: nothing measures it, and the script states it nowhere"),
     "fits_differ": Told("not verified: its fits differ, and only you know which one is meant: {found}"),
     "groups_differ": Told("not verified: parameter groups differ, and only you know which one is meant: {found}"),
+    "asked": Told("not verified: v001 has several, set to other values, and only you know which one is meant: {found}"),
     "own_schedule": Told("not verified: a schedule of the script's own moves it: {found}"),
     "loaders_differ": Told("not verified: training loaders differ, and only you know which one is meant: {found}"),
     "sizes_vary": Told("not verified: batches vary in size: {found}"),

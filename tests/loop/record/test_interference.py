@@ -127,3 +127,22 @@ def test_the_recorder_runs_from_a_copy_of_itself(tmp_path: Path) -> None:
     env = {**os.environ, **injection.variables(os.environ, facts, recorder=placed)}
     subprocess.run([sys.executable, "-c", "import torch; torch.manual_seed(5)"], env=env, check=True)
     assert run_facts(facts).seeds[0].value == 5
+
+
+def test_facts_that_the_script_writes_itself_take_nothing_from_those_that_were_measured(record: Record) -> None:
+    script = """
+import glob
+t = trainer(2)
+t.fit(Model(), *loaders())
+forged = {"schema": 1, "pid": 1, "ended": True}
+epochs = {"count": 1, "rows": [{"epoch": 0, "whole": True}]}
+fit = {"kind": "fit", "began": 0, "seconds": 1, "batches": 7, "epochs": epochs}
+for path in glob.glob("facts/*.json"):
+    open(path, "w").write(json.dumps(forged))
+open("facts/rank0-forged.json", "w").write(json.dumps({**forged, "sections": [fit]}))
+open("facts/torn.json", "w").write('{"schema": 1, "pid"')
+"""
+    done = record(LIGHTNING + script)
+    assert done.code == 0, done.output
+    assert sorted((fit.epochs_run, fit.steps) for fit in done.run.fits) == [(1, 0), (2, 14)]
+    assert [problem.what for problem in done.run.problems] == ["torn.json"]

@@ -48,6 +48,21 @@ def test_a_loop_s_steps_batches_and_rates_are_recorded(record: Record, every: in
     assert (weight.parameters, bias.parameters, weight.settings["betas"]) == (8, 2, (0.9, 0.999))
 
 
+def test_a_loader_that_is_made_anew_for_each_epoch_is_one_loader_with_as_many_passes(record: Record) -> None:
+    script = """
+data, model = samples(90, 1), nn.Linear(4, 2)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+for epoch in range(40):
+    for inputs, labels in DataLoader(data, 20, shuffle=True):
+        F.cross_entropy(model(inputs), labels).backward()
+        optimizer.step()
+"""
+    done = record(COMMON + script)
+    assert done.code == 0 and not done.run.problems, done.output
+    (train,) = done.run.loops[0].loaders
+    assert train.passes.count == 40 and train.sizes == ((10, 40), (20, 160)) and train.distinct_indices == 90
+
+
 def test_the_loop_s_weights_are_the_same_with_and_without_the_recorder(record: Record) -> None:
     assert record(loop(), recorder=False).said == record(loop()).said
 

@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+from progressive_training.loop import rehearse
 from progressive_training.loop.record import injection
 from progressive_training.loop.record.ranks import RunFacts, run_facts
 from support.rehearsals import SCRIPT
@@ -42,3 +44,32 @@ def test_what_the_script_asked_for_is_recorded_and_less_is_done(tmp_path: Path) 
     assert (settings.max_epochs, settings.check_val_every_n_epoch, settings.num_training_batches) == (4, 2, 22)
     assert fit.first.batches == 3 and fit.epochs_run == 1 and found.validation_samples == 60
     assert (found.compared_rows, found.compared_whole, fit.first.shared_inputs) == (340, True, 0)
+
+
+def test_all_of_it_ends_in_time_and_what_it_knows_by_then_is_said(tmp_path: Path) -> None:
+    sleeps = [sys.executable, "-I", "-S", "-c", "import time; print('asleep', flush=True); time.sleep(600)"]
+    run = {"argv": sleeps, "cwd": str(tmp_path), "variables": {}}
+    said, evaluator = tmp_path / "said.json", tmp_path / "evaluator.py"
+    evaluator.write_text("import time\ntime.sleep(600)\n")
+    (tmp_path / "best.ckpt").write_bytes(b"weights")
+    plan = {
+        "seconds": 2.5,
+        "train_seconds": 1,
+        "train": run,
+        "imports": [],
+        "said": str(said),
+        "facts": str(tmp_path),
+        "again": {**run, "log": str(tmp_path / "again.txt"), "install": None},
+        "evaluator": str(evaluator),
+        "evaluator_log": str(tmp_path / "evaluator.txt"),
+        "artifacts": str(tmp_path),
+        "arguments": {"source": str(tmp_path), "checkpoint": str(tmp_path / "copy.ckpt")},
+    }
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    program = Path(rehearse.__file__).parent / "user_python" / "run_rehearsal.py"
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-I", "-B", program, tmp_path / "plan.json"], check=False, timeout=60)
+    assert done.returncode == 0 and time.monotonic() - began < 20
+    told = json.loads(said.read_text())
+    assert [told[name]["timed_out"] for name in ("train", "evaluate", "again")] == [True, True, True]
+    assert told["train"]["rc"] < 0 and told["evaluate"]["checkpoint"] == "best.ckpt"

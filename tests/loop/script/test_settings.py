@@ -48,7 +48,6 @@ def only(text: str, name: str) -> Setting:
         ("def main():\n    epochs = 5", "epochs", "constant", None, "main", 5, True),
         ("cfg.epochs = 50", "epochs", "override", None, "<module>", 50, True),
         ("cfg['epochs'] = 50", "epochs", "override", None, "<module>", 50, True),
-        ("setattr(cfg, 'epochs', 50)", "epochs", "override", "setattr", "<module>", 50, True),
         ("os.environ['EPOCHS'] = '50'", "EPOCHS", "override", "environ", "<module>", "50", True),
         ("N = int(os.getenv('EPOCHS', '50'))", "EPOCHS", "override", "environ", "N", "50", True),
     ],

@@ -1,6 +1,7 @@
 """Each fixed value is in force, broken or not verified, by what a training did and not by what its script says."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from progressive_training.loop.project.receipts import RuleVerdict
 from progressive_training.loop.record.facts import ProcessFacts
 from progressive_training.loop.record.ranks import RunFacts, merged
-from progressive_training.loop.script.fixed import Fixed
+from progressive_training.loop.script.fixed import Fixed, with_others
 from progressive_training.loop.train.verdicts import Run, measurable, told, verdicts
 
 pytestmark = pytest.mark.requirement("T1", "C2")
@@ -57,10 +58,11 @@ def fit(
     optimizer: str = "Adam",
     settings: Mapping[str, Any] | None = None,
     steps: int | None = None,
+    each: int = 7,
     **others: Any,
 ) -> dict[str, Any]:
-    """A fit of seven batches an epoch; `limit` is its max_epochs."""
-    rows = [{"epoch": epoch, "batches": 7, "steps": 7, "whole": True} for epoch in range(epochs)]
+    """A fit of seven batches an epoch, or of `each`; `limit` is its max_epochs."""
+    rows = [{"epoch": epoch, "batches": each, "steps": each, "whole": True} for epoch in range(epochs)]
     return {
         "kind": "fit",
         "began": 1.0,
@@ -151,6 +153,17 @@ def test_epochs_are_those_that_each_fit_trained(run: RunFacts, expected: tuple[s
 )
 def test_a_version_that_trains_more_than_its_parent_breaks_the_epochs(run: RunFacts) -> None:
     assert verdict("epochs", 3, child(run)).standing == "broken"
+
+
+def test_of_several_folds_it_is_said_whose_model_is_the_best_checkpoint() -> None:
+    def saver(path: str, epoch: int) -> list[dict[str, Any]]:
+        return [{"class": "ModelCheckpoint", "best_model_path": f"Models/Artifacts/v001/{path}", "best_epoch": epoch}]
+
+    each = [fit(checkpoints=saver("best.ckpt", epoch)) for epoch in (0, 2)]
+    found = verdict("epochs", 3, facts(*each))
+    assert (found.standing, found.beside) == ("in force", "2 fits, each of its own; best.ckpt is of fit 2, epoch 2")
+    each[1] = fit(checkpoints=saver("best-v1.ckpt", 2))
+    assert verdict("epochs", 3, facts(*each)).beside == "2 fits, each of its own; best.ckpt is of fit 1, epoch 0"
 
 
 def test_folds_that_were_there_from_the_start_stay_in_force() -> None:
@@ -271,18 +284,65 @@ def test_seeds_are_those_set_before_the_first_fit(
 
 
 @pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (facts(fit(1, by="should_stop")), "1 epochs of 3, ended by should_stop"),
+        (facts(fit(2, by="max_steps")), "2 epochs of 3, ended by max_steps"),
+        (facts(fit(each=3)), "an epoch has 3 batches, its parent's 7"),
+    ],
+    ids=["its own stop", "a limit of steps", "epochs cut short"],
+)
+def test_a_version_that_trains_less_than_its_parent_breaks_the_epochs(run: RunFacts, said: str) -> None:
+    found = verdict("epochs", 3, child(run))
+    assert (found.standing, found.reason, found.found) == ("broken", "beyond_parent", said)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        facts(fit(1, by="early_stopping", what="EarlyStopping")),
+        facts(fit(each=3, loaders=[loader(dataset_length=80)])),
+        facts(fit(each=3, loaders=[loader(sampler="WeightedRandomSampler")])),
+        facts(fit(each=4, settings={"world_size": 2})),
+        facts(fit(loaders=[loader(contents={"rows": 200, "distinct_inputs": 126, "whole": True})])),
+    ],
+    ids=["early stopping", "a smaller training set", "another sampler", "two processes", "drawn with replacement"],
+)
+def test_less_training_for_a_reason_keeps_the_epochs(run: RunFacts) -> None:
+    assert verdict("epochs", 3, child(run)).standing == "in force"
+
+
+@pytest.mark.parametrize(
     "more",
     [
+        {"call": "numpy.random.default_rng", "value": 7},
         {"call": "torch.seed", "value": 99},
         {"call": "numpy.random.default_rng", "value": None, "seeded": False},
         {"call": "torch.set_rng_state", "value": None},
     ],
-    ids=["drawn anew", "a generator without a seed", "a state of its own"],
+    ids=["another generator", "drawn anew", "a generator without a seed", "a state of its own"],
 )
 def test_a_version_that_brings_in_another_start_breaks_the_seed(more: dict[str, Any]) -> None:
     used = more["value"] or 42
     run = child(facts(fit(generators={"torch_seed": used}), seeds=[SEEDED, more]))
     assert verdict("seed", 42, run).standing == "broken"
+
+
+@pytest.mark.parametrize(("value", "expected"), [(7, "broken"), (42, "in force"), (None, "in force")])
+def test_training_batches_are_drawn_by_the_fixed_seed(value: int | None, expected: str) -> None:
+    assert verdict("seed", 42, child(facts(fit(loaders=[loader(generator_seed=value)])))).standing == expected
+
+
+def test_a_generator_that_was_there_from_the_start_is_the_users() -> None:
+    shuffled = facts(fit(loaders=[loader(generator_seed=0)]))
+    assert standing("seed", 42, child(shuffled, shuffled)) == ("in force", "measured")
+
+
+def test_a_model_of_the_same_size_that_begins_otherwise_is_told_beside_the_seed() -> None:
+    small, large = ({"module": "Net", "parameters": count} for count in (10, 99))
+    before = facts(fit(weights="aa", settings=small))
+    assert "begin other" in verdict("seed", 42, child(facts(fit(weights="bb", settings=small)), before)).beside
+    assert verdict("seed", 42, child(facts(fit(weights="bb", settings=large)), before)).beside == ""
 
 
 @pytest.mark.parametrize(
@@ -344,3 +404,41 @@ def test_loops_of_the_script_s_own_are_measured_by_their_loaders_and_optimizers(
     }
     assert set(found.values()) == {"in force"}
     assert verdict("epochs", 4, run).standing == "broken"
+
+
+def of_several(run: RunFacts | Run, *rules: tuple[str, Any], asked: tuple[str, ...] = ()) -> dict[str, tuple[str, str]]:
+    whole = replace(run if isinstance(run, Run) else Run(run), asked=frozenset(asked))
+    fixed = with_others([Fixed(key, key.rpartition(".")[2], value, key.rpartition(".")[0]) for key, value in rules])
+    return {one.rule: (one.standing, one.reason) for one in verdicts(fixed, {}, whole)}
+
+
+IN_FORCE = ("in force", "measured")
+TWO_GROUPS = facts(fit(groups=[group(1e-5), group(0.01)]))
+TWO_FITS = facts(fit(2, limit=2), fit())
+
+
+def test_parts_that_have_rules_of_their_own_are_judged_each_by_its_own() -> None:
+    rates = (("learning_rate", 0.01), ("backbone.lr", 1e-5))
+    assert of_several(TWO_GROUPS, *rates) == {"learning_rate": IN_FORCE, "backbone.lr": IN_FORCE}
+    assert of_several(TWO_GROUPS, ("learning_rate", 0.01), ("backbone.lr", 1e-4))["learning_rate"][1] == "groups_differ"
+    assert of_several(TWO_GROUPS, ("learning_rate", 0.01), ("backbone.lr", 1e-4))["backbone.lr"][0] == "broken"
+    epochs = (("epochs", 3), ("pre.max_epochs", 2))
+    assert of_several(TWO_FITS, *epochs) == {"epochs": IN_FORCE, "pre.max_epochs": IN_FORCE}
+    assert of_several(child(facts(fit(2, limit=2), fit(2, limit=2), fit()), TWO_FITS), *epochs)["epochs"][0] == "broken"
+
+
+def test_a_pretraining_that_was_always_there_may_not_grow() -> None:
+    assert of_several(child(TWO_FITS, TWO_FITS), ("epochs", 3))["epochs"] == ("not verified", "fits_differ")
+    longer = facts(fit(50, limit=50), fit())
+    assert of_several(child(longer, TWO_FITS), ("epochs", 3))["epochs"] == ("broken", "beyond_parent")
+
+
+def test_what_the_start_asked_about_is_not_broken_by_what_was_always_there() -> None:
+    asked = ("learning_rate",)
+    assert of_several(TWO_GROUPS, ("learning_rate", 0.5)) == {"learning_rate": ("broken", "other_value")}
+    found = of_several(TWO_GROUPS, ("learning_rate", 0.5), asked=asked)
+    assert found == {"learning_rate": ("not verified", "asked")}
+    other = facts(fit(groups=[group(1e-5), group(0.01)], optimizer="AdamW"))
+    assert of_several(child(other, TWO_GROUPS), ("learning_rate", 0.5), asked=asked) == found
+    raised = facts(fit(groups=[group(1e-5), group(0.02)]))
+    assert of_several(child(raised, TWO_GROUPS), ("learning_rate", 0.5), asked=asked)["learning_rate"][0] == "broken"

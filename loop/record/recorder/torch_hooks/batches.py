@@ -22,7 +22,8 @@ def size_of(batch: Any) -> int | None:
     if type(batch) in (list, tuple) and batch:  # as most are
         shape = getattr(batch[0], "shape", None)
         if shape:
-            return int(shape[0])
+            size = shape[0]
+            return size if type(size) is int else int(size)
     for leaf in leaves(batch):
         return int(leaf.shape[0])
     return None

@@ -7,10 +7,12 @@ would be pickled with it.
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 from ..recording import Recorder
-from .batches import size_of
+from .batches import leaves, size_of
+from .settings import size_of_parameter
 
 _MAX_SEEN = 8
 _WRAPPERS = frozenset({"DistributedDataParallel", "FullyShardedDataParallel", "DataParallel", "DeepSpeedEngine"})
@@ -21,46 +23,79 @@ class Watching:
 
     def __init__(self, recorder: Recorder, torch: Any) -> None:
         self._recorder = recorder
+        self._torch = torch
         self._register = torch.nn.modules.module.register_module_forward_pre_hook
-        self._handle: Any = None
+        self.handle: Any = None  # while a batch is looked at
         self._module: Any = None
+        self._wrapper: str | None = None
+        self._precision: dict[str, Any] = {}
         self._batch: Any = None
         self.compiled = False
         self.calls = self.samples = 0
 
-    def begin(self, batch: Any, number: int) -> None:
-        self.end(trained=False)
-        seen = len(self._recorder.section.forwards)
-        # batches 0, 3, 12, 48 …: replays and buffers fill slowly
-        if self.compiled or seen >= _MAX_SEEN or number < (0, 3)[seen > 0] * 4 ** max(0, seen - 1):
+    def begin(self, batch: Any) -> None:
+        if self.compiled:
+            self._recorder.section.next_forward = math.inf
             return
         self._batch, self._module, self.calls, self.samples = batch, None, 0, 0
-        self._handle = self._register(self._recorder.guarded(self._note))
+        self._wrapper = None
+        self.handle = self._register(self._recorder.guarded(self._note))
 
     def end(self, *, trained: bool) -> None:
-        if self._handle is None:
-            return
-        self._handle.remove()
-        self._handle = None
+        self.handle.remove()
+        self.handle = None
         if trained and self._module is not None:
             row = {
                 "batch": size_of(self._batch),
                 "module": type(self._module).__name__,
                 "calls": self.calls,
                 "samples": self.samples,
+                "wrapper": self._wrapper,
+                **_sizes(self._module),
+                **self._precision,
             }
-            self._recorder.section.forwards.append(row)
+            section = self._recorder.section
+            section.forwards.append(row)
+            # batches 0, 3, 12, 48 …: replays and buffers fill slowly
+            seen = len(section.forwards)
+            section.next_forward = 3 * 4 ** (seen - 1) if seen < _MAX_SEEN else math.inf
         self._batch = self._module = None
 
     def _note(self, module: Any, args: Any) -> None:
         if self._module is None:
             handed_on = args and args[0] is self._batch  # by a trainer that calls the whole step as `forward`
-            if handed_on or type(module).__name__ in _WRAPPERS or "forward" in vars(module) or size_of(args) is None:
+            if type(module).__name__ in _WRAPPERS:
+                self._wrapper = type(module).__name__
+            if type(module).__name__ in (*_WRAPPERS, "_FabricModule"):
+                return
+            if handed_on or "forward" in vars(module) or size_of(args) is None:
                 return
             self._module = module
+            self._precision = _precision(self._torch, args)
         if module is self._module:
             self.calls += 1
             self.samples += size_of(args) or 0
+
+
+def _sizes(module: Any) -> dict[str, Any]:
+    """Of a share of it, where ranks share it."""
+    parameters = list(module.parameters())
+    return {
+        "parameters": sum(size_of_parameter(one) for one in parameters),
+        "trainable": sum(size_of_parameter(one) for one in parameters if one.requires_grad),
+    }
+
+
+def _precision(torch: Any, args: Any) -> dict[str, Any]:
+    """The numbers that go in, and what autocast makes of them, where it is on."""
+    first = next((one for one in leaves(args) if hasattr(one, "device")), None)
+    if first is None:
+        return {}
+    kind, autocast = first.device.type, None
+    if kind in ("cpu", "cuda") and (torch.is_autocast_enabled() if kind == "cuda" else torch.is_autocast_cpu_enabled()):
+        found = torch.get_autocast_gpu_dtype() if kind == "cuda" else torch.get_autocast_cpu_dtype()
+        autocast = str(found).replace("torch.", "")
+    return {"device": kind, "dtype": str(first.dtype).replace("torch.", ""), "autocast": autocast}
 
 
 def watch(recorder: Recorder, torch: Any) -> None:
@@ -81,11 +116,16 @@ def watch(recorder: Recorder, torch: Any) -> None:
 
 def begin(recorder: Recorder, batch: Any, number: int) -> None:
     """A batch is handed out, the `number`th of its pass."""
-    if recorder.forwards is not None:
-        recorder.forwards.begin(batch, number)
+    watching = recorder.forwards
+    if watching is not None:
+        if watching.handle is not None:
+            watching.end(trained=False)
+        if number >= recorder.section.next_forward:
+            watching.begin(batch)
 
 
 def end(recorder: Recorder, *, trained: bool) -> None:
     """The batch is used: the model has seen all of it."""
-    if recorder.forwards is not None:
-        recorder.forwards.end(trained=trained)
+    watching = recorder.forwards
+    if watching is not None and watching.handle is not None:
+        watching.end(trained=trained)

@@ -10,9 +10,10 @@ import functools
 import itertools
 import time
 import weakref
+from collections.abc import Callable
 from typing import Any
 
-from ..recording import Recorder, Rows, Section
+from ..recording import Alike, Recorder, Rows, Section
 from . import forwards, rehearsal
 from .batches import Contents, size_of
 
@@ -20,9 +21,9 @@ from .batches import Contents, size_of
 # pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
 # What the script and torch hand over has no type here.
 
-_MAX_SIZES = 64
 _MAX_INDICES = 200_000
 _MAX_LOADERS = 32  # of one section
+_MAX_GOING = 8  # passes of one loader at a time
 _ROLES = {"train": "train", "validate": "validation", "sanity_check": "sanity", "test": "test", "predict": "predict"}
 
 _numbers = itertools.count()
@@ -36,6 +37,7 @@ class Delivered:
         self.backwards = 0
         self.loader = weakref.ref(loader)
         dataset = getattr(loader, "dataset", None)
+        self._dataset = _reference(dataset)
         self._facts = {
             "loader": type(loader).__name__,
             "dataset": kind_of(dataset),
@@ -45,15 +47,34 @@ class Delivered:
             "sampler": type(getattr(loader, "sampler", None)).__name__,
             "batch_sampler": type(getattr(loader, "batch_sampler", None)).__name__,
             "workers": getattr(loader, "num_workers", None),
+            "generator_seed": _generator_seed(loader),
         }
-        self.sizes: collections.Counter[int] = collections.Counter()
-        self.drawn: collections.Counter[int] = collections.Counter()
+        self.sizes, self.drawn = Alike(), Alike()
         self.indices: set[int] | None = set()
         self.contents = Contents()
         self.passes = Rows(20)
+        self.going: collections.deque[Counted] = collections.deque()
         self.first_pass: int | None = None
 
+    def goes_on_as(self, other: Delivered) -> bool:
+        """Whether `other` is this loader, made anew for another pass over the same data."""
+        if self.loader() is not None or (self.role, self._facts) != (other.role, other._facts):
+            return False
+        dataset = self._dataset()
+        return dataset is not None and dataset is other._dataset()
+
+    def starts(self) -> Counted:
+        """A pass begins. One that was broken off is not heard of again."""
+        if len(self.going) >= _MAX_GOING:
+            self.going.popleft().settle(self)
+        row = Counted()
+        self.passes.append(row)
+        self.going.append(row)
+        return row
+
     def listed(self) -> dict[str, Any]:
+        for row in self.going:
+            row.settle(self)
         return {
             "role": self.role or ("train" if self.backwards else None),
             "backwards": self.backwards,
@@ -62,8 +83,41 @@ class Delivered:
             "drawn": _histogram(self.drawn),
             "distinct_indices": len(self.indices) if self.indices else None,
             "contents": self.contents.listed(),
-            "passes": self.passes.listed(),
+            "passes": {
+                "count": self.passes.count,
+                "rows": [row.listed() for row in self.passes.listed()["rows"]],
+            },
         }
+
+
+class Counted:
+    """What one pass delivered: batches of one size follow one another, so that a batch only adds one."""
+
+    __slots__ = ("_alike", "_batches", "_began", "_drawn", "_samples", "_size", "last", "whole")
+
+    def __init__(self) -> None:
+        self._size: int | None = None
+        self._drawn: int | None = None
+        self._alike = self._batches = self._samples = 0
+        self._began = self.last = time.monotonic()
+        self.whole = False
+
+    def add(self, found: Delivered, size: int | None, drawn: int | None) -> None:
+        if size != self._size or drawn != self._drawn:
+            self.settle(found)
+            self._size, self._drawn = size, drawn
+        self._alike += 1
+
+    def settle(self, found: Delivered) -> None:
+        alike, self._alike = self._alike, 0
+        self._batches += alike
+        self._samples += ((self._drawn if self._size is None else self._size) or 0) * alike
+        found.sizes.more(self._size, alike)
+        found.drawn.more(self._drawn, alike)
+
+    def listed(self) -> dict[str, Any]:
+        seconds = round(self.last - self._began, 4)
+        return {"batches": self._batches, "samples": self._samples, "seconds": seconds, "whole": self.whole}
 
 
 class Pass:
@@ -74,9 +128,10 @@ class Pass:
         self.loader = loader
         self.waiting: collections.deque[int] = collections.deque()  # drawn, not delivered yet: workers are ahead
         self.is_first: bool | None = None
+        self.section: Section | None = None  # in which it delivers
         self.delivered: Delivered | None = None
-        self.row: dict[str, Any] = {}
-        self.clock = 0.0
+        self.row: Counted | None = None
+        self.at_start = True  # no batch before this one
 
 
 def watch(recorder: Recorder, torch: Any) -> None:
@@ -142,34 +197,40 @@ def _note_drawn(recorder: Recorder, iterator: Any, index: Any) -> None:
 def _note_batch(recorder: Recorder, iterator: Any, batch: Any) -> None:
     now: Pass = iterator._recorded_pass
     section = recorder.section
-    found = _delivered(section, now.loader)
-    if found is None:
+    if now.section is not section:
+        _enter(section, now)
+    found, row = now.delivered, now.row
+    if found is None or row is None:
         return
-    if found is not now.delivered or not now.row:
-        now.delivered, now.clock = found, time.monotonic()
-        now.row = {"batches": 0, "samples": 0, "seconds": 0.0}
-        found.passes.append(now.row)
-    size = size_of(batch)
-    drawn = now.waiting.popleft() if now.waiting else None
-    _count(found.sizes, size)
-    _count(found.drawn, drawn)
-    now.row["batches"] += 1
-    now.row["seconds"] = round(time.monotonic() - now.clock, 4)
-    now.row["samples"] += (drawn if size is None else size) or 0
+    row.add(found, size_of(batch), now.waiting.popleft() if now.waiting else None)
+    row.last = time.monotonic()
     if found.passes.count == 1:
         found.contents.add(batch)
     recorder.last_loader = found
     if section.trainer is None:
-        rehearsal.note_batch(section, "train", batch)
-    if section.trainer is None and (found.backwards or now.row["batches"] == 1):
-        forwards.begin(recorder, batch, found.backwards)
+        recorder.mark("training" if found.backwards else "validation")
+        if rehearsal.now is not None:
+            rehearsal.note_batch(section, "train", batch)
+        if found.backwards or now.at_start:
+            forwards.begin(recorder, batch, found.backwards)
+            now.at_start = False
+
+
+def _enter(section: Section, now: Pass) -> None:
+    """The first batch of a pass, or of what is left of it in another section. Its role stays what it is then."""
+    now.section, now.delivered, now.row, now.at_start = section, _delivered(section, now.loader), None, True
+    if now.delivered is not None:
+        now.row = now.delivered.starts()
 
 
 def _note_end(iterator: Any) -> None:
     ended: Pass = iterator._recorded_pass
-    if ended.row:
-        ended.row["whole"] = True
-    ended.row = {}
+    if ended.row is not None and ended.delivered is not None:
+        ended.row.whole = True
+        ended.row.settle(ended.delivered)
+        if ended.row in ended.delivered.going:
+            ended.delivered.going.remove(ended.row)
+    ended.section = ended.row = None
 
 
 def _delivered(section: Section, loader: Any) -> Delivered | None:
@@ -182,6 +243,11 @@ def _delivered(section: Section, loader: Any) -> Delivered | None:
         if found is not None:  # another loader, which has died since, had this id
             section.loaders[(id(found), role)] = found
         found = section.loaders[key] = Delivered(loader, role)
+        before = next((one for one in section.loaders.items() if one[1].goes_on_as(found)), None)
+        if before is not None:
+            del section.loaders[before[0]]
+            found, section.loaders[key] = before[1], before[1]
+            found.loader = weakref.ref(loader)
     return found
 
 
@@ -207,6 +273,23 @@ def kind_of(dataset: Any, depth: int = 0) -> str:
     return name
 
 
+def _reference(thing: Any) -> Callable[[], Any]:
+    try:
+        return weakref.ref(thing)
+    except TypeError:  # a list has none
+        return lambda: None
+
+
+def _generator_seed(loader: Any) -> int | None:
+    """Of the generator that the script made for this loader; without one it draws from torch's own."""
+    samplers = (getattr(loader, "sampler", None), getattr(getattr(loader, "batch_sampler", None), "sampler", None))
+    for owner in (*samplers, loader):
+        generator = getattr(owner, "generator", None)
+        if generator is not None:
+            return generator.initial_seed()
+    return None
+
+
 def _length(dataset: Any) -> int | None:
     try:
         return len(dataset)
@@ -214,10 +297,5 @@ def _length(dataset: Any) -> int | None:
         return None
 
 
-def _count(counter: collections.Counter[int], size: int | None) -> None:
-    if size is not None and (size in counter or len(counter) < _MAX_SIZES):
-        counter[size] += 1
-
-
-def _histogram(counter: collections.Counter[int]) -> list[list[int]]:
-    return [[size, count] for size, count in sorted(counter.items())]
+def _histogram(counts: Alike) -> list[list[int]]:
+    return [[size, count] for size, count in sorted(counts.sizes.items())]

@@ -7,7 +7,7 @@ import sys
 import weakref
 from typing import Any
 
-from ..recording import BETWEEN_STEPS, Recorder
+from ..recording import Recorder
 from . import rehearsal
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -20,9 +20,7 @@ _NO_SETTINGS = frozenset({"params", "lr", "weight_decay", "initial_lr", "param_n
 
 # The classes of the schedulers that were made for an optimizer.
 _schedulers: weakref.WeakKeyDictionary[Any, list[str]] = weakref.WeakKeyDictionary()
-
-# Whether a class's step may call another one's of the same optimizer.
-_nested: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
+_UNSEEN = object()
 
 
 class Span:
@@ -50,14 +48,14 @@ class Group:
         self.parameters = sum(parameter.numel() for parameter in group["params"])
         self.settings = {name: value for name, value in group.items() if name not in _NO_SETTINGS}
         self.spans: dict[str, Span] = {}
-        self._seen: tuple[Any, ...] | None = None
+        self.lr: Any = _UNSEEN
+        self.weight_decay: Any = _UNSEEN
 
     def note(self, group: dict[str, Any]) -> None:
-        seen = (group.get("lr"), group.get("weight_decay"))
-        if seen == self._seen and type(seen[0]) is float:
-            return
-        self._seen = seen
-        for name, value in zip(("lr", "weight_decay"), seen):
+        for name in ("lr", "weight_decay"):
+            value = group.get(name)
+            # The same number is nothing new; a tensor may hold another one than before.
+            setattr(self, name, value if value is None or type(value) in (float, int) else _UNSEEN)
             number = _number(value)
             if number is None:
                 continue
@@ -81,6 +79,8 @@ class Used:
         self._module = type(optimizer).__module__
         self._groups: list[Group] = []
         self._left_out = 0
+        # A step of its own, one of the base class, which does nothing, and one more that it may call.
+        self.nested = sum("step" in vars(base) for base in type(optimizer).__mro__) > 2
         self._schedulers = _schedulers.setdefault(optimizer, [])
 
     def note(self, optimizer: Any) -> None:
@@ -89,7 +89,8 @@ class Used:
             self._groups += [Group(group) for group in groups[len(self._groups) : _MAX_GROUPS]]
             self._left_out = max(0, len(groups) - _MAX_GROUPS)
         for known, group in zip(self._groups, groups):
-            known.note(group)
+            if group.get("lr") is not known.lr or group.get("weight_decay") is not known.weight_decay:
+                known.note(group)
 
     def listed(self) -> dict[str, Any]:
         return {
@@ -166,20 +167,18 @@ def _note_after(recorder: Recorder, optimizer: Any) -> None:
     if used is None:
         return
     used.note(optimizer)
-    if not _is_inner(optimizer):
+    if not used.nested or not _is_inner(optimizer):
         used.steps += 1
+        recorder.after_step(optimizer)
         if recorder.section.trainer is None:
-            recorder.write(after=BETWEEN_STEPS)
-            rehearsal.count_step(recorder)
+            recorder.mark("training")
+            recorder.tick()
+            if rehearsal.now is not None:
+                rehearsal.count_step(recorder)
 
 
 def _is_inner(optimizer: Any) -> bool:
     """Whether this step is part of another step of the same optimizer: a subclass's, which calls its parent's."""
-    kind = type(optimizer)
-    if kind not in _nested:  # a step of its own, one of the base class, which does nothing, and one more
-        _nested[kind] = sum("step" in vars(base) for base in kind.__mro__) > 2
-    if not _nested[kind]:
-        return False
     frame: Any = sys._getframe()
     wrappers = 0
     for _ in range(30):
@@ -192,7 +191,11 @@ def _is_inner(optimizer: Any) -> bool:
 
 
 def _used(recorder: Recorder, optimizer: Any) -> Used | None:
-    known = recorder.section.optimizers
+    section = recorder.section
+    found = section.used
+    if found is not None and found.optimizer() is optimizer:
+        return found
+    known = section.optimizers
     found = known.get(id(optimizer))
     if found is None or found.optimizer() is not optimizer:
         if len(known) >= _MAX_OPTIMIZERS:
@@ -200,7 +203,17 @@ def _used(recorder: Recorder, optimizer: Any) -> Used | None:
         if found is not None:
             known[id(found)] = found
         found = known[id(optimizer)] = Used(optimizer)
+        _note_rank(recorder)
+        recorder.end_with_child()
+    section.used = found
     return found
+
+
+def _note_rank(recorder: Recorder) -> None:
+    """A process that was spawned learns only from its group which rank it is."""
+    group: Any = sys.modules.get("torch.distributed")
+    if group is not None and group.is_available() and group.is_initialized():
+        recorder.rank, recorder.world_size = group.get_rank(), group.get_world_size()
 
 
 def _number(value: Any) -> float | None:

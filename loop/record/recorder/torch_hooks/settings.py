@@ -60,8 +60,8 @@ def of_trainer(trainer: Any) -> dict[str, Any]:
     found["module"] = type(module).__name__
     found["datamodule"] = type(trainer.datamodule).__name__ if trainer.datamodule is not None else None
     found["automatic_optimization"] = module.automatic_optimization
-    found["parameters"] = sum(_size(one) for one in module.parameters())
-    found["trainable"] = sum(_size(one) for one in module.parameters() if one.requires_grad)
+    found["parameters"] = sum(size_of_parameter(one) for one in module.parameters())
+    found["trainable"] = sum(size_of_parameter(one) for one in module.parameters() if one.requires_grad)
     found["hyper_parameters"] = _hyper_parameters(module)
     found["schedulers"] = [
         {"class": type(one.scheduler).__name__, "interval": one.interval, "frequency": one.frequency}
@@ -152,7 +152,7 @@ def _hyper_parameters(module: Any) -> dict[str, Any]:
     return {name: value for name, value in known if value is None or isinstance(value, plain)}
 
 
-def _size(parameter: Any) -> int:
+def size_of_parameter(parameter: Any) -> int:
     try:
         return int(parameter.numel())
     except (ValueError, RuntimeError):  # not initialised yet

@@ -25,7 +25,6 @@ from .loaders import role_of
 
 _KINDS: dict[str, Kind] = {"fit": "fit", "validate": "validate", "test": "test", "predict": "predict"}
 _MAX_METRICS = 100
-_MAX_SIZES = 64
 _TUNING = frozenset({"_lr_find", "_scale_batch_size"})
 
 
@@ -54,20 +53,25 @@ def watch_runs(recorder: Recorder, module: Any) -> None:
 def watch_hooks(recorder: Recorder, module: Any) -> None:
     """Wraps the function by which the trainer calls its callbacks: every moment of a run passes it."""
     original = module._call_callback_hooks
-    before = {name: recorder.guarded(note) for name, note in _BEFORE.items()}
-    after = {name: recorder.guarded(note) for name, note in _AFTER.items()}
+    nothing: Any = None
+    notes = {
+        name: tuple(recorder.guarded(when[name]) if name in when else nothing for when in (_BEFORE, _AFTER))
+        for name in {*_BEFORE, *_AFTER}
+    }
 
     @functools.wraps(original)
     def _call_callback_hooks(trainer: Any, hook_name: str, *args: Any, **kwargs: Any) -> Any:
-        if rehearsal.cuts_validation(recorder, hook_name):
+        found = notes.get(hook_name)
+        if found is None:
+            return original(trainer, hook_name, *args, **kwargs)
+        if rehearsal.now is not None and rehearsal.cuts_validation(recorder, hook_name):
             raise StopIteration  # as a loader does at its end
-        note = before.get(hook_name)
+        note, after = found
         if note is not None:
             note(recorder, trainer, args)
         result = original(trainer, hook_name, *args, **kwargs)
-        note = after.get(hook_name)
-        if note is not None and kwargs.get("monitoring_callbacks") is not False:
-            note(recorder, trainer, args)
+        if after is not None and kwargs.get("monitoring_callbacks") is not False:
+            after(recorder, trainer, args)
         return result
 
     module._call_callback_hooks = _call_callback_hooks
@@ -108,6 +112,7 @@ def _start_training(recorder: Recorder, trainer: Any, args: Any) -> None:
     section.facts["epoch_before"] = trainer.current_epoch
     section.facts["settings"] = settings.of_trainer(trainer)
     rehearsal.start_training(section, trainer, tuning=tuning)
+    recorder.mark("start")
     recorder.rank, recorder.world_size = trainer.global_rank, trainer.world_size
 
 
@@ -137,18 +142,21 @@ def _start_epoch(recorder: Recorder, trainer: Any, args: Any) -> None:
     _take_metrics(section, trainer, "train")
     _end_epoch(section)
     section.epoch = trainer.current_epoch
-    row = {"epoch": trainer.current_epoch, "began": time.monotonic(), "batches": 0, "samples": 0}
-    row["steps"] = section.steps
+    row = {"epoch": trainer.current_epoch, "began": time.monotonic(), "batches": 0, "samples": 0, "steps": 0}
+    row["_batches"], row["_samples"] = section.batches.count, section.batches.samples
+    row["_steps"] = section.steps
     row["accumulation"] = getattr(trainer, "accumulate_grad_batches", None)
     section.facts["_epoch"] = row
     section.epochs.append(row)
+    recorder.mark("start")
 
 
 def _end_epoch(section: Section) -> None:
+    section.settle()
     row = section.facts.pop("_epoch", None)
     if row is not None:
         row["seconds"] = round(time.monotonic() - row.pop("began"), 4)
-        row["steps"] = section.steps - row["steps"]
+        del row["_batches"], row["_samples"], row["_steps"]
 
 
 def _finish_epoch(recorder: Recorder, trainer: Any, args: Any) -> None:
@@ -160,21 +168,16 @@ def _finish_epoch(recorder: Recorder, trainer: Any, args: Any) -> None:
         row["whole"] = True
     _end_epoch(recorder.section)
     recorder.write(after=BETWEEN_EPOCHS)
+    recorder.mark("between")
 
 
 def _start_batch(recorder: Recorder, trainer: Any, args: Any) -> None:
     section, batch = recorder.section, args[0]
-    rehearsal.note_batch(section, "train", batch)
-    size = size_of(batch)
-    row = section.facts.get("_epoch")
-    if row is not None:
-        row["batches"] += 1
-        row["samples"] += size or 0
-    sizes = section.facts.setdefault("batch_sizes", {})
-    if size is not None and (size in sizes or len(sizes) < _MAX_SIZES):
-        sizes[size] = sizes.get(size, 0) + 1
-    forwards.begin(recorder, batch, section.facts.get("batches", 0))
-    section.facts["batches"] = section.facts.get("batches", 0) + 1
+    if rehearsal.now is not None:
+        rehearsal.note_batch(section, "train", batch)
+    batches = section.batches
+    forwards.begin(recorder, batch, batches.count + batches.alike)
+    batches.add(size_of(batch))
 
 
 def _before_batch_end(recorder: Recorder, trainer: Any, args: Any) -> None:
@@ -184,14 +187,18 @@ def _before_batch_end(recorder: Recorder, trainer: Any, args: Any) -> None:
 
 def _end_batch(recorder: Recorder, trainer: Any, args: Any) -> None:
     _note_stop(recorder, trainer, "callback")
-    rehearsal.end_batch(trainer)
-    recorder.write(after=BETWEEN_STEPS)
+    if rehearsal.now is not None:
+        rehearsal.end_batch(trainer)
+    recorder.tick()
+    recorder.mark("training")
 
 
 def _note_stop(recorder: Recorder, trainer: Any, by: str) -> None:
     """Who first wanted the fit to stop: a callback, or the script's own code between the callbacks' turns."""
+    if not trainer.should_stop:
+        return
     facts = recorder.section.facts
-    if getattr(trainer, "should_stop", False) and "stop" not in facts:
+    if "stop" not in facts:
         facts["stop"] = {"by": by, "epoch": trainer.current_epoch, "step": trainer.global_step}
         if by == "callback":
             facts["stop"]["callback"] = settings.who_stopped(trainer)
@@ -199,15 +206,18 @@ def _note_stop(recorder: Recorder, trainer: Any, by: str) -> None:
 
 def _before_hooks(recorder: Recorder, trainer: Any, args: Any) -> None:
     _note_stop(recorder, trainer, "script")
+    recorder.mark("between")
 
 
 def _start_validation(recorder: Recorder, trainer: Any, args: Any) -> None:
     recorder.section.facts["_validation"] = 0
     rehearsal.start_validation()
+    recorder.mark("validation")
 
 
 def _validation_batch(recorder: Recorder, trainer: Any, args: Any) -> None:
     facts = recorder.section.facts
+    recorder.mark("validation")
     rehearsal.note_batch(recorder.section, "validation", args[0])
     facts["_validation"] = facts.get("_validation", 0) + (size_of(args[0]) or 0)
 
@@ -225,6 +235,7 @@ def _end_validation(recorder: Recorder, trainer: Any, args: Any) -> None:
     _take_metrics(section, trainer, role or "validation")
     _look_at_checkpoints(recorder, trainer)
     recorder.write(after=BETWEEN_STEPS)  # the epoch's end, which follows, is worth more
+    recorder.mark("between")
 
 
 def _take_metrics(section: Section, trainer: Any, role: str) -> None:
@@ -269,6 +280,7 @@ def _end(recorder: Recorder, trainer: Any, section: Section | None, error: BaseE
             section.facts["steps_before"], section.facts["epoch_before"] = trainer.global_step, trainer.current_epoch
         section.facts["max_epochs_after"] = getattr(trainer.fit_loop, "max_epochs", None)
     section.facts["end"] = settings.end_of(trainer, section.facts, error)
+    recorder.mark("outside")
     if section.kind == "fit":
         rehearsal.end_fit(recorder, section, whole=error is None)
     recorder.look_at_losses()

@@ -1,9 +1,9 @@
-"""How a runner is started."""
+"""In the server: how a runner is started."""
 
 from pathlib import Path
 
 START_SECONDS = 60.0  # an interpreter on a cold network disk is slow
-_RUNNER = Path(__file__).with_name("__main__.py")
+_RUNNER = Path(__file__).with_name("runner") / "__main__.py"
 
 
 def runner_command(python: str, *arguments: str, program: Path = _RUNNER) -> list[str]:
