@@ -15,7 +15,18 @@ import torch.nn.functional as F
 import torchmetrics.functional.classification as tmc
 from torch import Tensor
 
-from .kinds import Family, Formula, are_probabilities, by_name, class_numbers, mean_of, or_nan, tensor_of
+from .kinds import (
+    Family,
+    Formula,
+    are_probabilities,
+    as_log_probabilities,
+    as_probabilities,
+    by_name,
+    class_numbers,
+    mean_of,
+    or_nan,
+    tensor_of,
+)
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false
@@ -99,11 +110,15 @@ def of_class_one(name: str, function: Callable[..., Tensor]) -> Formula:
     return Formula(name, or_nan(compute), True)
 
 
-def averaged(name: str, multiclass: Callable[..., Tensor], binary: Callable[..., Tensor]) -> Iterator[Formula]:
+def averaged(
+    name: str, multiclass: Callable[..., Tensor], binary: Callable[..., Tensor], micro: Any = None
+) -> Iterator[Formula]:
+    """`micro` gives one value a sample where the mean over samples is one of them."""
     yield over_classes(name, multiclass, average="macro")
     yield of_class_one(f"{name}_binary", binary)
     yield over_classes(f"{name}_macro", multiclass, average="macro")
     yield over_classes(f"{name}_weighted", multiclass, average="weighted")
+    yield over_classes(f"{name}_micro", multiclass, average="micro", each=micro)
 
 
 def needs(dims: int, formula: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
@@ -115,6 +130,12 @@ def needs(dims: int, formula: Callable[[Tensor, Tensor], Tensor]) -> Callable[[T
         return formula(output, target if dims == 2 else target.float())
 
     return each
+
+
+def against_one_hot(output: Tensor, target: Tensor) -> Tensor:
+    """Each class on its own, as where targets are one-hot rows."""
+    rows = F.one_hot(target, output.shape[1]).float()
+    return F.binary_cross_entropy_with_logits(output, rows, reduction="none").mean(1)
 
 
 def focal(output: Tensor, target: Tensor) -> Tensor:
@@ -133,19 +154,28 @@ def binary_focal(output: Tensor, target: Tensor) -> Tensor:
 _smoothed = functools.partial(F.cross_entropy, reduction="none", label_smoothing=0.1)
 _LOSSES: tuple[tuple[str, int, Callable[[Tensor, Tensor], Tensor]], ...] = (
     ("cross_entropy", 2, lambda output, target: F.cross_entropy(output, target, reduction="none")),
-    ("nll of log-probabilities", 2, lambda output, target: F.nll_loss(output, target, reduction="none")),
+    (
+        "nll of log-probabilities",
+        2,
+        lambda output, target: F.nll_loss(as_log_probabilities(output), target, reduction="none"),
+    ),
     (
         "nll of probabilities",
         2,
-        lambda output, target: F.nll_loss(output.clamp_min(1e-12).log(), target, reduction="none"),
+        lambda output, target: F.nll_loss(as_probabilities(output).clamp_min(1e-12).log(), target, reduction="none"),
     ),
     (
         "bce_with_logits",
         1,
         lambda output, target: F.binary_cross_entropy_with_logits(output, target, reduction="none"),
     ),
-    ("bce", 1, lambda output, target: F.binary_cross_entropy(output.clamp(0, 1), target, reduction="none")),
+    (
+        "bce",
+        1,
+        lambda output, target: F.binary_cross_entropy(as_probabilities(output).clamp(0, 1), target, reduction="none"),
+    ),
     ("cross_entropy with label smoothing 0.1", 2, _smoothed),
+    ("bce_with_logits of one-hot targets", 2, against_one_hot),
     ("focal", 2, focal),
     ("focal with logits", 1, binary_focal),
     ("hinge", 1, lambda output, target: (1 - output * (2 * target - 1)).clamp_min(0)),
@@ -155,10 +185,9 @@ _METRICS = (
     over_classes("accuracy", tmc.multiclass_accuracy, average="micro", each=hit),
     over_classes("balanced_accuracy", tmc.multiclass_accuracy, average="macro"),
     *(top(k) for k in TOPS),
-    *averaged("f1", tmc.multiclass_f1_score, tmc.binary_f1_score),
-    over_classes("f1_micro", tmc.multiclass_f1_score, average="micro", each=hit),
-    *averaged("precision", tmc.multiclass_precision, tmc.binary_precision),
-    *averaged("recall", tmc.multiclass_recall, tmc.binary_recall),
+    *averaged("f1", tmc.multiclass_f1_score, tmc.binary_f1_score, hit),
+    *averaged("precision", tmc.multiclass_precision, tmc.binary_precision, hit),
+    *averaged("recall", tmc.multiclass_recall, tmc.binary_recall, hit),
     *averaged("specificity", tmc.multiclass_specificity, tmc.binary_specificity),
     *averaged("iou", tmc.multiclass_jaccard_index, tmc.binary_jaccard_index),
     over_classes("auroc", tmc.multiclass_auroc, average="macro"),
@@ -190,10 +219,9 @@ CLASSIFICATION = Family(
     by_name(mean_of(name, needs(dims, formula)) for name, dims, formula in _LOSSES),
     (
         ("accuracy", "balanced_accuracy"),
-        ("f1", "f1_binary", "f1_macro", "f1_micro", "f1_weighted"),
         *(
-            (name, f"{name}_binary", f"{name}_macro", f"{name}_weighted")
-            for name in ("precision", "recall", "specificity", "iou")
+            (name, f"{name}_binary", f"{name}_micro", f"{name}_macro", f"{name}_weighted")
+            for name in ("f1", "precision", "recall", "specificity", "iou")
         ),
         ("auroc", "auroc_weighted"),
         ("average_precision", "average_precision_binary", "average_precision_weighted"),

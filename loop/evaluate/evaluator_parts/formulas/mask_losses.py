@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .kinds import IGNORED, Compute, Formula, Terms, by_name, mean_of, ratio_of
+from .kinds import IGNORED, Compute, Formula, Terms, as_log_probabilities, as_probabilities, by_name, mean_of, ratio_of
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false
@@ -19,11 +19,11 @@ Pixels = Callable[[Tensor, Tensor], Tensor]  # of scores (C, P) or (P,) and clas
 
 
 def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
-    return F.cross_entropy(output.T, target, reduction="none")
+    return F.cross_entropy(output[None], target[None], reduction="none")[0]
 
 
 def log_probabilities(output: Tensor, target: Tensor) -> Tensor:
-    return F.nll_loss(output.T, target, reduction="none")
+    return F.nll_loss(as_log_probabilities(output)[None], target[None], reduction="none")[0]
 
 
 def bce_with_logits(output: Tensor, target: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def bce_with_logits(output: Tensor, target: Tensor) -> Tensor:
 
 
 def bce(output: Tensor, target: Tensor) -> Tensor:
-    return F.binary_cross_entropy(output.clamp(0, 1), target.float(), reduction="none")
+    return F.binary_cross_entropy(as_probabilities(output).clamp(0, 1), target.float(), reduction="none")
 
 
 def counted(output: Tensor, target: Tensor, classes: bool) -> tuple[Tensor, Tensor]:
@@ -39,6 +39,8 @@ def counted(output: Tensor, target: Tensor, classes: bool) -> tuple[Tensor, Tens
     if not output.is_floating_point() or (output.shape[0] > 1) != classes:
         raise ValueError(f"this loss isn't one of outputs {tuple(output.shape)}")
     kept = target != IGNORED
+    if bool(kept.all()):
+        return output.flatten(1) if classes else output[0].flatten(), target.flatten()
     return output[:, kept] if classes else output[0, kept], target[kept]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,8 @@ from .kinds import (
     Formula,
     Terms,
     are_probabilities,
+    as_log_probabilities,
+    as_probabilities,
     by_name,
     class_numbers,
     one_per_sample,
@@ -95,12 +97,14 @@ def summed(value: Callable[[Tensor, Tensor], Tensor], ignored: int = IGNORED) ->
 
 
 def hits(output: Tensor, target: Tensor) -> Tensor:
-    return output.argmax(1) == target
+    """1 for a token that is right, NaN for one whose scores are no numbers."""
+    right = (output.argmax(1) == target).float() if len(output) else target.float()
+    return right.where(~output.isnan().any(1), torch.tensor(torch.nan))
 
 
 def exact(output: Rows, target: Rows) -> Tensor:
     """Whether each of a sample's tokens is right."""
-    return torch.tensor([int(bool((hits(o, t) | (t == IGNORED)).all())) for o, t in zip(output, target)])
+    return torch.tensor([int(bool(((hits(o, t) == 1) | (t == IGNORED)).all())) for o, t in zip(output, target)])
 
 
 def token_losses(output: Tensor, target: Tensor) -> Tensor:
@@ -133,14 +137,66 @@ LOSSES = by_name(
     (
         loss("cross_entropy", token_losses),
         loss("cross_entropy without class 0", token_losses, ZERO),
-        loss("nll of log-probabilities", lambda o, t: F.nll_loss(o, t, reduction="none")),
-        loss("nll of probabilities", lambda o, t: F.nll_loss(o.clamp_min(1e-12).log(), t, reduction="none")),
+        loss("nll of log-probabilities", lambda o, t: F.nll_loss(as_log_probabilities(o), t, reduction="none")),
+        loss(
+            "nll of probabilities",
+            lambda o, t: F.nll_loss(as_probabilities(o).clamp_min(1e-12).log(), t, reduction="none"),
+        ),
         loss(
             "cross_entropy with label smoothing 0.1",
             lambda o, t: F.cross_entropy(o, t, reduction="none", label_smoothing=0.1),
         ),
     )
 )
+
+# ------------------------------------------------------------ entities
+
+
+def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
+    """What a sequence of tags such as B-PER, I-PER and O names: (kind, first, last), read leniently as seqeval does."""
+    found: set[tuple[str, int, int]] = set()
+    start, before = 0, ("O", "")
+    for place, tag in enumerate([*tags, "O"]):
+        mark, _, kind = tag.partition("-")
+        kind = kind or "_"
+        if before[0] != "O" and (mark in ("B", "S", "O") or kind != before[1] or before[0] in ("E", "S")):
+            found.add((before[1], start, place - 1))
+            before = ("O", "")
+        if mark != "O":
+            start = place if before[0] == "O" else start
+            before = (mark, kind)
+    return found
+
+
+def entity_metrics(names: Sequence[str]) -> dict[str, Formula]:
+    """F1, precision and recall of whole entities, over all samples, where classes are tags of these names."""
+
+    def tagged(classes: Tensor) -> set[tuple[str, int, int]]:
+        return entities([names[int(one)] for one in classes])
+
+    def counts(output: Rows, target: Rows) -> tuple[int, int, int]:
+        both = said = there = 0
+        for one, other in zip(output, target):
+            kept = other != IGNORED
+            found = [tagged(row[kept]) for row in (one.argmax(1), other)]
+            both, said, there = both + len(found[0] & found[1]), said + len(found[0]), there + len(found[1])
+        return both, said, there
+
+    def share(of: Callable[[int, int], int]) -> Callable[[Rows, Rows], float]:
+        def compute(output: Rows, target: Rows) -> float:
+            both, said, there = counts(output, target)
+            return both / of(said, there) if both else 0.0
+
+        return compute
+
+    def f1(output: Rows, target: Rows) -> float:
+        both, said, there = counts(output, target)
+        return 2 * both / (said + there) if both else 0.0
+
+    precision, recall = share(lambda said, there: said), share(lambda said, there: there)
+    parts = (("entity_f1", f1), ("entity_precision", precision), ("entity_recall", recall))
+    return by_name(Formula(name, compute, True) for name, compute in parts)
+
 
 TOKENS = Family(
     "tokens",
