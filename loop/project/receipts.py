@@ -144,6 +144,7 @@ class EvalPlan(Record):
     checkpoint_sha256: str
     accepting: bool
     sandbox: str = ""
+    trained: int | None = Field(default=None, description="the training attempt whose weights these are")
 
 
 class Plan(Record):
@@ -185,6 +186,7 @@ class Verdict(Record):
     trace: str = ""
     wall_seconds: float | None = None
     saved_seconds: float | None = Field(default=None, description="about how long it would have gone on")
+    script_at_fault: bool = Field(default=False, description="an evaluation that failed by the version's own code")
     at: str
 
 
