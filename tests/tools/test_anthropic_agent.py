@@ -345,7 +345,7 @@ async def test_an_evaluation_that_fails_the_same_way_twice_stops_the_run(project
     project.write("03_eval.py", "raise SystemExit(3)\n")
     done = await run(project, Follower(project), executor=project.project().executor)
     assert "run_eval v001: the model made the same failing call 2 times" in done.why
-    assert done.steps == ["start_loop", "run_train", "run_eval", "run_eval", "run_eval"]
+    assert done.steps == ["start_loop", "run_train", "run_eval", "run_eval"]
 
 
 @pytest.mark.anyio
