@@ -70,6 +70,9 @@ def _common(rules: Rules, state: LoopState) -> Context:
         "metrics": rules.metric_names,
         "failed": state.failed,
         "train_attempts": state.train_attempts,
+        "trained": state.trained,
+        "repairable": state.repairable,
+        "correctable": state.nothing_compared,
     }
 
 

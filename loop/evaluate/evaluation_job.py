@@ -23,11 +23,11 @@ from ..rules.reading import Rules
 from ..store.paths import EVAL_SCRIPT
 from ..train import artifacts as training_artifacts
 from ..train import training
+from .checks.evaluator_trial import Trial
+from .checks.own_word import fit_of_best
 from .evaluator_files import takes_protocol
-from .evaluator_trial import Trial
-from .own_word import fit_of_best
-from .seed_repeats import Repeat, lay_out, repeats
 from .evaluator_parts.project_copy import make_stage
+from .seed_repeats import Repeat, lay_out, repeats
 
 # Names that tell an evaluator nothing about which of its runs is the trial with disordered weights.
 OUT, AGAIN, DISORDERED = "out-1", "out-2", "out-3"

@@ -13,10 +13,10 @@ from ..project.receipts import EvalPlan, EvalReceipt, LoopFile
 from ..rules.reading import Rules
 from ..store.paths import ARTIFACTS, EVAL_SCRIPT, EXTERNAL, STATE
 from ..store.records import load, save
+from .checks.output import check_output, parse_strict
 from .evaluation_job import decided
-from .output import check_output, parse_strict
-from .publication import copy_output
 from .evaluator_parts.project_copy import make_stage
+from .publication import copy_output
 
 #: How long one may take if loop_config.max_eval_minutes doesn't say: a report must not wait for ever.
 MINUTES = 30.0

@@ -16,12 +16,12 @@ from ..store import journal
 from ..store.digest import sha256
 from ..store.paths import version_id
 from ..store.records import save
-from .checkpoint_clashes import checkpoint_warnings, weights
+from .checks.checkpoint_clashes import checkpoint_warnings, weights
+from .checks.evaluator_trial import judge, training_data_warnings
+from .checks.output import MAX_SAMPLE_BYTES, Evaluated, check_output, other_targets
+from .checks.own_word import differences, notices, require_own_word, said_by, told
 from .evaluation_job import OUT, clean_up, trial
 from .evaluator_files import takes_protocol
-from .evaluator_trial import judge, training_data_warnings
-from .output import MAX_SAMPLE_BYTES, Evaluated, check_output, other_targets
-from .own_word import differences, notices, require_own_word, said_by, told
 from .seed_repeats import collect, repeats
 
 

@@ -50,7 +50,9 @@ def _parts(project: Project) -> Iterator[str]:
     """The machinery's files, also those that no import statement names."""
     folder = project.workspace.root / EVALUATOR_PARTS
     if folder.is_dir() and not folder.is_symlink():
-        yield from (path.relative_to(project.workspace.root).as_posix() for path in folder.rglob("*.py") if path.is_file())
+        yield from (
+            path.relative_to(project.workspace.root).as_posix() for path in folder.rglob("*.py") if path.is_file()
+        )
 
 
 def dataset_manifest(project: Project, dataset_id: str) -> dict[str, str]:

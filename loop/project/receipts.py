@@ -145,6 +145,7 @@ class EvalPlan(Record):
     checkpoint_sha256: str
     accepting: bool
     sandbox: str = ""
+    trained: int | None = Field(default=None, description="the training attempt whose weights these are")
 
 
 class Plan(Record):
@@ -186,6 +187,7 @@ class Verdict(Record):
     trace: str = ""
     wall_seconds: float | None = None
     saved_seconds: float | None = Field(default=None, description="about how long it would have gone on")
+    script_at_fault: bool = Field(default=False, description="an evaluation that failed by the version's own code")
     at: str
 
 
@@ -305,7 +307,9 @@ class EvalReceipt(Record):
     sandbox: str = ""
     start: str = ""
     side_by_side: int = Field(default=1, description="evaluations on the machine while it was scored, itself included")
-    formulas: dict[str, str] = Field(default_factory=dict, description='whose formula: "server", or the "script"\'s own')
+    formulas: dict[str, str] = Field(
+        default_factory=dict, description='whose formula: "server", or the "script"\'s own'
+    )
     warnings: tuple[Notice, ...] = ()
 
 

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterator
 
+from ..evaluate.checks.own_word import same_name
 from ..evaluate.evaluator_parts.tasks import SERVED
-from ..evaluate.score_names import same_name
 from ..jobs.logs import error_line
 from ..project.receipts import Finding
 from ..record.facts import Section

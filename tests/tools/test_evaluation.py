@@ -84,7 +84,7 @@ async def test_where_no_template_serves_the_agent_is_asked_to_write_the_evaluato
 
 
 @pytest.mark.requirement("E1")
-async def test_the_evaluator_is_fixed_from_the_first_score_on(at: At) -> None:
+async def test_an_evaluator_is_corrected_until_it_scores(at: At) -> None:
     folder = at("trained")
     async with connected(folder) as agent:
         assert "03_eval.py" in await agent.refused("write_eval", source="def main(:")
@@ -93,9 +93,7 @@ async def test_the_evaluator_is_fixed_from_the_first_score_on(at: At) -> None:
         assert "exit code 1" in await agent.failed_evaluation()
         await agent.call("write_eval", source=EVALUATOR)
         assert (await agent.call("write_eval", source=EVALUATOR))["already_done"]
-        await agent.score()
-        text = await agent.refused("write_eval", source=EVALUATOR + "\n# better\n")
-        assert "v001 was scored" in text and "only the user" in text
+        assert (await agent.score())["state"] == "done"
 
 
 @pytest.mark.requirement("E3", "E4")

@@ -71,8 +71,8 @@ def main(constants: Constants, script: Path) -> int:
         last = traceback.extract_tb(error.__traceback__)[-1]
         code = 1
         message = (
-            f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno}); the traceback is above. "
-            "Next: correct the training script, or write a 03_eval.py for it and use write_eval"
+            f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno}); the traceback is "
+            "above. Next: correct the training script, or write a 03_eval.py for it and use write_eval"
         )
     sys.stdout.flush()
     print(f"03_eval.py: error: {' '.join(message.split())}", file=sys.stderr)
@@ -90,7 +90,9 @@ def read_options(constants: Constants, script: Path) -> Any:
     parser.add_argument("--seed", type=int, default=constants.seed)
     parser.add_argument("--dataset-id", default=constants.dataset_id)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--fit", type=int, default=1, help="which Trainer.fit of the script left best.ckpt (default: 1)")
+    parser.add_argument(
+        "--fit", type=int, default=1, help="which Trainer.fit of the script left best.ckpt (default: 1)"
+    )
     parser.add_argument("--protocol", type=Path, help="what the first version decided (default: the loop's, if any)")
     parser.add_argument("--external", type=Path, help="a folder of Models/external/, to score it instead of --version")
     parser.add_argument("--shuffle-weights", action="store_true", help="spoil the weights: the score has to change")
@@ -153,7 +155,14 @@ def order_of(options: Any, stage: Path, script: Path) -> Order:
     others = [one for one in _entries(artifacts.parent) if one != artifacts] if artifacts.parent.is_dir() else []
     prepared = project / "dataset" / "prepdata"
     sets = [one for one in _entries(prepared) if one.name != options.dataset_id]
-    hidden = [project / ".progressive-training", project / "Models" / "Report", project / ".env", *others, *sets, options.out]
+    hidden = [
+        project / ".progressive-training",
+        project / "Models" / "Report",
+        project / ".env",
+        *others,
+        *sets,
+        options.out,
+    ]
     data = [project, *(one.resolve() for one in (prepared, prepared / options.dataset_id) if one.exists())]
     return Order(
         script=script,
@@ -223,13 +232,18 @@ def _publish(
     chosen = output.drawn(options, len(scored.ids))
     asked = sorted({*chosen, *range(min(len(scored.ids), measure.LATENCY_REQUESTS))})
     found = measure.requests(session, scored, asked, _reading(family, decided, scored, vocabulary))
-    latency = measure.latency_ms({index: found[index] for index in range(min(len(scored.ids), measure.LATENCY_REQUESTS))})
+    latency = measure.latency_ms(
+        {index: found[index] for index in range(min(len(scored.ids), measure.LATENCY_REQUESTS))}
+    )
     notes += walk.depends_on_batch(family, scored, found)
     session.close()
     answers = [family.answer(one) for one in scored.predicted]
     scores = output.write_samples(options.out, scored, rows, answers)
     output.write_infer_samples(options, name, family, scored, found, scores, scored.predicted)
-    output.write_json(options.out / "evaluation.json", {"notes": notes, "formulas": {row.name: row.by for row in rows}, "means": scored.means})
+    output.write_json(
+        options.out / "evaluation.json",
+        {"notes": notes, "formulas": {row.name: row.by for row in rows}, "means": scored.means},
+    )
     output.write_score(options.out, options.dataset_id, rows, len(scored.ids), latency)
     numbers = ", ".join(f"{row.name} {row.value:.6g}" for row in rows)
     return f"{name}: {len(scored.ids)} samples, {numbers}, latency {latency:.2f} ms -> {options.out}"
@@ -250,7 +264,9 @@ def _external(
     try:
         scored, left_out = external.score_external(model, session, family, decided, reference)
         rows = measure.measure(model.name, family, decided, wanted, scored, left_out)
-        chosen = sorted({*output.drawn(options, len(scored.ids)), *range(min(len(scored.ids), measure.LATENCY_REQUESTS))})
+        chosen = sorted(
+            {*output.drawn(options, len(scored.ids)), *range(min(len(scored.ids), measure.LATENCY_REQUESTS))}
+        )
         found = external.requests(model, session, scored, chosen)
         latency = measure.latency_ms(found)
     finally:

@@ -46,7 +46,12 @@ def confine(hidden: Iterable[Path], kept: Iterable[Path] = (), writable: Iterabl
     rules = library.syscall(_CREATE, ctypes.byref(ctypes.c_uint64(handled)), 8, 0)
     if rules < 0:
         return "no Landlock rules can be made: " + os.strerror(ctypes.get_errno())
-    for path in [*_around(Path("/"), [path.resolve() for path in hidden]), *kept, Path(sys.prefix), Path(sys.base_prefix)]:
+    for path in [
+        *_around(Path("/"), [path.resolve() for path in hidden]),
+        *kept,
+        Path(sys.prefix),
+        Path(sys.base_prefix),
+    ]:
         _allow(library, rules, path, _LOOK)
     for path in (*writable, Path("/dev")):
         _allow(library, rules, path, handled)

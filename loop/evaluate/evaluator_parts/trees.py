@@ -215,6 +215,11 @@ def shape(tree: Any) -> str:
         return f"{len(tree.items)} texts"
     if isinstance(tree, Box):
         shown = [child if tree.kind in ("list", "tuple") else (key, child) for key, child in tree.items[:8]]
-        inner = [f"{one[0]}: {shape(one[1])}" if isinstance(one, tuple) and not isinstance(one, (Box, Opaque)) else shape(one) for one in shown]
+        inner = [
+            f"{one[0]}: {shape(one[1])}"
+            if isinstance(one, tuple) and not isinstance(one, (Box, Opaque))
+            else shape(one)
+            for one in shown
+        ]
         return f"({', '.join(inner)})"
     return tree.name if isinstance(tree, Opaque) else type(tree).__name__

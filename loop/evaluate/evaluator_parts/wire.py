@@ -34,7 +34,7 @@ def dumps(value: Any) -> list[Any]:
 
 def loads(data: Any) -> Any:
     """The value of a whole message. Raises `Ended` for what is none."""
-    size, rest = _HEAD.unpack_from(data)
+    size, _ = _HEAD.unpack_from(data)
     return _read(bytes(memoryview(data)[_HEAD.size : _HEAD.size + size]), memoryview(data)[_HEAD.size + size :])
 
 
@@ -95,7 +95,9 @@ def _packed(value: Any, parts: list[Any]) -> Any:
         parts += [value.data, b"\0" * (-len(value.data) % _ALIGNED)]
         return {"o": [value.name, len(value.data)]}
     if isinstance(value, Box):
-        return {"b": [value.kind, value.ref, [[_packed(key, parts), _packed(child, parts)] for key, child in value.items]]}
+        return {
+            "b": [value.kind, value.ref, [[_packed(key, parts), _packed(child, parts)] for key, child in value.items]]
+        }
     if isinstance(value, (list, tuple)):
         return {"l" if isinstance(value, list) else "p": [_packed(one, parts) for one in value]}
     if isinstance(value, dict):

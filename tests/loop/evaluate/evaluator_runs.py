@@ -29,7 +29,9 @@ CLASSIFICATION = [
 REGRESSION = ["mae", "mse", "rmse", "r2", "mape", "smape", "spearman", "pearson", "explained_variance"]
 
 
-def render(task_type: str = "classification", metrics: list[str] | None = None, primary: str | None = "loss", **settings: str) -> str:
+def render(
+    task_type: str = "classification", metrics: list[str] | None = None, primary: str | None = "loss", **settings: str
+) -> str:
     templates = jinja2.FileSystemLoader(ROOT / "prompts" / "scripts")
     environment = jinja2.Environment(
         loader=templates,

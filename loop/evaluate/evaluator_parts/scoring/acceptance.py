@@ -64,7 +64,9 @@ def accept(session: Session, family: Family, wanted: list[str], settings: Settin
     sizes = [count(tree) or 0 for tree in trees]
     if not trees or not all(sizes):
         made = shape(trees[0]) if trees else "nothing"
-        raise EvalError(f"no samples can be told apart in a validation batch ({made}). Next: write a 03_eval.py with write_eval")
+        raise EvalError(
+            f"no samples can be told apart in a validation batch ({made}). Next: write a 03_eval.py with write_eval"
+        )
     session.model(op="load")
     own = own_words(session, trees, sizes)
     found = session.model(op="discover", batch=trees[0], tell=False)
@@ -128,7 +130,9 @@ def _pairs(tree: Any, size: int, found: dict[str, Any], settings: Settings) -> I
     made = [one for one in readings(found, size) if matches(one.output, settings.output)][:_MOST_READINGS]
     for place in range(_MOST_TARGETS):
         for reading in made:
-            paths = [path for path in target_paths(tree, size, found, reading) if settings.target in (None, spelled(path))]
+            paths = [
+                path for path in target_paths(tree, size, found, reading) if settings.target in (None, spelled(path))
+            ]
             if place < len(paths):
                 yield reading, paths[place]
 
@@ -174,8 +178,8 @@ def _require_own_word(session: Session, decided: Decided, trees: list[Any]) -> N
     if not wrong or inputs_vary(session, decided, trees):
         return
     parts = [
-        f"{one.metric}: {one.ours:.6g} by {one.formula.name if one.formula else 'us'} of {decided.reading.output} against "
-        f"{spelled(decided.target)}, and validation_step logs {one.said} = {one.own:.6g}"
+        f"{one.metric}: {one.ours:.6g} by {one.formula.name if one.formula else 'us'} of {decided.reading.output} "
+        f"against {spelled(decided.target)}, and validation_step logs {one.said} = {one.own:.6g}"
         for one in wrong
     ]
     samples = parting(session, decided.family, decided, trees, wrong[0])
@@ -186,7 +190,8 @@ def _require_own_word(session: Session, decided: Decided, trees: list[Any]) -> N
 
 
 def _others(decided: Decided) -> str:
-    return f"the batch is taken as inputs {', '.join(map(spelled, decided.inputs)) or '–'}, target {spelled(decided.target)}"
+    inputs = ", ".join(map(spelled, decided.inputs)) or "–"
+    return f"the batch is taken as inputs {inputs}, target {spelled(decided.target)}"
 
 
 def inputs_vary(session: Session, decided: Decided, trees: list[Any]) -> bool:
@@ -217,7 +222,8 @@ def parting(session: Session, family: Family, decided: Decided, trees: list[Any]
         if abs(ours - said["logged"][wrong.said]) > 1e-4 * max(1.0, abs(ours)):
             answer, right = family.answer(predicted[0]), as_list(target)[0]
             told.append(
-                f"sample {number}: predicted {str(answer)[:60]}, target {str(_plain(right))[:60]}, {ours:.4g} and {said['logged'][wrong.said]:.4g}"
+                f"sample {number}: predicted {str(answer)[:60]}, target {str(_plain(right))[:60]}, {ours:.4g} "
+                f"and {said['logged'][wrong.said]:.4g}"
             )
         if len(told) == 2 or number >= 63:
             break
@@ -239,7 +245,8 @@ def _nothing_fits(tree: Any, found: dict[str, Any], problems: list[str], setting
     asked = [f"{name} {value!r}" for name, value in zip(("output", "target"), settings[:2]) if value]
     why = f"{problems[0]}" if problems else "no output of validation_step meets a target"
     return (
-        f"nothing that validation_step judges is a {family.name}'s output and target{' with ' + ', '.join(asked) if asked else ''}: {why}. "
+        f"nothing that validation_step judges is a {family.name}'s output and target"
+        f"{' with ' + ', '.join(asked) if asked else ''}: {why}. "
         f"A batch holds {shape(tree)}; outputs: {', '.join(outputs[:8]) or 'none'}. {_CHOICES}"
     )
 
@@ -270,4 +277,3 @@ def loss_of(decided: Decided) -> dict[str, Any] | None:
     own = decided.own
     name = own.loss_name or own_name(decided.family, "loss", own.names) or ""
     return {"kind": "script", "name": name} if own.losses is not None or name else None
-

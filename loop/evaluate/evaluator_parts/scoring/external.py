@@ -104,7 +104,9 @@ def encoded(value: Any) -> Any:
     return value
 
 
-def score_external(external: External, session: Session, family: Family, frozen: Frozen, reference: Scored) -> tuple[Scored, frozenset[str]]:
+def score_external(
+    external: External, session: Session, family: Family, frozen: Frozen, reference: Scored
+) -> tuple[Scored, frozenset[str]]:
     """Asks the model about every validation sample; `reference` is what a version got, for the targets and the loss.
 
     Returns what is scored, and the metrics that its answers can't tell.
@@ -161,8 +163,6 @@ def _with_losses(predicted: Any, reference: Scored, formula: Any) -> tuple[Score
     loss = statistics.fmean(losses) if losses else None
     scored = reference._replace(outputs=predicted, predicted=predicted, loss=loss, losses=losses, script={})
     return scored, set() if losses else {"loss"}
-
-
 
 
 def requests(external: External, session: Session, scored: Scored, indices: list[int]) -> dict[int, Request]:

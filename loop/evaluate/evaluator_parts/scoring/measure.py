@@ -36,7 +36,9 @@ class Request(NamedTuple):
     milliseconds: float
 
 
-def measure(name: str, family: Family, frozen: Frozen, wanted: list[str], scored: Scored, left_out: frozenset[str] = frozenset()) -> list[MetricRow]:
+def measure(
+    name: str, family: Family, frozen: Frozen, wanted: list[str], scored: Scored, left_out: frozenset[str] = frozenset()
+) -> list[MetricRow]:
     """The loss, then every wanted metric; a value that isn't finite is an error."""
     found = []
     if scored.loss is not None:
@@ -69,7 +71,9 @@ def _row(metric: str, family: Family, frozen: Frozen, scored: Scored) -> MetricR
     try:
         value = float(kind.compute(scored.predicted, scored.targets))
     except ValueError as error:
-        raise EvalError(f"{metric} can't be computed: {error}. Next: use another metric in eval_config.metrics") from None
+        raise EvalError(
+            f"{metric} can't be computed: {error}. Next: use another metric in eval_config.metrics"
+        ) from None
     return MetricRow(metric, value, kind.higher_is_better, sample_scores(metric, kind, scored), "server")
 
 

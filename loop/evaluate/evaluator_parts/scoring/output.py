@@ -79,7 +79,9 @@ def inputs_of(batch: Any, how: Any) -> list[Any]:
     if how.inputs:
         return [at(batch, path) for path in how.inputs]
     found = [leaf for path, leaf in leaves(batch) if path not in how.hidden and path != how.target]
-    return [leaf for leaf in found if isinstance(leaf, (torch.Tensor, numpy.ndarray)) or is_texts(leaf)][:1] or found[:1]
+    return [leaf for leaf in found if isinstance(leaf, (torch.Tensor, numpy.ndarray)) or is_texts(leaf)][:1] or found[
+        :1
+    ]
 
 
 def write_infer_samples(

@@ -85,7 +85,9 @@ def readings(found: dict[str, Any], count: int) -> list[Reading]:
         paths = tuple(tuple(path) for path in met["paths"])
         same = [key for key, one in outputs.items() if _equal(one, met["output"])]
         key = same[-1] if same else met["key"]
-        made.setdefault(key, Reading(key, met["key"].partition(":")[2], met["output"] if not same else outputs[key], paths))
+        made.setdefault(
+            key, Reading(key, met["key"].partition(":")[2], met["output"] if not same else outputs[key], paths)
+        )
     for key, one in reversed(list(outputs.items())):
         if one.is_floating_point():
             made.setdefault(key, Reading(key, "", one, ()))

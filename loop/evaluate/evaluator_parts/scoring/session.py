@@ -68,10 +68,8 @@ class Session:
 
     def model(self, **asked: Any) -> Any:
         """What the model's process found. Raises `EvalError` for what the script's code raised."""
-        try:
+        with contextlib.suppress(Ended):  # its end is told below
             self._model.send(asked)
-        except Ended:
-            pass  # its end is told below
         return self._said(self._received(self._model, "its model"))["found"]
 
     def tried(self, **asked: Any) -> tuple[Any, str | None]:
@@ -134,10 +132,8 @@ class Session:
                     self._received(self._data, "its validation data")
 
     def _from_data(self, **asked: Any) -> Any:
-        try:
+        with contextlib.suppress(Ended):
             self._data.send(asked)
-        except Ended:
-            pass
         return self._said(self._received(self._data, "its validation data"))
 
     def _received(self, channel: Channel, what: str) -> Any:
@@ -145,7 +141,8 @@ class Session:
             return channel.receive()
         except Ended as ended:
             raise ScriptFault(
-                f"the process of {self._name} that has {what} ended before it had answered ({ended}); its log is above. {_NEXT}"
+                f"the process of {self._name} that has {what} ended before it had answered ({ended}); its log "
+                f"is above. {_NEXT}"
             ) from None
 
     def _said(self, message: Any) -> Any:

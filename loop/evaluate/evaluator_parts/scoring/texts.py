@@ -89,7 +89,9 @@ def parts_of(tree: Any) -> Parts:
         path, leaf = padded[0]
         fits = [one for one, other in flat if len(other) == len(leaf) and int(other.max()) <= leaf.shape[1]]
         return Parts(path, fits[-1] if fits else None)
-    pairs = [(row, one) for row, in_a_row in flat for one, other in flat if one != row and int(other.sum()) == len(in_a_row)]
+    pairs = [
+        (row, one) for row, in_a_row in flat for one, other in flat if one != row and int(other.sum()) == len(in_a_row)
+    ]
     return Parts(*(pairs[-1] if pairs else (None, None)))
 
 
@@ -134,21 +136,27 @@ class Reader:
             self.how = How(_SPOKEN, tuple(hidden), (), parts.target)
             return self.how
         found = self._session.model(op="discover", batch=tree, tell=False)
-        made = [one for one in readings(found, count(tree) or 1) + _frames(found) if matches(one.output, self._settings.output)]
+        made = [
+            one
+            for one in readings(found, count(tree) or 1) + _frames(found)
+            if matches(one.output, self._settings.output)
+        ]
         reading = next((one for one in made if self._is_frames(one.first)), None)
         if reading is None:
             named = "is missing" if self.vocabulary is None else f"has {len(self.vocabulary.tokens)} tokens"
             shapes = ", ".join(f"{one.output} {list(one.first.shape)}" for one in made[:4]) or "none"
             raise EvalError(
-                f"no output scores every class of each frame (outputs of one sample: {shapes}), and {VOCABULARY} {named}. "
-                "Next: let the script write all its classes there, the blank as <blank>, or give it a predict_step that "
-                "returns texts (repair_version)"
+                f"no output scores every class of each frame (outputs of one sample: {shapes}), and {VOCABULARY} "
+                f"{named}. Next: let the script write all its classes there, the blank as <blank>, or give it a "
+                "predict_step that returns texts (repair_version)"
             )
         inputs = entering(found)
         direct = any(reading.output in call["outputs"] and call["direct"] for call in found["calls"])
-        hidden = secret(tree, 1, inputs, parts.target, hidden, direct=False) if not direct else [
-            path for path, leaf in leaves(tree) if path not in inputs and rows(leaf) is not None
-        ]
+        hidden = (
+            secret(tree, 1, inputs, parts.target, hidden, direct=False)
+            if not direct
+            else [path for path, leaf in leaves(tree) if path not in inputs and rows(leaf) is not None]
+        )
         self.how = How(reading.output, tuple(hidden), tuple(inputs), parts.target)
         return self.how
 
@@ -177,7 +185,9 @@ def _said(found: Any, how: How) -> Any:
     if how.output != _SPOKEN:
         return found[0] if found.shape[0] == 1 else found[:, 0]
     if not is_texts(found) or len(found.items) != 1:
-        raise EvalError(f"predict_step gave {shape(found)} for one sample. Next: return a list of one text (repair_version)")
+        raise EvalError(
+            f"predict_step gave {shape(found)} for one sample. Next: return a list of one text (repair_version)"
+        )
     return found.items[0][1]
 
 
@@ -189,7 +199,11 @@ def read_one(found: Any, how: How, vocabulary: Vocabulary | None) -> Any:
 
 def _frames(found: dict[str, Any]) -> list[Reading]:
     """Outputs with the frames first, which don't have the samples as rows."""
-    return [Reading(key, "", one, ()) for call in reversed(found["calls"]) for key, one in reversed(list(call["outputs"].items()))]
+    return [
+        Reading(key, "", one, ())
+        for call in reversed(found["calls"])
+        for key, one in reversed(list(call["outputs"].items()))
+    ]
 
 
 def first_texts(
@@ -202,11 +216,25 @@ def first_texts(
     own = own_words(session, trees, sizes)
     answers, classes, written, losses, inputs = _walk(session, reader := Reader(session, vocabulary, settings), own)
     spellings = _spellings(vocabulary, settings)
-    tried = [_compared(family, wanted, settings, sizes, answers, classes, written, one, own, reader) for one in spellings]
-    best = max(tried, key=lambda one: sum(c.standing == "same" for c in one[1]) - sum(c.standing == "other" for c in one[1]))
+    tried = [
+        _compared(family, wanted, settings, sizes, answers, classes, written, one, own, reader) for one in spellings
+    ]
+    best = max(
+        tried, key=lambda one: sum(c.standing == "same" for c in one[1]) - sum(c.standing == "other" for c in one[1])
+    )
     spelling, comparisons = best
     _require(comparisons, own, sizes, reader, spelling, answers, classes, written)
-    decided = Decided(family, Reading(reader.how.output, "", torch.empty(0), ()), reader.how.target, [], [], False, None, comparisons, own)
+    decided = Decided(
+        family,
+        Reading(reader.how.output, "", torch.empty(0), ()),
+        reader.how.target,
+        [],
+        [],
+        False,
+        None,
+        comparisons,
+        own,
+    )
     metrics = {
         one.metric: {"kind": "server", "name": one.formula.name, "said": one.said, "standing": one.standing}
         if one.formula is not None
@@ -251,8 +279,8 @@ def later_texts(
     other = [n for n, pair in enumerate(zip(targets, frozen.targets)) if pair[0] != pair[1]]
     if len(targets) != len(frozen.targets) or other:
         raise EvalError(
-            f"{len(other) or abs(len(targets) - len(frozen.targets))} of {len(frozen.targets)} validation samples are not "
-            "there, or have other targets than in the first version: such scores don't compare. Next: keep the "
+            f"{len(other) or abs(len(targets) - len(frozen.targets))} of {len(frozen.targets)} validation samples are "
+            "not there, or have other targets than in the first version: such scores don't compare. Next: keep the "
             "validation set, its order and its targets as they were (repair_version)"
         )
     notes = []
@@ -329,7 +357,9 @@ def _written(classes: list, written: list, spelling: Vocabulary | None) -> list[
     return [text if numbers is None else spelling.spell(numbers) for numbers, text in zip(classes, written)]
 
 
-def _compared(family, wanted, settings, sizes, answers, classes, written, spelling, own, reader) -> tuple[Any, list[Comparison]]:
+def _compared(
+    family, wanted, settings, sizes, answers, classes, written, spelling, own, reader
+) -> tuple[Any, list[Comparison]]:
     """The wanted metrics under one spelling, over the batches that the script was asked about."""
     said = [reader.spelled(one, spelling) for one in answers]
     right = _written(classes, written, spelling)
@@ -349,7 +379,9 @@ def _require(comparisons, own, sizes, reader, spelling, answers, classes, writte
     wrong = [one for one in comparisons if one.standing == "other"]
     if not wrong:
         return
-    told = "; ".join(f"{one.metric}: {one.ours:.6g} by us, and validation_step logs {one.said} = {one.own:.6g}" for one in wrong)
+    told = "; ".join(
+        f"{one.metric}: {one.ours:.6g} by us, and validation_step logs {one.said} = {one.own:.6g}" for one in wrong
+    )
     pairs = zip([reader.spelled(one, spelling) for one in answers[:2]], _written(classes, written, spelling)[:2])
     shown = "; ".join(f"read {one[:40]!r}, written {other[:40]!r}" for one, other in pairs)
     raise EvalError(
@@ -360,7 +392,9 @@ def _require(comparisons, own, sizes, reader, spelling, answers, classes, writte
     )
 
 
-def _loss(answers: list, classes: list, losses: list[float] | None, vocabulary: Vocabulary | None) -> dict[str, Any] | None:
+def _loss(
+    answers: list, classes: list, losses: list[float] | None, vocabulary: Vocabulary | None
+) -> dict[str, Any] | None:
     """CTC's formula where it gives the script's losses of single samples, else the script's own."""
     if losses is None:
         return None
@@ -396,7 +430,9 @@ def read_again(session: Session, frozen: Frozen, scored: Scored, reader: Reader)
     return _scored(session, frozen, reader, answers, losses, classes, spelling, None)._replace(ids=scored.ids)
 
 
-def _by_the_script(session: Session, samples: int, wanted: dict[str, str]) -> tuple[list[float] | None, dict[str, float]]:
+def _by_the_script(
+    session: Session, samples: int, wanted: dict[str, str]
+) -> tuple[list[float] | None, dict[str, float]]:
     """What the script's own validation logs, asked about one sample at a time: means, and the epoch's end."""
     session.model(op="begin")
     steps = [
@@ -409,8 +445,19 @@ def _by_the_script(session: Session, samples: int, wanted: dict[str, str]) -> tu
 
 
 def _notes(decided: Decided) -> list[dict]:
-    keys = {"same": "same_as_script", "batches": "mean_of_batches", "unsaid": "script_says_nothing", "script": "script_formula"}
+    keys = {
+        "same": "same_as_script",
+        "batches": "mean_of_batches",
+        "unsaid": "script_says_nothing",
+        "script": "script_formula",
+    }
     return [
-        {"key": keys.get(one.standing, "other_than_script"), "metric": one.metric, "ours": one.ours, "own": one.own, "name": one.said}
+        {
+            "key": keys.get(one.standing, "other_than_script"),
+            "metric": one.metric,
+            "ours": one.ours,
+            "own": one.own,
+            "name": one.said,
+        }
         for one in decided.comparisons
     ]

@@ -30,7 +30,7 @@ class Scored(NamedTuple):
     losses: list[float] | None
     script: dict[str, float]
     ids: list[str]
-    how: "How"
+    how: How
     means: dict[str, list[float]] = {}  # noqa: RUF012 - by metric: means of batches' values, by their sizes and plain
 
 
@@ -50,7 +50,9 @@ class Collected(NamedTuple):
     opaque: str
 
 
-def first_score(session: Session, family: Family, wanted: list[str], settings: Settings) -> tuple[Frozen, Scored, list[dict]]:
+def first_score(
+    session: Session, family: Family, wanted: list[str], settings: Settings
+) -> tuple[Frozen, Scored, list[dict]]:
     """Decides how all versions are scored, and scores this one so. The last are notes, as codes with values."""
     decided = accept(session, family, wanted, settings)
     family = decided.family
@@ -118,8 +120,8 @@ def later_score(session: Session, family: Family, frozen: Frozen) -> tuple[Score
     if frozen.formula and session.model(op="formula")["digest"] != frozen.formula:
         raise EvalError(
             "a number is by the script's own formula, and this version computes it by other code than the first one "
-            f"({', '.join(session.model(op='formula')['functions'][:6])}). Next: leave validation_step and what it calls "
-            "as they were (repair_version); only the user may change the evaluation protocol"
+            f"({', '.join(session.model(op='formula')['functions'][:6])}). Next: leave validation_step and what it "
+            "calls as they were (repair_version); only the user may change the evaluation protocol"
         )
     return scored, notes
 
@@ -129,14 +131,13 @@ def _target_leaf(tree: Any, size: int, frozen: Frozen) -> Any:
     wanted = frozen.targets[:size]
     for path, leaf in leaves(tree):
         if rows(leaf) == size and all(map(same_target, as_list(leaf), wanted)):
-            if path == frozen.target or not _holds(tree, frozen.target, size, wanted):
-                return path
+            return frozen.target if _holds(tree, frozen.target, size, wanted) else path
     try:
         at(tree, frozen.target)
     except LookupError:
         raise EvalError(
-            f"a validation batch has no {spelled(frozen.target)} any more, which held the targets of the first version. "
-            "Next: keep the validation set's targets as they were (repair_version)"
+            f"a validation batch has no {spelled(frozen.target)} any more, which held the targets of the first "
+            "version. Next: keep the validation set's targets as they were (repair_version)"
         ) from None
     return frozen.target
 
@@ -318,10 +319,20 @@ def _notes(decided: Decided) -> list[dict]:
     """What was compared with the script's own word, for whoever reads the score."""
     found = []
     for one in decided.comparisons:
-        key = {"same": "same_as_script", "batches": "mean_of_batches", "unsaid": "script_says_nothing"}.get(one.standing)
+        key = {"same": "same_as_script", "batches": "mean_of_batches", "unsaid": "script_says_nothing"}.get(
+            one.standing
+        )
         if one.standing == "script":
             key = "script_formula"
-        found.append({"key": key or "other_than_script", "metric": one.metric, "ours": one.ours, "own": one.own, "name": one.said})
+        found.append(
+            {
+                "key": key or "other_than_script",
+                "metric": one.metric,
+                "ours": one.ours,
+                "own": one.own,
+                "name": one.said,
+            }
+        )
     return found
 
 

@@ -19,7 +19,7 @@ from ..errors import ScriptFault
 
 
 def harmless_classes(stage: Path) -> list[Any]:
-    """Classes that a checkpoint may hold besides tensors: the script's own, layers, paths, argparse and numpy arrays."""
+    """Classes that a checkpoint may hold besides tensors: the script's own, layers, paths and numpy arrays."""
     classes: set[Any] = {argparse.Namespace, numpy.ndarray, numpy.dtype, collections.defaultdict, dict, int, str}
     classes |= {getattr(pathlib, name) for name in ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")}
     classes |= {type(numpy.dtype(kind)) for kind in "?bhilqBHILQefd"}
@@ -55,9 +55,13 @@ def load_checkpoint(path: Path, stage: Path) -> dict[str, Any]:
             + ("" if found else f" ({str(error).splitlines()[0]})")
         ) from None
     except (RuntimeError, EOFError, OSError) as error:
-        raise ScriptFault(f"{path} can't be read: {str(error).splitlines()[0]}. Next: train this version again") from None
+        raise ScriptFault(
+            f"{path} can't be read: {str(error).splitlines()[0]}. Next: train this version again"
+        ) from None
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise ScriptFault(f"{path} isn't a Lightning checkpoint: it has no state_dict. Next: save it by ModelCheckpoint")
+        raise ScriptFault(
+            f"{path} isn't a Lightning checkpoint: it has no state_dict. Next: save it by ModelCheckpoint"
+        )
     return checkpoint
 
 
@@ -115,7 +119,9 @@ def _tensors(value: Any, depth: int = 0) -> Iterator[torch.Tensor]:
 
 def _digest(value: torch.Tensor) -> tuple[Any, ...]:
     """What tells tensors of equal content, whatever their type: shape and some sums are cheap, and enough here."""
-    number = value.detach().reshape(-1).to(torch.float64) if not value.is_complex() else value.detach().abs().reshape(-1)
+    number = (
+        value.detach().reshape(-1).to(torch.float64) if not value.is_complex() else value.detach().abs().reshape(-1)
+    )
     weights = torch.arange(1, number.numel() + 1, dtype=torch.float64)
     return tuple(value.shape), repr(float(number.sum())), repr(float((number * weights).sum()))
 

@@ -62,7 +62,7 @@ class Probe:
         with self._within():
             return self.model.validation_step(*(batch, index, 0)[: self.arity])
 
-    # ------------------------------------------------------------ with the targets, at acceptance and for its own formula
+    # ------------------------------------------------------------ with the targets
 
     @torch.inference_mode()
     def judge(self, tree: Any, index: int) -> dict[str, Any]:
@@ -223,7 +223,13 @@ def _place_of(value: Any, batch: Any) -> tuple[str, Any]:
 
 
 def _same_memory(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return one.shape == other.shape and one.stride() == other.stride() and one.data_ptr() == other.data_ptr() and one.dtype == other.dtype and bool(one.numel())
+    return (
+        one.shape == other.shape
+        and one.stride() == other.stride()
+        and one.data_ptr() == other.data_ptr()
+        and one.dtype == other.dtype
+        and bool(one.numel())
+    )
 
 
 def _value(place: tuple[str, Any], tree: Any) -> Any:

@@ -1,8 +1,8 @@
 """The two processes that run the version's code: one that reads its data, and one that has its model and no data.
 
-They are forks of the scorer's process, which knows neither the script nor its data. The script runs once. Its data go on
-in a fork of their own; then the model's process is closed in: it sees no data set, no other version and nothing of the
-loop any more, before it is handed its weights and the first input.
+They are forks of the scorer's process, which knows neither the script nor its data. The script runs once. Its data go
+on in a fork of their own; then the model's process is closed in: it sees no data set, no other version and nothing of
+the loop any more, before it is handed its weights and the first input.
 """
 
 from __future__ import annotations

@@ -93,16 +93,20 @@ def run_script(script: Path, fit: int = 1) -> FitCall:
         return FitHook.call
     if raised is not None and not isinstance(raised, SystemExit):
         traceback.print_exception(type(raised), raised, raised.__traceback__)
-        place = "Trainer.fit" if fit == 1 else f"Trainer.fit number {fit}, which left best.ckpt; earlier ones train nothing here"
+        place = (
+            "Trainer.fit"
+            if fit == 1
+            else f"Trainer.fit number {fit}, which left best.ckpt; earlier ones train nothing here"
+        )
         raise ScriptFault(
             f"{script.name} raised {type(raised).__name__}: {raised} before it reached {place}; the traceback is "
-            "above. It ran in a copy of the project without earlier artifacts. Next: make it run there, and evaluate again"
+            "above. It ran in a copy of the project without earlier artifacts. Next: make it run there (repair_version)"
         )
     ended = f" (it left with sys.exit({raised.code!r}))" if isinstance(raised, SystemExit) else ""
     raise ScriptFault(
-        f"{script.name} ended{ended} without calling Trainer.fit of lightning.pytorch or pytorch_lightning, so its "
-        "model and validation data can't be found. Next: write a 03_eval.py for this script yourself and hand it over "
-        "with write_eval; it takes the options of this one (--help) and writes eval_score.json, samples.jsonl and "
+        f"{script.name} ended{ended} without calling Trainer.fit of lightning.pytorch or pytorch_lightning, so "
+        "its model and validation data can't be found. Next: write a 03_eval.py for this script yourself and hand it "
+        "over with write_eval; it takes the options of this one (--help) and writes eval_score.json, samples.jsonl and "
         "infer_samples/ into --out"
     )
 

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from ..errors import EvaluationError
-from ..project.notices import Notice
-from ..project.project import Project
-from ..script.source import read_script
-from ..store.paths import EVAL_SCRIPT
-from ..store.tree import Tree
+from ...errors import EvaluationError
+from ...project.notices import Notice
+from ...project.project import Project
+from ...script.source import read_script
+from ...store.paths import EVAL_SCRIPT
+from ...store.tree import Tree
 from .output import read_metrics
 
 _HINT = "correct 03_eval.py through write_eval"

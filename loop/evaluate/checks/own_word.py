@@ -6,22 +6,21 @@ here is something else: other data, other weights, another precision.
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..errors import EvaluationError
-from ..project.attempts import Attempt
-from ..project.notices import TEXTS, Notice, NoticeKey
-from ..project.receipts import Metric, TrainReceipt
-from ..project.version import Version
-from ..record.facts import Section
-from ..record.parts import SavedBest
-from ..record.ranks import RunFacts
-from ..train.measured import facts_of
-from .score_names import same_name
+from ...errors import EvaluationError
+from ...project.attempts import Attempt
+from ...project.notices import TEXTS, Notice, NoticeKey
+from ...project.receipts import Metric, TrainReceipt
+from ...project.version import Version
+from ...record.facts import Section
+from ...record.parts import SavedBest
+from ...record.ranks import RunFacts
+from ...train.measured import facts_of
 
 EVALUATION = "evaluation.json"
 _BEST = "best.ckpt"
@@ -29,6 +28,14 @@ _BEST = "best.ckpt"
 _RELATIVE, _ABSOLUTE = 2e-3, 1e-4
 _LOW_PRECISION = 3e-2
 _MAX_BYTES = 1 << 20
+_ALSO: Mapping[str, tuple[str, ...]] = {
+    "accuracy": ("acc", "top1"),
+    "loss": (),
+    "f1": ("f1_score", "f1score"),
+    "auroc": ("auc", "roc_auc"),
+    "r2": ("r2_score",),
+}
+_SET = re.compile(r"^(?:val|valid|validation|eval|dev)[_/.]|[_/.](?:val|valid|validation|epoch|dataloader_idx_0)$")
 
 
 class Said(BaseModel):
@@ -81,7 +88,7 @@ def _known(key: str) -> NoticeKey:
 
 
 def fit_of_best(version: Version) -> int:
-    """Which of the script's calls of `Trainer.fit` left best.ckpt, by what its training recorded; 1 if nothing tells."""
+    """Which of the script's calls of `Trainer.fit` left best.ckpt, by what was recorded; 1 if nothing tells."""
     facts = _facts(version)
     if facts is None or len(facts.fits) < 2:
         return 1
@@ -170,9 +177,20 @@ def require_own_word(found: Sequence[Difference]) -> None:
         return
     parts = [f"{one.metric} is {one.score:.6g}, and the training logged {one.name} = {one.own:.6g}" for one in wrong]
     raise EvaluationError(
-        f"the weights in best.ckpt get another score here than in their training: {'; '.join(parts)}. The formulas agree"
-        " on the same batches, so the samples or the weights are others",
+        f"the weights in best.ckpt get another score here than in their training: {'; '.join(parts)}. The formulas"
+        " agree on the same batches, so the samples or the weights are others",
         where="best.ckpt",
         hint="let the script seed the split of its data and leave best.ckpt of the data that it is judged on, with "
         'repair_version; or take what it logs as it is by write_eval(settings={"formula": "script"})',
     )
+
+
+def same_name(metric: str, names: Iterable[str]) -> str | None:
+    """The first of `names` that means this metric; a plain "loss" is the training's."""
+    known = list(names)
+    for wanted in (metric.lower(), *_ALSO.get(metric.lower(), ())):
+        for name in known:
+            bare = _SET.sub("", _SET.sub("", name.lower()))
+            if bare == wanted and (name.lower() != bare or wanted != "loss"):
+                return name
+    return None

@@ -8,16 +8,16 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from ..errors import EvaluationError
-from ..project.attempts import Attempt
-from ..project.notices import Notice
-from ..project.receipts import EvalPlan, TrainReceipt
-from ..record.disagreements import CheckpointFacts, Disagreement, disagreements
-from ..rules.reading import Rules
-from ..script.fixed import Clash, Fixed, agrees, recorded_clashes
-from ..script.synonyms import synonyms
-from ..train.measured import facts_of
-from .evaluation_job import CHECKPOINTS
+from ...errors import EvaluationError
+from ...project.attempts import Attempt
+from ...project.notices import Notice
+from ...project.receipts import EvalPlan, TrainReceipt
+from ...record.disagreements import CheckpointFacts, Disagreement, disagreements
+from ...rules.reading import Rules
+from ...script.fixed import Clash, Fixed, agrees, recorded_clashes
+from ...script.synonyms import synonyms
+from ...train.measured import facts_of
+from ..evaluation_job import CHECKPOINTS
 
 
 class _Said(BaseModel):

@@ -11,11 +11,11 @@ from typing import NoReturn
 
 from pydantic import JsonValue, ValidationError
 
-from ..errors import EvaluationError, LoopError
-from ..project.notices import Notice
-from ..project.receipts import Metric, Score
-from ..store.tree import Tree
-from ..text import describe
+from ...errors import EvaluationError, LoopError
+from ...project.notices import Notice
+from ...project.receipts import Metric, Score
+from ...store.tree import Tree
+from ...text import describe
 
 _HINT = "correct 03_eval.py through write_eval (docs/contract.md says what it must leave)"
 MAX_SAMPLE_BYTES = 4 << 30
