@@ -1,0 +1,208 @@
+"""Segmentation: outputs (C, H, W) and masks (H, W) a sample, as lists, since pictures may differ in size.
+
+Predictions are masks of class numbers: they take the place of C times as many scores as soon as a batch was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .kinds import IGNORED, Family, Formula, by_name, class_numbers, mean_of, one_per_sample, ratio_of, same_count
+from .mask_losses import LOSSES
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false
+
+Rows = list[Tensor]
+VOID = 255  # the class of pixels that count for nothing, in 8-bit masks
+
+
+def shaped(output: Any, target: Any) -> tuple[Rows, Rows]:
+    """Lists of (C, H, W) scores, C being 1 where there is one of the foreground alone, and of (H, W) class numbers.
+
+    From (N, C, H, W), (N, H, W) or lists with (N, H, W), (N, 1, H, W) or one-hot masks. Whole numbers of the target's
+    size are masks already. A class below 0, or 255 where there are fewer classes, counts for nothing.
+    """
+    targets, outputs = one_per_sample(target, "the target"), one_per_sample(output, "the output")
+    same_count(outputs, targets)
+    pairs = [_pair(one, other) for one, other in zip(outputs, targets)]
+    classes = {one.shape[0] for one, _ in pairs if one.is_floating_point()}
+    if len(classes) > 1:
+        raise ValueError("samples differ in their number of classes")
+    if not classes:
+        return [one for one, _ in pairs], [_void(other, None) for _, other in pairs]
+    known = max(2, classes.pop())
+    masks = [other for _, other in pairs]
+    if known == 2 and _in_eight_bits(masks):
+        masks = [other.clamp_max(1) for other in masks]
+    masks = [_void(other, known) for other in masks]
+    return [one.float() for one, _ in pairs], masks
+
+
+def _pair(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    if target.dim() == 3 and target.shape == output.shape and target.shape[0] > 1:
+        best = target.argmax(0)
+        if not bool((target == F.one_hot(best, len(target)).permute(2, 0, 1)).all()):
+            raise ValueError("a pixel of the target has several classes, or none: masks may not overlap here")
+        target = best
+    target = target.squeeze(0) if target.dim() == 3 else target
+    if not output.is_floating_point() and output.dim() == 3 and output.shape[0] == 1:
+        output = output.squeeze(0)
+    if output.dim() == 2 and output.is_floating_point():
+        output = output[None]
+    if target.dim() != 2 or not target.numel() or output.dim() not in (2, 3) or output.shape[-2:] != target.shape:
+        raise ValueError(
+            f"a sample's output {tuple(output.shape)} and target {tuple(target.shape)} aren't scores (C, H, W) and a "
+            "mask (H, W) of one size"
+        )
+    return output if output.is_floating_point() else output.long(), class_numbers(target)
+
+
+def _in_eight_bits(masks: Rows) -> bool:
+    """Whether a foreground is 255 and nothing is 1, as picture files have it."""
+    return any(bool((one == VOID).any()) for one in masks) and all(
+        bool(((one == 0) | (one == VOID)).all()) for one in masks
+    )
+
+
+def _void(mask: Tensor, classes: int | None) -> Tensor:
+    none = (mask < 0) | (mask == VOID) if classes is None or classes <= VOID else mask < 0
+    mask = mask.where(~none, torch.tensor(IGNORED))
+    if classes is not None and int(mask.max()) >= classes:
+        raise ValueError(f"a target's class {int(mask.max())} isn't in 0..{classes - 1}")
+    return mask
+
+
+def predicted(output: Rows, loss: str | None = None) -> Rows:
+    """Masks of class numbers. One score a pixel is a probability where all are from 0 to 1, else a logit."""
+    if not output[0].is_floating_point():
+        return output
+    if output[0].shape[0] > 1:
+        return [_or_nan(one, one.argmax(0)) for one in output]
+    inside = all(bool(((one >= 0) & (one <= 1)).all()) for one in output)
+    least = 0.5 if loss == "bce" or (loss != "bce_with_logits" and inside) else 0
+    return [_or_nan(one, (one[0] > least).long()) for one in output]
+
+
+def _or_nan(scores: Tensor, mask: Tensor) -> Tensor:
+    if bool(scores.isnan().any()):
+        raise ValueError("a pixel's scores are NaN: it has no class")
+    return mask.to(torch.uint8 if len(scores) <= VOID else torch.int16)
+
+
+def answer(row: Tensor) -> dict[str, Any]:
+    """A mask in few words: its size and how many pixels each class has."""
+    classes, counts = row.unique(return_counts=True)
+    pixels = {str(int(one)): int(count) for one, count in zip(classes, counts)}
+    return {"size": list(row.shape), "pixels": pixels}
+
+
+class Counts:
+    """Pixels by sample and class, (N, K): `both` predicted and there, `said` predicted, `there`."""
+
+    def __init__(self, predicted: Rows, target: Rows) -> None:
+        known = 2 + max(max(int(one.max()) for one in values) for values in (predicted, target))
+        rows = [_counted(one, other, known) for one, other in zip(predicted, target)]
+        self.both, self.said, self.there = (numpy.stack(part) for part in zip(*rows))
+
+
+def _counted(predicted: Tensor, target: Tensor, known: int) -> tuple[Any, Any, Any]:
+    kept = target >= 0
+    said, there = predicted[kept].long(), target[kept]
+    parts = (there[said == there], said, there)
+    return tuple(torch.bincount(part, minlength=known).numpy().astype(float) for part in parts)  # type: ignore[return-value]
+
+
+def iou(both: Any, said: Any, there: Any) -> Any:
+    """NaN where nothing is predicted and nothing is there."""
+    union = said + there - both
+    return numpy.divide(both, union, out=numpy.full_like(both, numpy.nan), where=union > 0)
+
+
+def dice(both: Any, said: Any, there: Any) -> Any:
+    total = said + there
+    return numpy.divide(2 * both, total, out=numpy.full_like(both, numpy.nan), where=total > 0)
+
+
+def overlaps(name: str, overlap: Callable[[Any, Any, Any], Any]) -> Iterator[Formula]:
+    """What scripts call IoU or Dice. The first is torchmetrics' JaccardIndex: over all pixels of the set, the mean of
+    the classes that are predicted or there, the background among them. Where neither is, a picture's is 1.
+    """
+
+    def over_set(first: int, last: int | None = None, mean: bool = True) -> Callable[[Any, Any], float]:
+        def compute(predicted: Rows, target: Rows) -> float:
+            found = Counts(predicted, target)
+            parts = [part.sum(0)[first:last] for part in (found.both, found.said, found.there)]
+            values = overlap(*(parts if mean else [numpy.array([part.sum()]) for part in parts]))
+            values = values[~numpy.isnan(values)]
+            if not len(values):
+                raise ValueError(f"{name}: no pixel counts, or no class but the background is predicted or there")
+            return float(values.mean())
+
+        return compute
+
+    def over_pictures(first: int, last: int | None = None) -> Callable[[Any, Any], Tensor]:
+        def each(predicted: Rows, target: Rows) -> Tensor:
+            found = Counts(predicted, target)
+            values = overlap(found.both[:, first:last], found.said[:, first:last], found.there[:, first:last])
+            absent = numpy.isnan(values)
+            sums, present = numpy.where(absent, 0, values).sum(1), (~absent).sum(1)
+            return torch.from_numpy(numpy.where(present > 0, sums / present.clip(1), 1.0))
+
+        return each
+
+    yield Formula(name, over_set(0), True)
+    yield Formula(f"{name}_binary", over_set(1, 2), True)
+    yield Formula(f"{name}_without_background", over_set(1), True)
+    yield Formula(f"{name}_micro", over_set(0, mean=False), True)
+    yield mean_of(f"{name}_per_image", over_pictures(0), True)
+    yield mean_of(f"{name}_binary_per_image", over_pictures(1, 2), True)
+    yield mean_of(f"{name}_per_image_without_background", over_pictures(1), True)
+
+
+def right_pixels(predicted: Rows, target: Rows) -> dict[str, list[float]]:
+    found = Counts(predicted, target)
+    return {"errors": found.both.sum(1).tolist(), "length": found.there.sum(1).tolist()}
+
+
+def per_class(of: str) -> Callable[[Any, Any], float]:
+    """Recall (by `there`) or precision (by `said`): the mean over the classes that have a pixel of that kind."""
+
+    def compute(predicted: Rows, target: Rows) -> float:
+        found = Counts(predicted, target)
+        both, by = found.both.sum(0), (found.there if of == "there" else found.said).sum(0)
+        if not by.any():
+            raise ValueError("no pixel counts")
+        return float((both[by > 0] / by[by > 0]).mean())
+
+    return compute
+
+
+_METRICS = (
+    *overlaps("iou", iou),
+    *overlaps("dice", dice),
+    ratio_of("accuracy", right_pixels, True),
+    Formula("mean_accuracy", per_class("there"), True),
+    Formula("recall", per_class("there"), True),
+    Formula("precision", per_class("said"), True),
+)
+_KINDS = ("binary", "without_background", "per_image", "binary_per_image", "per_image_without_background", "micro")
+
+SEGMENTATION = Family(
+    "segmentation",
+    shaped,
+    predicted,
+    answer,
+    by_name(_METRICS),
+    LOSSES,
+    (
+        *((name, *(f"{name}_{kind}" for kind in _KINDS)) for name in ("iou", "dice")),
+        ("accuracy", "mean_accuracy"),
+    ),
+)
