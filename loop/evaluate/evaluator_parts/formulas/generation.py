@@ -65,7 +65,7 @@ def words_13a(text: str) -> list[str]:
 
 
 def bleu(tokens: Tokens, size: int = 4, smooth: str | None = None) -> Callable[[Any, Any], float]:
-    """Papineni's, over the whole set. `smooth`: "exp" is sacrebleu's for n-grams without a hit, "one" adds one."""
+    """Papineni's, over the whole set. `smooth`: "exp" is sacrebleu's where an n-gram isn't hit, "one" torchmetrics'."""
 
     def compute(predicted: Sequence[str], target: References) -> float:
         hits, counts, length, wanted = [0] * size, [0] * size, 0, 0
@@ -90,7 +90,7 @@ def bleu(tokens: Tokens, size: int = 4, smooth: str | None = None) -> Callable[[
 
 def _shares(hits: list[int], counts: list[int], smooth: str | None) -> list[float]:
     """The precision of each size of n-gram."""
-    if smooth == "one":
+    if smooth == "one" and all(hits):
         return [hits[0] / max(1, counts[0]), *((hit + 1) / (count + 1) for hit, count in zip(hits[1:], counts[1:]))]
     found: list[float] = []
     share = 1.0
@@ -119,15 +119,17 @@ def chrf_words(text: str) -> list[str]:
     return found
 
 
-def chrf(word_sizes: int) -> Callable[[Any, Any], float]:
+_Hits = list[tuple[int, int, int]]  # n-grams that are in both, in the prediction, in the target; by their size
+
+
+def chrf(word_sizes: int, of: Callable[[_Hits], float], letters: Callable[[str], str]) -> Callable[[Any, Any], float]:
     """Popović's with characters up to 6, over the whole set: recall counts twice. 2 words make it chrF++."""
 
     def parts(text: str) -> list[Counter[Any]]:
-        letters = "".join(text.split())
-        words = chrf_words(text) if word_sizes else []
-        return [*(grams(letters, n) for n in range(1, 7)), *(grams(words, n) for n in range(1, word_sizes + 1))]
+        letter, words = letters(text), chrf_words(text) if word_sizes else []
+        return [*(grams(letter, n) for n in range(1, 7)), *(grams(words, n) for n in range(1, word_sizes + 1))]
 
-    def counts(said: list[Counter[Any]], right: str) -> list[tuple[int, int, int]]:
+    def counts(said: list[Counter[Any]], right: str) -> _Hits:
         return [
             (sum((one & other).values()), sum(one.values()) if other else 0, sum(other.values()))
             for one, other in zip(said, parts(right))
@@ -137,19 +139,33 @@ def chrf(word_sizes: int) -> Callable[[Any, Any], float]:
         total = [(0, 0, 0)] * (6 + word_sizes)
         for text, right in zip(predicted, target):
             said = parts(text)
-            best = max((counts(said, one) for one in references(right)), key=_chrf_of)
+            best = max((counts(said, one) for one in references(right)), key=of)
             total = [(a + x, b + y, c + z) for (a, b, c), (x, y, z) in zip(total, best)]
-        return _chrf_of(total)
+        return of(total)
 
     return compute
 
 
-def _chrf_of(counts: list[tuple[int, int, int]]) -> float:
+def f_of_means(counts: _Hits) -> float:
+    """sacrebleu's: of the mean precision and the mean recall."""
     seen = [(hits / said, hits / there) for hits, said, there in counts if said and there]
     if not seen:
         return 0.0
     precision, recall = (statistics.fmean(part) for part in zip(*seen))
     return 5 * precision * recall / (4 * precision + recall) if precision + recall else 0.0
+
+
+def mean_of_fs(counts: _Hits) -> float:
+    """torchmetrics': each size's own, and their mean. Texts without any hit count here; there they lower no recall."""
+    return statistics.fmean(5 * hits / (4 * there + said) if hits else 0.0 for hits, said, there in counts)
+
+
+def without_white_space(text: str) -> str:
+    return "".join(text.split())
+
+
+def without_spaces(text: str) -> str:
+    return text.strip().replace(" ", "")
 
 
 # ------------------------------------------------------------ the family
@@ -177,7 +193,7 @@ def _metrics() -> Iterator[Formula]:
     yield from _both("bleu_13a", bleu(words_13a))
     yield from _both("sacrebleu", bleu(words_13a, smooth="exp"))
     yield from _both("bleu_smooth", bleu(str.split, smooth="one"))
-    yield from _both("bleu_characters", bleu(lambda text: list("".join(text.split())), smooth="exp"))
+    yield from _both("bleu_characters", bleu(without_white_space, smooth="exp"))
     for size in (1, 2, 3):
         yield from _both(f"bleu{size}", bleu(str.split, size))
     for ending, tokens in (("", words_of_any_script), ("_ascii", words_ascii)):
@@ -185,8 +201,9 @@ def _metrics() -> Iterator[Formula]:
         yield from rouge(f"rouge2{ending}", rouge_n(2, tokens))
         yield from rouge(f"rougel{ending}", rouge_l(tokens))
         yield from rouge(f"rougelsum{ending}", rouge_l_of_lines(tokens))
-    yield from _both("chrf", chrf(0))
-    yield from _both("chrf_plus", chrf(2))
+    for words, ending in ((0, ""), (2, "_plus")):
+        yield from _both(f"chrf{ending}", chrf(words, f_of_means, without_white_space))
+        yield from _both(f"chrf{ending}_by_size", chrf(words, mean_of_fs, without_spaces))
     yield from map(_against_any, TEXT_METRICS)
 
 
@@ -204,7 +221,7 @@ GENERATION = Family(
         tuple(f"{name}{unit}" for name in _BLEUS for unit in ("", "_percent")),
         *(tuple(f"{name}{kind}" for kind in ("", "_percent", "_ascii", "_ascii_percent")) for name in _ROUGES),
         *((f"bleu{size}", f"bleu{size}_percent") for size in (1, 2, 3)),
-        ("chrf", "chrf_percent", "chrf_plus", "chrf_plus_percent"),
+        tuple(f"chrf{kind}{unit}" for kind in ("", "_plus", "_plus_by_size", "_by_size") for unit in ("", "_percent")),
         ("exact_match", "exact_match_lowercase"),
         ("wer", "wer_per_sample", "wer_lowercase"),
         ("cer", "cer_per_sample", "cer_lowercase"),
