@@ -34,14 +34,15 @@ from .canvas import (
 MOST = 2000  # numbers of a list that are written
 
 
-def draw(folder: Path, family: str, input: Any, output: Any, target: Any, frames: Any = None) -> None:
-    """Writes a sample of a family into `folder`, which is there.
+def draw(folder: Path, family: Any, input: Any, output: Any, target: Any, frames: Any = None) -> None:
+    """Writes a sample of a family, or of one of that name, into `folder`, which is there.
 
     `output` is one of what the family's `predicted` gave, `target` one of what `shaped` gave, `input` the sample as the
     model got it, without a batch around it: arrays, texts, numbers, or lists and dicts of them. `frames` are CTC's
     scores (frames, classes), where there are any. Tensors may take the place of arrays.
     """
-    _FAMILIES.get(family, _plain)(folder, as_arrays(input), as_arrays(output), as_arrays(target), as_arrays(frames))
+    write = _FAMILIES.get(getattr(family, "name", family), _plain)
+    write(folder, as_arrays(input), as_arrays(output), as_arrays(target), as_arrays(frames))
 
 
 def as_arrays(value: Any) -> Any:
@@ -148,9 +149,8 @@ def _retrieval(folder: Path, input: Any, output: Any, target: Any, frames: Any) 
     order = numpy.argsort(-numpy.asarray(output), kind="stable")[:MOST]
     places = order.tolist()
     scores, relevances = numpy.asarray(output)[order].tolist(), numpy.asarray(target)[order].tolist()
-    _answers(
-        folder, places, numpy.flatnonzero(numpy.asarray(target) > 0).tolist(), scores=scores, relevances=relevances
-    )
+    right = numpy.flatnonzero(numpy.asarray(target) > 0).tolist()
+    _answers(folder, places, right, scores=scores, relevances=relevances)
 
 
 def _forecasting(folder: Path, input: Any, output: Any, target: Any, frames: Any) -> None:

@@ -26,7 +26,7 @@ from .multilabel import MULTILABEL
 from .names import find, lower_is_better, task_family
 from .ranking import RETRIEVAL
 from .texts import SEQUENCE, ctc_loss, delimiter_of, greedy, spell, wer
-from .tokens import TOKENS
+from .tokens import TOKENS, entity_metrics
 from .values import FORECASTING, REGRESSION
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Formula",
     "ctc_loss",
     "delimiter_of",
+    "entity_metrics",
     "family_of",
     "formula",
     "greedy",

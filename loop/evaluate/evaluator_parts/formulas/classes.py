@@ -99,11 +99,15 @@ def of_class_one(name: str, function: Callable[..., Tensor]) -> Formula:
     return Formula(name, or_nan(compute), True)
 
 
-def averaged(name: str, multiclass: Callable[..., Tensor], binary: Callable[..., Tensor]) -> Iterator[Formula]:
+def averaged(
+    name: str, multiclass: Callable[..., Tensor], binary: Callable[..., Tensor], micro: Any = None
+) -> Iterator[Formula]:
+    """`micro` gives one value a sample where the mean over samples is one of them."""
     yield over_classes(name, multiclass, average="macro")
     yield of_class_one(f"{name}_binary", binary)
     yield over_classes(f"{name}_macro", multiclass, average="macro")
     yield over_classes(f"{name}_weighted", multiclass, average="weighted")
+    yield over_classes(f"{name}_micro", multiclass, average="micro", each=micro)
 
 
 def needs(dims: int, formula: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
@@ -155,10 +159,9 @@ _METRICS = (
     over_classes("accuracy", tmc.multiclass_accuracy, average="micro", each=hit),
     over_classes("balanced_accuracy", tmc.multiclass_accuracy, average="macro"),
     *(top(k) for k in TOPS),
-    *averaged("f1", tmc.multiclass_f1_score, tmc.binary_f1_score),
-    over_classes("f1_micro", tmc.multiclass_f1_score, average="micro", each=hit),
-    *averaged("precision", tmc.multiclass_precision, tmc.binary_precision),
-    *averaged("recall", tmc.multiclass_recall, tmc.binary_recall),
+    *averaged("f1", tmc.multiclass_f1_score, tmc.binary_f1_score, hit),
+    *averaged("precision", tmc.multiclass_precision, tmc.binary_precision, hit),
+    *averaged("recall", tmc.multiclass_recall, tmc.binary_recall, hit),
     *averaged("specificity", tmc.multiclass_specificity, tmc.binary_specificity),
     *averaged("iou", tmc.multiclass_jaccard_index, tmc.binary_jaccard_index),
     over_classes("auroc", tmc.multiclass_auroc, average="macro"),
@@ -190,10 +193,9 @@ CLASSIFICATION = Family(
     by_name(mean_of(name, needs(dims, formula)) for name, dims, formula in _LOSSES),
     (
         ("accuracy", "balanced_accuracy"),
-        ("f1", "f1_binary", "f1_macro", "f1_micro", "f1_weighted"),
         *(
-            (name, f"{name}_binary", f"{name}_macro", f"{name}_weighted")
-            for name in ("precision", "recall", "specificity", "iou")
+            (name, f"{name}_binary", f"{name}_micro", f"{name}_macro", f"{name}_weighted")
+            for name in ("f1", "precision", "recall", "specificity", "iou")
         ),
         ("auroc", "auroc_weighted"),
         ("average_precision", "average_precision_binary", "average_precision_weighted"),

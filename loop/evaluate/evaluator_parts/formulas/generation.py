@@ -65,7 +65,7 @@ def words_13a(text: str) -> list[str]:
 
 
 def bleu(tokens: Tokens, size: int = 4, smooth: str | None = None) -> Callable[[Any, Any], float]:
-    """Papineni's, over the whole set. `smooth`: "exp" is sacrebleu's where an n-gram isn't hit, "one" torchmetrics'."""
+    """Papineni's, over the whole set. `smooth`: "exp" is sacrebleu's if an n-gram isn't hit, "one" torchmetrics'."""
 
     def compute(predicted: Sequence[str], target: References) -> float:
         hits, counts, length, wanted = [0] * size, [0] * size, 0, 0

@@ -13,7 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .kinds import IGNORED, Family, Formula, by_name, class_numbers, mean_of, one_per_sample, ratio_of, same_count
+from .kinds import (
+    IGNORED,
+    Compute,
+    Family,
+    Formula,
+    by_name,
+    class_numbers,
+    mean_of,
+    one_per_sample,
+    ratio_of,
+    same_count,
+)
 from .mask_losses import LOSSES
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -107,7 +118,7 @@ class Counts:
     """Pixels by sample and class, (N, K): `both` predicted and there, `said` predicted, `there`."""
 
     def __init__(self, predicted: Rows, target: Rows) -> None:
-        known = 2 + max(max(int(one.max()) for one in values) for values in (predicted, target))
+        known = max(2, 1 + max(max(int(one.max()) for one in values) for values in (predicted, target)))
         rows = [_counted(one, other, known) for one, other in zip(predicted, target)]
         self.both, self.said, self.there = (numpy.stack(part) for part in zip(*rows))
 
@@ -132,38 +143,73 @@ def dice(both: Any, said: Any, there: Any) -> Any:
 
 def overlaps(name: str, overlap: Callable[[Any, Any, Any], Any]) -> Iterator[Formula]:
     """What scripts call IoU or Dice. The first is torchmetrics' JaccardIndex: over all pixels of the set, the mean of
-    the classes that are predicted or there, the background among them. Where neither is, a picture's is 1.
+    the classes that are predicted or there, the background among them.
     """
 
-    def over_set(first: int, last: int | None = None, mean: bool = True) -> Callable[[Any, Any], float]:
+    def over_set(first: int, last: int | None = None, mean: bool = True) -> Compute:
         def compute(predicted: Rows, target: Rows) -> float:
             found = Counts(predicted, target)
             parts = [part.sum(0)[first:last] for part in (found.both, found.said, found.there)]
-            values = overlap(*(parts if mean else [numpy.array([part.sum()]) for part in parts]))
-            values = values[~numpy.isnan(values)]
-            if not len(values):
-                raise ValueError(f"{name}: no pixel counts, or no class but the background is predicted or there")
-            return float(values.mean())
+            return _mean(overlap(*(parts if mean else [numpy.array([part.sum()]) for part in parts])))
 
         return compute
 
-    def over_pictures(first: int, last: int | None = None) -> Callable[[Any, Any], Tensor]:
+    def by_picture(predicted: Rows, target: Rows, first: int, last: int | None = None, there: bool = False) -> Any:
+        """By picture and class, NaN where a class is absent (or isn't `there`)."""
+        found = Counts(predicted, target)
+        values = overlap(found.both[:, first:last], found.said[:, first:last], found.there[:, first:last])
+        return numpy.where(found.there[:, first:last] > 0, values, numpy.nan) if there else values
+
+    def per_image(first: int, last: int | None = None) -> Compute:
+        """Each picture's mean over its classes; 1 where there is none, and none was predicted."""
+
         def each(predicted: Rows, target: Rows) -> Tensor:
-            found = Counts(predicted, target)
-            values = overlap(found.both[:, first:last], found.said[:, first:last], found.there[:, first:last])
-            absent = numpy.isnan(values)
-            sums, present = numpy.where(absent, 0, values).sum(1), (~absent).sum(1)
-            return torch.from_numpy(numpy.where(present > 0, sums / present.clip(1), 1.0))
+            found = [row[~numpy.isnan(row)] for row in by_picture(predicted, target, first, last)]
+            return torch.tensor([row.mean() if len(row) else 1.0 for row in found], dtype=torch.float64)
 
         return each
+
+    def micro_per_image(predicted: Rows, target: Rows) -> Tensor:
+        found = Counts(predicted, target)
+        return torch.from_numpy(overlap(*(part.sum(1) for part in (found.both, found.said, found.there))))
+
+    def per_image_where_there(first: int) -> Compute:
+        """MONAI's: a picture without any of the classes is left out, and so is a class that was only predicted."""
+
+        def compute(predicted: Rows, target: Rows) -> float:
+            rows = by_picture(predicted, target, first, there=True)
+            return _mean(numpy.array([row[~numpy.isnan(row)].mean() for row in rows if not numpy.isnan(row).all()]))
+
+        return compute
+
+    def pooled(first: int) -> Compute:
+        """torchmetrics' MeanIoU: all pictures' classes in a row."""
+        return lambda predicted, target: _mean(by_picture(predicted, target, first))
+
+    def absent_is_one(predicted: Rows, target: Rows) -> float:
+        """segmentation-models-pytorch's macro-imagewise: a class that is neither predicted nor there has 1."""
+        return float(numpy.nan_to_num(by_picture(predicted, target, 0), nan=1.0).mean())
 
     yield Formula(name, over_set(0), True)
     yield Formula(f"{name}_binary", over_set(1, 2), True)
     yield Formula(f"{name}_without_background", over_set(1), True)
     yield Formula(f"{name}_micro", over_set(0, mean=False), True)
-    yield mean_of(f"{name}_per_image", over_pictures(0), True)
-    yield mean_of(f"{name}_binary_per_image", over_pictures(1, 2), True)
-    yield mean_of(f"{name}_per_image_without_background", over_pictures(1), True)
+    yield mean_of(f"{name}_per_image", per_image(0), True)
+    yield mean_of(f"{name}_binary_per_image", per_image(1, 2), True)
+    yield mean_of(f"{name}_per_image_without_background", per_image(1), True)
+    yield mean_of(f"{name}_micro_per_image", micro_per_image, True)
+    yield Formula(f"{name}_per_image_absent_is_one", absent_is_one, True)
+    for first, ending in ((0, ""), (1, "_without_background")):
+        yield Formula(f"{name}_per_image_where_there{ending}", per_image_where_there(first), True)
+        yield Formula(f"{name}_pooled{ending}", pooled(first), True)
+
+
+def _mean(values: Any) -> float:
+    """Of those that there are."""
+    values = values[~numpy.isnan(values)]
+    if not len(values):
+        raise ValueError("no pixel counts, or no class but the background is predicted or there")
+    return float(values.mean())
 
 
 def right_pixels(predicted: Rows, target: Rows) -> dict[str, list[float]]:
@@ -192,7 +238,11 @@ _METRICS = (
     Formula("recall", per_class("there"), True),
     Formula("precision", per_class("said"), True),
 )
-_KINDS = ("binary", "without_background", "per_image", "binary_per_image", "per_image_without_background", "micro")
+_KINDS = (
+    *("", "_binary", "_without_background", "_per_image", "_binary_per_image", "_per_image_without_background"),
+    *("_pooled", "_pooled_without_background", "_per_image_where_there", "_per_image_where_there_without_background"),
+    *("_micro", "_micro_per_image", "_per_image_absent_is_one"),
+)
 
 SEGMENTATION = Family(
     "segmentation",
@@ -202,7 +252,7 @@ SEGMENTATION = Family(
     by_name(_METRICS),
     LOSSES,
     (
-        *((name, *(f"{name}_{kind}" for kind in _KINDS)) for name in ("iou", "dice")),
+        *(tuple(f"{name}{kind}" for kind in _KINDS) for name in ("iou", "dice")),
         ("accuracy", "mean_accuracy"),
     ),
 )

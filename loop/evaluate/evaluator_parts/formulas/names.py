@@ -176,6 +176,7 @@ def _holds(words: str, phrase: str) -> bool:
 def words_of(name: str) -> list[str]:
     """A name's words in lower case, stages such as "val" left out: val_F1Score, val/f1-score and F1Score are alike."""
     name = re.sub(r"mIoU|IoU|AUROC|mAP|NDCG|MRR|chrF|\bR2", lambda found: f" {found[0].lower()} ", name)
+    name = re.sub(r"\+\+", " plus", name)
     apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
     words = re.findall(r"[^\W_]+", apart.lower())
     return [word for word in words if word not in _STAGES] or words

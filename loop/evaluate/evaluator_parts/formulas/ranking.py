@@ -57,10 +57,15 @@ def _grouped(output: Tensor, relevance: Tensor, query: Tensor) -> tuple[Rows, Ro
 
 
 def ranked(scores: Tensor, relevance: Tensor) -> Tensor:
-    """Relevances from the best score down; of equal scores the earlier candidate comes first."""
+    """Relevances from the best score down.
+
+    Of equal scores the least relevant comes first, so that a model which tells nothing apart gains nothing by the order
+    in which candidates lie in the data.
+    """
     if bool(scores.isnan().any()):
         raise ValueError("a score is NaN: it has no rank")
-    return relevance[scores.argsort(descending=True, stable=True)].double()
+    least = relevance.argsort(stable=True)
+    return relevance[least][scores[least].argsort(descending=True, stable=True)].double()
 
 
 def gain(relevance: Tensor, k: int | None) -> Tensor:
@@ -68,9 +73,15 @@ def gain(relevance: Tensor, k: int | None) -> Tensor:
     return (relevance / places)[:k].sum()
 
 
-def ndcg(relevance: Tensor, k: int | None) -> float:
-    best = gain(relevance.sort(descending=True).values, k)
-    return float(gain(relevance, k) / best) if best > 0 else 0.0
+def ndcg(scores: Tensor, relevance: Tensor, k: int | None) -> float:
+    """Equal scores share their gains, as scikit-learn and torchmetrics have it."""
+    if bool(scores.isnan().any()):
+        raise ValueError("a score is NaN: it has no rank")
+    order = scores.argsort(descending=True, stable=True)
+    best = gain(relevance.double().sort(descending=True).values, k)
+    _, group, sizes = scores[order].unique_consecutive(return_inverse=True, return_counts=True)
+    shared = torch.zeros(len(sizes), dtype=torch.float64).index_add(0, group, relevance[order].double()) / sizes
+    return float(gain(shared[group], k) / best) if best > 0 else 0.0
 
 
 def reciprocal_rank(relevance: Tensor, k: int | None) -> float:
@@ -107,34 +118,38 @@ def first_rank(relevance: Tensor, k: int | None) -> float:
     return 1.0 + int(hits[0]) if len(hits) else 1.0 + len(relevance)
 
 
-def over_queries(name: str, value: Callable[[Tensor, int | None], float], k: int | None = None) -> Formula:
+Value = Callable[[Tensor, Tensor, "int | None"], float]
+
+
+def of_ranks(value: Callable[[Tensor, int | None], float]) -> Value:
+    return lambda scores, relevance, k: value(ranked(scores, relevance), k)
+
+
+def over_queries(name: str, value: Value, k: int | None = None) -> Formula:
     """The mean over queries; one without a relevant candidate counts as 0, as in torchmetrics."""
 
     def each(predicted: Rows, target: Rows) -> Tensor:
-        values = [value(ranked(scores, relevance), k) for scores, relevance in zip(predicted, target)]
+        values = [value(scores, relevance, k) for scores, relevance in zip(predicted, target)]
         return torch.tensor(values, dtype=torch.float64)
 
     return mean_of(name, each, True)
 
 
-_KINDS = {
-    "mrr": reciprocal_rank,
-    "ndcg": ndcg,
-    "map": average_precision,
-    "recall": recall,
-    "precision": precision,
-    "hit_rate": hit,
+_OF_ALL: dict[str, Value] = {"mrr": of_ranks(reciprocal_rank), "ndcg": ndcg, "map": of_ranks(average_precision)}
+_OF_THE_FIRST: dict[str, Value] = {
+    "recall": of_ranks(recall),
+    "precision": of_ranks(precision),
+    "hit_rate": of_ranks(hit),
 }
 
 
 def _metrics() -> Iterator[Formula]:
-    for name, value in _KINDS.items():
-        if value not in (recall, precision, hit):  # which say nothing of all candidates
-            yield over_queries(name, value)
+    yield from (over_queries(name, value) for name, value in _OF_ALL.items())
+    for name, value in {**_OF_ALL, **_OF_THE_FIRST}.items():
         yield from (over_queries(f"{name}@{k}", value, k) for k in AT)
-    yield over_queries("accuracy", hit, 1)
-    yield over_queries("r_precision", r_precision)
-    yield over_queries("mean_rank", first_rank)._replace(higher_is_better=False)
+    yield over_queries("accuracy", of_ranks(hit), 1)
+    yield over_queries("r_precision", of_ranks(r_precision))
+    yield over_queries("mean_rank", of_ranks(first_rank))._replace(higher_is_better=False)
 
 
 def _same(output: Rows, loss: str | None = None) -> Rows:

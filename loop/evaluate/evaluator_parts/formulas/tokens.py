@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -141,6 +141,55 @@ LOSSES = by_name(
         ),
     )
 )
+
+# ------------------------------------------------------------ entities
+
+
+def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
+    """What a sequence of tags such as B-PER, I-PER and O names: (kind, first, last), read leniently as seqeval does."""
+    found: set[tuple[str, int, int]] = set()
+    start, before = 0, ("O", "")
+    for place, tag in enumerate([*tags, "O"]):
+        mark, _, kind = tag.partition("-")
+        kind = kind or "_"
+        if before[0] != "O" and (mark in ("B", "S", "O") or kind != before[1] or before[0] in ("E", "S")):
+            found.add((before[1], start, place - 1))
+            before = ("O", "")
+        if mark != "O":
+            start = place if before[0] == "O" else start
+            before = (mark, kind)
+    return found
+
+
+def entity_metrics(names: Sequence[str]) -> dict[str, Formula]:
+    """F1, precision and recall of whole entities, over all samples, where classes are tags of these names."""
+
+    def tagged(classes: Tensor) -> set[tuple[str, int, int]]:
+        return entities([names[int(one)] for one in classes])
+
+    def counts(output: Rows, target: Rows) -> tuple[int, int, int]:
+        both = said = there = 0
+        for one, other in zip(output, target):
+            kept = other != IGNORED
+            found = [tagged(row[kept]) for row in (one.argmax(1), other)]
+            both, said, there = both + len(found[0] & found[1]), said + len(found[0]), there + len(found[1])
+        return both, said, there
+
+    def share(of: Callable[[int, int], int]) -> Callable[[Rows, Rows], float]:
+        def compute(output: Rows, target: Rows) -> float:
+            both, said, there = counts(output, target)
+            return both / of(said, there) if both else 0.0
+
+        return compute
+
+    def f1(output: Rows, target: Rows) -> float:
+        both, said, there = counts(output, target)
+        return 2 * both / (said + there) if both else 0.0
+
+    precision, recall = share(lambda said, there: said), share(lambda said, there: there)
+    parts = (("entity_f1", f1), ("entity_precision", precision), ("entity_recall", recall))
+    return by_name(Formula(name, compute, True) for name, compute in parts)
+
 
 TOKENS = Family(
     "tokens",

@@ -173,7 +173,11 @@ def log_cosh(p: Tensor, t: Tensor) -> Tensor:
     return difference + F.softplus(-2 * difference) - torch.log(torch.tensor(2.0))
 
 
-_LOSSES = by_name(
+def squares_of_a_sample(p: Tensor, t: Tensor) -> Tensor:
+    return (p - t).flatten(1).square().sum(1)
+
+
+_BY_VALUE = by_name(
     mean_of(name, by_row(error))
     for name, error in (
         ("mse", lambda p, t: F.mse_loss(p, t, reduction="none")),
@@ -186,6 +190,11 @@ _LOSSES = by_name(
         ("msle", log_errors),
     )
 )
+_LOSSES = {
+    **_BY_VALUE,
+    "rmse": Formula("rmse", lambda p, t: F.mse_loss(p, t).sqrt(), False),
+    "mse, summed over a sample": mean_of("mse, summed over a sample", squares_of_a_sample),
+}
 
 
 def _same(output: Tensor, loss: str | None = None) -> Tensor:
