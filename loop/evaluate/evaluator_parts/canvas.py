@@ -94,9 +94,10 @@ def line(picture: Any, start: tuple[float, float], end: tuple[float, float], col
     steps = int(max(abs(end[0] - start[0]), abs(end[1] - start[1]))) + 1
     columns = numpy.linspace(start[0], end[0], steps + 1).round().astype(int)
     rows = numpy.linspace(start[1], end[1], steps + 1).round().astype(int)
-    for down in (0, 1):
-        inside = (columns >= 0) & (columns < picture.shape[1]) & (rows + down >= 0) & (rows + down < picture.shape[0])
-        picture[rows[inside] + down, columns[inside]] = colour
+    for right, down in ((0, 0), (1, 0), (0, 1)):
+        x, y = columns + right, rows + down
+        inside = (x >= 0) & (x < picture.shape[1]) & (y >= 0) & (y < picture.shape[0])
+        picture[y[inside], x[inside]] = colour
 
 
 def box(picture: Any, corners: Sequence[float], colour: tuple[int, int, int]) -> None:

@@ -19,11 +19,11 @@ Pixels = Callable[[Tensor, Tensor], Tensor]  # of scores (C, P) or (P,) and clas
 
 
 def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
-    return F.cross_entropy(output.T, target, reduction="none")
+    return F.cross_entropy(output[None], target[None], reduction="none")[0]
 
 
 def log_probabilities(output: Tensor, target: Tensor) -> Tensor:
-    return F.nll_loss(output.T, target, reduction="none")
+    return F.nll_loss(output[None], target[None], reduction="none")[0]
 
 
 def bce_with_logits(output: Tensor, target: Tensor) -> Tensor:
@@ -39,6 +39,8 @@ def counted(output: Tensor, target: Tensor, classes: bool) -> tuple[Tensor, Tens
     if not output.is_floating_point() or (output.shape[0] > 1) != classes:
         raise ValueError(f"this loss isn't one of outputs {tuple(output.shape)}")
     kept = target != IGNORED
+    if bool(kept.all()):
+        return output.flatten(1) if classes else output[0].flatten(), target.flatten()
     return output[:, kept] if classes else output[0, kept], target[kept]
 
 

@@ -95,16 +95,16 @@ def predicted(output: Rows, loss: str | None = None) -> Rows:
     if not output[0].is_floating_point():
         return output
     if output[0].shape[0] > 1:
-        return [_or_nan(one, one.argmax(0)) for one in output]
+        return [_mask(*one.max(0), len(one)) for one in output]
     inside = all(bool(((one >= 0) & (one <= 1)).all()) for one in output)
     least = 0.5 if loss == "bce" or (loss != "bce_with_logits" and inside) else 0
-    return [_or_nan(one, (one[0] > least).long()) for one in output]
+    return [_mask(one[0], one[0] > least, 2) for one in output]
 
 
-def _or_nan(scores: Tensor, mask: Tensor) -> Tensor:
+def _mask(scores: Tensor, classes: Tensor, known: int) -> Tensor:
     if bool(scores.isnan().any()):
         raise ValueError("a pixel's scores are NaN: it has no class")
-    return mask.to(torch.uint8 if len(scores) <= VOID else torch.int16)
+    return classes.to(torch.uint8 if known <= VOID else torch.int16)
 
 
 def answer(row: Tensor) -> dict[str, Any]:
@@ -119,15 +119,15 @@ class Counts:
 
     def __init__(self, predicted: Rows, target: Rows) -> None:
         known = max(2, 1 + max(max(int(one.max()) for one in values) for values in (predicted, target)))
-        rows = [_counted(one, other, known) for one, other in zip(predicted, target)]
-        self.both, self.said, self.there = (numpy.stack(part) for part in zip(*rows))
+        pairs = numpy.stack([_counted(one, other, known) for one, other in zip(predicted, target)])
+        self.both, self.said, self.there = numpy.diagonal(pairs, 0, 1, 2), pairs.sum(1), pairs.sum(2)
 
 
-def _counted(predicted: Tensor, target: Tensor, known: int) -> tuple[Any, Any, Any]:
-    kept = target >= 0
-    said, there = predicted[kept].long(), target[kept]
-    parts = (there[said == there], said, there)
-    return tuple(torch.bincount(part, minlength=known).numpy().astype(float) for part in parts)  # type: ignore[return-value]
+def _counted(predicted: Tensor, target: Tensor, known: int) -> Any:
+    """Pixels by what is there and what is predicted, (K, K)."""
+    pairs = (target * known + predicted)[target >= 0] if bool((target < 0).any()) else target * known + predicted
+    counts = torch.bincount(pairs.flatten(), minlength=known * known)
+    return counts.reshape(known, known).numpy().astype(float)
 
 
 def iou(both: Any, said: Any, there: Any) -> Any:
