@@ -121,6 +121,12 @@ def needs(dims: int, formula: Callable[[Tensor, Tensor], Tensor]) -> Callable[[T
     return each
 
 
+def against_one_hot(output: Tensor, target: Tensor) -> Tensor:
+    """Each class on its own, as where targets are one-hot rows."""
+    rows = F.one_hot(target, output.shape[1]).float()
+    return F.binary_cross_entropy_with_logits(output, rows, reduction="none").mean(1)
+
+
 def focal(output: Tensor, target: Tensor) -> Tensor:
     """Lin et al. with gamma 2 and no weights: (1 - p)² of the cross entropy."""
     losses = F.cross_entropy(output, target, reduction="none")
@@ -150,6 +156,7 @@ _LOSSES: tuple[tuple[str, int, Callable[[Tensor, Tensor], Tensor]], ...] = (
     ),
     ("bce", 1, lambda output, target: F.binary_cross_entropy(output.clamp(0, 1), target, reduction="none")),
     ("cross_entropy with label smoothing 0.1", 2, _smoothed),
+    ("bce_with_logits of one-hot targets", 2, against_one_hot),
     ("focal", 2, focal),
     ("focal with logits", 1, binary_focal),
     ("hinge", 1, lambda output, target: (1 - output * (2 * target - 1)).clamp_min(0)),

@@ -63,7 +63,7 @@ def _scored(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     ignored = torch.tensor(math.nan)
     losses = F.cross_entropy(output, target.where(known, torch.tensor(IGNORED)), reduction="none", ignore_index=IGNORED)
     hits = (output.argmax(1) == target).float() if len(output) else losses
-    return losses.where(known, ignored), hits.where(known, ignored)
+    return losses.where(known, ignored), hits.where(known & ~losses.isnan(), ignored)
 
 
 def summed(column: int, without: int | None = None) -> Terms:

@@ -95,12 +95,14 @@ def summed(value: Callable[[Tensor, Tensor], Tensor], ignored: int = IGNORED) ->
 
 
 def hits(output: Tensor, target: Tensor) -> Tensor:
-    return output.argmax(1) == target
+    """1 for a token that is right, NaN for one whose scores are no numbers."""
+    right = (output.argmax(1) == target).float() if len(output) else target.float()
+    return right.where(~output.isnan().any(1), torch.tensor(torch.nan))
 
 
 def exact(output: Rows, target: Rows) -> Tensor:
     """Whether each of a sample's tokens is right."""
-    return torch.tensor([int(bool((hits(o, t) | (t == IGNORED)).all())) for o, t in zip(output, target)])
+    return torch.tensor([int(bool(((hits(o, t) == 1) | (t == IGNORED)).all())) for o, t in zip(output, target)])
 
 
 def token_losses(output: Tensor, target: Tensor) -> Tensor:

@@ -147,11 +147,14 @@ def test_a_class_that_nobody_has_doesnt_lower_the_mean_over_classes() -> None:
 def test_a_loss_is_the_mean_of_its_samples_by_hand() -> None:
     logits, target = scores(3, 20)
     logs, rows = logits.log_softmax(1), torch.arange(20)
+    one_hot = torch.eye(3)[target]
+    alone = one_hot * logits.sigmoid().log() + (1 - one_hot) * (-logits).sigmoid().log()
     by_hand = {
         "cross_entropy": (logits, -logs[rows, target]),
         "nll of log-probabilities": (logs, -logs[rows, target]),
         "nll of probabilities": (logs.exp(), -logs[rows, target]),
         "cross_entropy with label smoothing 0.1": (logits, -0.9 * logs[rows, target] - 0.1 * logs.mean(1)),
+        "bce_with_logits of one-hot targets": (logits, -alone.mean(1)),
         "focal": (logits, -((1 - logs.exp()[rows, target]) ** 2) * logs[rows, target]),
     }
     one, two = logits[:, 0], (target > 0).float()

@@ -147,6 +147,14 @@ def test_a_batchs_vocabulary_is_dropped_at_once() -> None:
     assert LANGUAGE.answer(shaped[0])["perplexity"] > 1
 
 
+def test_scores_that_are_no_numbers_are_no_hits_and_no_misses() -> None:
+    scores, target = padded(4)
+    scores[3, 0, 2] = math.nan
+    for family in (TOKENS, LANGUAGE):
+        output, right = family.shaped(scores, target)
+        assert math.isnan(float(family.metrics["accuracy"].compute(family.predicted(output), right)))
+
+
 def test_a_diverged_model_has_no_finite_perplexity() -> None:
     output, target = LANGUAGE.shaped(torch.full((1, 3), 800.0), torch.ones(1, 3))
     assert LANGUAGE.metrics["perplexity"].compute(output, target) == math.inf
