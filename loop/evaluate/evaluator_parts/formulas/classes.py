@@ -15,7 +15,18 @@ import torch.nn.functional as F
 import torchmetrics.functional.classification as tmc
 from torch import Tensor
 
-from .kinds import Family, Formula, are_probabilities, by_name, class_numbers, mean_of, or_nan, tensor_of
+from .kinds import (
+    Family,
+    Formula,
+    are_probabilities,
+    as_log_probabilities,
+    as_probabilities,
+    by_name,
+    class_numbers,
+    mean_of,
+    or_nan,
+    tensor_of,
+)
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false
@@ -143,18 +154,26 @@ def binary_focal(output: Tensor, target: Tensor) -> Tensor:
 _smoothed = functools.partial(F.cross_entropy, reduction="none", label_smoothing=0.1)
 _LOSSES: tuple[tuple[str, int, Callable[[Tensor, Tensor], Tensor]], ...] = (
     ("cross_entropy", 2, lambda output, target: F.cross_entropy(output, target, reduction="none")),
-    ("nll of log-probabilities", 2, lambda output, target: F.nll_loss(output, target, reduction="none")),
+    (
+        "nll of log-probabilities",
+        2,
+        lambda output, target: F.nll_loss(as_log_probabilities(output), target, reduction="none"),
+    ),
     (
         "nll of probabilities",
         2,
-        lambda output, target: F.nll_loss(output.clamp_min(1e-12).log(), target, reduction="none"),
+        lambda output, target: F.nll_loss(as_probabilities(output).clamp_min(1e-12).log(), target, reduction="none"),
     ),
     (
         "bce_with_logits",
         1,
         lambda output, target: F.binary_cross_entropy_with_logits(output, target, reduction="none"),
     ),
-    ("bce", 1, lambda output, target: F.binary_cross_entropy(output.clamp(0, 1), target, reduction="none")),
+    (
+        "bce",
+        1,
+        lambda output, target: F.binary_cross_entropy(as_probabilities(output).clamp(0, 1), target, reduction="none"),
+    ),
     ("cross_entropy with label smoothing 0.1", 2, _smoothed),
     ("bce_with_logits of one-hot targets", 2, against_one_hot),
     ("focal", 2, focal),

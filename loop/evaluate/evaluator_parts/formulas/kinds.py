@@ -118,6 +118,19 @@ def are_probabilities(output: Tensor, dim: int = -1) -> bool:
     return inside and bool(((output.sum(dim) - 1).abs() < 1e-4).all())
 
 
+def as_probabilities(output: Tensor) -> Tensor:
+    """The output itself; a loss of probabilities would make a number of logits too, clamped as they'd be."""
+    if bool(((output < -1e-4) | (output > 1 + 1e-4)).any()):
+        raise ValueError("this loss is one of probabilities, and outputs lie outside of 0..1")
+    return output
+
+
+def as_log_probabilities(output: Tensor) -> Tensor:
+    if bool((output > 1e-4).any()):
+        raise ValueError("this loss is one of log-probabilities, and outputs lie above 0")
+    return output
+
+
 def or_nan(compute: Compute) -> Compute:
     """NaN where a prediction is: most formulas would make a number of it, as argmax does."""
 

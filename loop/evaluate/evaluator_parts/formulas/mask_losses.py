@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .kinds import IGNORED, Compute, Formula, Terms, by_name, mean_of, ratio_of
+from .kinds import IGNORED, Compute, Formula, Terms, as_log_probabilities, as_probabilities, by_name, mean_of, ratio_of
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false
@@ -23,7 +23,7 @@ def cross_entropy(output: Tensor, target: Tensor) -> Tensor:
 
 
 def log_probabilities(output: Tensor, target: Tensor) -> Tensor:
-    return F.nll_loss(output[None], target[None], reduction="none")[0]
+    return F.nll_loss(as_log_probabilities(output)[None], target[None], reduction="none")[0]
 
 
 def bce_with_logits(output: Tensor, target: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def bce_with_logits(output: Tensor, target: Tensor) -> Tensor:
 
 
 def bce(output: Tensor, target: Tensor) -> Tensor:
-    return F.binary_cross_entropy(output.clamp(0, 1), target.float(), reduction="none")
+    return F.binary_cross_entropy(as_probabilities(output).clamp(0, 1), target.float(), reduction="none")
 
 
 def counted(output: Tensor, target: Tensor, classes: bool) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ import torchmetrics.functional.classification as tmc
 from torch import Tensor
 
 from .classes import binary_focal, rows
-from .kinds import Compute, Family, Formula, by_name, class_numbers, mean_of, or_nan, tensor_of
+from .kinds import Compute, Family, Formula, as_probabilities, by_name, class_numbers, mean_of, or_nan, tensor_of
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false
@@ -102,7 +102,7 @@ def _rows(formula: Callable[[Tensor, Tensor], Tensor]) -> Compute:
 
 _LOSSES = (
     ("bce_with_logits", _rows(lambda o, t: F.binary_cross_entropy_with_logits(o, t, reduction="none"))),
-    ("bce", _rows(lambda o, t: F.binary_cross_entropy(o.clamp(0, 1), t, reduction="none"))),
+    ("bce", _rows(lambda o, t: F.binary_cross_entropy(as_probabilities(o).clamp(0, 1), t, reduction="none"))),
     ("focal with logits", _rows(binary_focal)),
     (
         "bce_with_logits, summed over labels",

@@ -16,6 +16,8 @@ from .kinds import (
     Formula,
     Terms,
     are_probabilities,
+    as_log_probabilities,
+    as_probabilities,
     by_name,
     class_numbers,
     one_per_sample,
@@ -135,8 +137,11 @@ LOSSES = by_name(
     (
         loss("cross_entropy", token_losses),
         loss("cross_entropy without class 0", token_losses, ZERO),
-        loss("nll of log-probabilities", lambda o, t: F.nll_loss(o, t, reduction="none")),
-        loss("nll of probabilities", lambda o, t: F.nll_loss(o.clamp_min(1e-12).log(), t, reduction="none")),
+        loss("nll of log-probabilities", lambda o, t: F.nll_loss(as_log_probabilities(o), t, reduction="none")),
+        loss(
+            "nll of probabilities",
+            lambda o, t: F.nll_loss(as_probabilities(o).clamp_min(1e-12).log(), t, reduction="none"),
+        ),
         loss(
             "cross_entropy with label smoothing 0.1",
             lambda o, t: F.cross_entropy(o, t, reduction="none", label_smoothing=0.1),

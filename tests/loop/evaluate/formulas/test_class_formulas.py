@@ -177,6 +177,20 @@ def test_a_loss_is_the_mean_of_its_samples_by_hand() -> None:
             loss.compute(torch.randn(20, 3) if output.dim() == 1 else one, classes)
 
 
+def test_a_loss_of_probabilities_is_none_of_logits() -> None:
+    """Clamped, logits that are sure of themselves have a loss of 0, which another loss may well have."""
+    for family, name, output in (
+        (CLASSES, "bce", torch.tensor([-3.0, 4])),
+        (CLASSES, "nll of probabilities", torch.tensor([[3.0, -4], [-1, 2]])),
+        (CLASSES, "nll of log-probabilities", torch.tensor([[3.0, -4], [-1, 2]])),
+        (LABELS, "bce", torch.tensor([[3.0, -4], [-1, 2]])),
+    ):
+        with pytest.raises(ValueError, match="probabilities, and outputs lie"):
+            family.losses[name].compute(
+                output, torch.tensor([[0, 1], [1, 0]]) if family is LABELS else torch.tensor([0, 1])
+            )
+
+
 def test_what_each_sample_has_is_what_the_whole_has() -> None:
     for family, (output, target) in ((CLASSES, scores(7)), (LABELS, labelled())):
         predicted = family.predicted(output)
