@@ -15,15 +15,16 @@ _FORMULAS = {
     " auroc are torchmetrics' multilabel ones, a mean over labels.",
     "tokens": "Each token has a class; those whose target is -100 count for nothing. accuracy, f1, precision and recall"
     " are over all tokens, f1 a mean over classes.",
-    "regression": "mae, mse, rmse, r2, mape, smape, spearman and pearson are torchmetrics', a mean over outputs.",
+    "regression": "mae, mse, rmse, r2, mape, smape, spearman and pearson are torchmetrics', means over outputs.",
     "forecasting": "mae, mse, rmse, smape, wape are over all samples and steps.",
     "segmentation": "A pixel has the class of its highest output; iou and dice are over the whole set's pixels, a mean"
     " over the classes that are there; NAME_per_image is the mean over images.",
     "sequence": "The text is predict_step's, else the best class of each frame (repeats as one, blanks left out), by"
-    " the version's vocab.json. cer, wer: all errors by all characters or words of the targets; exact_match: whole texts.",
+    " the version's vocab.json. cer, wer: all errors by all characters or words of the targets; exact_match: whole"
+    " texts.",
     "generation": "The text is predict_step's. bleu, chrf: over the whole set, as sacrebleu has them; rouge1, rouge2,"
     " rougel: the mean of each text's F-measure.",
-    "language_model": "perplexity: e to the mean negative log-likelihood of all target tokens; those of -100 don't count.",
+    "language_model": "perplexity: e to the mean negative log-likelihood of all target tokens but those of -100.",
 }
 
 

@@ -29,7 +29,7 @@ class Evaluated:
     score: Score
     infer_samples: int
     warnings: tuple[Notice, ...]
-    formulas: Mapping[str, str] = field(default_factory=dict[str, str])
+    formulas: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def check_output(

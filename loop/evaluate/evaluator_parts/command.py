@@ -22,6 +22,11 @@ from .scoring.session import Session, scratch
 from .tasks import SERVED
 from .version.process import Order, seed_everything
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 SCRIPT_AT_FAULT = 65
 PROTOCOL = Path(".progressive-training") / "protocol"
 

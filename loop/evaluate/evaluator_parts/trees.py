@@ -16,6 +16,11 @@ from typing import Any, NamedTuple
 import numpy
 import torch
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 Path = tuple  # of keys: numbers and texts
 
 

@@ -15,6 +15,11 @@ import torch
 
 from .trees import Box, Opaque, raw
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 _HEAD = struct.Struct(">QQ")
 _MOST_HEAD = 256 << 20
 _ALIGNED = 64  # so that each tensor begins where its elements may

@@ -26,6 +26,11 @@ from .reading import (
 )
 from .session import Session
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 MOST_BATCHES, ENOUGH_SAMPLES = 64, 1024
 _MOST_READINGS, _MOST_TARGETS = 8, 4
 _CHOICES = (

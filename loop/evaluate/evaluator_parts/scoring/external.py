@@ -28,6 +28,11 @@ from .output import raw_input
 from .session import Session
 from .walk import Scored, single_batches
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 CHUNK = 64  # inputs in one call of an external model's predict
 RUNNER = Path(__file__).resolve().parents[1] / "external_model.py"
 

@@ -8,6 +8,11 @@ from typing import Any, NamedTuple
 from ..errors import EvalError
 from ..wire import Ended, dumps, loads
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 FILE = "protocol.bin"
 
 

@@ -16,6 +16,11 @@ from .reading import blanked
 from .session import Session
 from .walk import Scored, single_batches
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 LATENCY_REQUESTS = 100
 WARM_UP_REQUESTS = 5
 

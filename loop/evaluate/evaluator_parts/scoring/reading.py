@@ -16,6 +16,11 @@ import torch
 from ..formulas import Family, Formula, formula, words_of
 from ..trees import Box, at, blank, changed, is_texts, leaves, rows, spelled
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 # What two ways to add up single-precision numbers may differ by.
 _RELATIVE, _ABSOLUTE = 2e-4, 1e-6
 

@@ -19,6 +19,11 @@ from ..errors import EvalError, ScriptFault
 from ..version.process import Order, run
 from ..wire import Channel, Ended, pair
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 _FAREWELL_SECONDS = 2.0
 _NEXT = "Next: correct the training script (repair_version), or write a 03_eval.py for it and use write_eval"
 

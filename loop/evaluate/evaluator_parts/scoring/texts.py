@@ -20,6 +20,11 @@ from .reading import Comparison, Own, Reading, blanked, compared, entering, matc
 from .session import Session
 from .walk import How, Scored, single_batches
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 INPUT_KEYS = ("x", "input", "inputs", "image", "images", "pixel_values", "features", "audio", "input_values", "data")
 TARGET_KEYS = ("text", "texts", "transcript", "transcripts", "y", "label", "labels", "target", "targets")
 LENGTH_KEYS = ("target_lengths", "label_lengths", "targets_length", "labels_length", "lengths")

@@ -16,6 +16,11 @@ from .frozen import Frozen
 from .reading import Reading, as_list, blanked, entering, joined, readings, same_target, secret
 from .session import Session
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 
 class Scored(NamedTuple):
     """The whole set: outputs and targets in the family's form, a loss for each sample where there is one.

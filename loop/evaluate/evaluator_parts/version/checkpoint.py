@@ -17,6 +17,11 @@ import torch
 
 from ..errors import ScriptFault
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 
 def harmless_classes(stage: Path) -> list[Any]:
     """Classes that a checkpoint may hold besides tensors: the script's own, layers, paths and numpy arrays."""

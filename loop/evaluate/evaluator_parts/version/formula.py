@@ -14,6 +14,11 @@ from typing import Any
 
 import torch
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 _FORWARD = torch.nn.Module.__call__.__code__
 
 

@@ -17,6 +17,11 @@ from ..trees import Box, at, boxed, is_texts, leaves, spelled, unboxed
 from .script import FitCall, own
 from .tracing import Call, Meeting, Trace, mark, outputs_of, plain
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 LOSS_NAMES = ("val_loss", "val/loss", "valid_loss", "valid/loss", "validation_loss", "validation/loss")
 # What a call that is made in another way than the script's own may raise.
 WRONG_CALL = (TypeError, ValueError, RuntimeError, LookupError, AttributeError, NotImplementedError)

@@ -30,6 +30,11 @@ from .probe import Probe
 from .script import FitCall, run_script
 from .validation import Validation, serve, validation_set
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 
 class Order(NamedTuple):
     """What the scorer wants run. `hidden` are never seen, `data` not by the model; `kept` are seen all the same."""

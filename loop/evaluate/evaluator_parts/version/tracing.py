@@ -13,6 +13,11 @@ from typing import Any, NamedTuple
 import torch
 from torchmetrics import Metric
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 MOST_MEETINGS = 24
 MOST_CALLS = 12
 

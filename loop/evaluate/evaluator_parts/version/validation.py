@@ -15,6 +15,11 @@ from ..trees import boxed
 from ..wire import Channel
 from .script import FitCall, own
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
 
 class Validation(NamedTuple):
     """The whole validation set in its own order; `dataset` is None where single items can't be asked for."""
