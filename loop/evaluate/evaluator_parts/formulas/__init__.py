@@ -16,10 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-<<<<<<< HEAD
 from ..tasks import task_family
-=======
->>>>>>> form
 from .boxes import DETECTION
 from .classes import CLASSIFICATION
 from .generation import GENERATION
@@ -27,11 +24,7 @@ from .kinds import IGNORED, Family, Formula
 from .language_model import LANGUAGE_MODEL
 from .masks import SEGMENTATION
 from .multilabel import MULTILABEL
-<<<<<<< HEAD
 from .names import find, lower_is_better, words_of
-=======
-from .names import find, lower_is_better, task_family
->>>>>>> form
 from .ranking import RETRIEVAL
 from .texts import SEQUENCE, ctc_loss, delimiter_of, greedy, spell, wer
 from .tokens import TOKENS, entity_metrics
@@ -53,10 +46,7 @@ __all__ = [
     "spell",
     "variants",
     "wer",
-<<<<<<< HEAD
     "words_of",
-=======
->>>>>>> form
 ]
 
 FAMILIES = {
