@@ -58,7 +58,9 @@ def confine(hidden: Iterable[Path], kept: Iterable[Path] = (), writable: Iterabl
         Path(sys.base_prefix),
     ]:
         _allow(library, rules, path, _LOOK)
-    for path in (*writable, Path("/dev")):
+    # CUDA names its threads in /proc/self/task, and doesn't begin where it may not. Memory of others isn't to be had
+    # there: a process that is confined may not trace one that is less so.
+    for path in (*writable, Path("/dev"), Path("/proc")):
         _allow(library, rules, path, handled)
     if library.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or library.syscall(_RESTRICT, rules, 0):
         return "Landlock can't be used here: " + os.strerror(ctypes.get_errno())
