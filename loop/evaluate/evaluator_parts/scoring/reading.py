@@ -198,9 +198,14 @@ def _mean_of_batches(kind: Formula, shaped: list[Any], family: Family, loss: str
 
 
 def loss_formula(outputs: list[Any], targets: list[Any], family: Family, own: Own) -> str | None:
-    """The standard loss whose mean is the model's own in every batch, if there is one."""
+    """The standard loss whose mean is the model's own in every batch, if there is one; or over all of them."""
     if own.losses is None:
-        return None
+        said = own_name(family, "loss", own.names)
+        values = own.values(said) if said else []
+        whole = joined(outputs), joined(targets)
+        return next(
+            (name for name, kind in family.losses.items() if values and _gives(kind, whole, family, values)), None
+        )
     for name, kind in family.losses.items():
         try:
             shaped = [family.shaped(output, target) for output, target in zip(outputs, targets)]
@@ -210,6 +215,14 @@ def loss_formula(outputs: list[Any], targets: list[Any], family: Family, own: Ow
         if all(math.isclose(part, mean, rel_tol=1e-4, abs_tol=1e-7) for part, mean in zip(parts, own.losses)):
             return name
     return None
+
+
+def _gives(kind: Formula, whole: tuple[Any, Any], family: Family, values: list[float]) -> bool:
+    try:
+        found = float(kind.compute(*family.shaped(*whole)))
+    except (ValueError, RuntimeError, IndexError, TypeError):
+        return False
+    return any(math.isclose(found, value, rel_tol=1e-4, abs_tol=1e-7) for value in values)
 
 
 def own_name(family: Family, metric: str, names: list[str]) -> str | None:
