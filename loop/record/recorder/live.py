@@ -70,7 +70,7 @@ class Live:
             self._kind = kind
             self._write(now, kind)
 
-    def end(self, *, diverged: bool = False) -> None:
+    def end(self, diverged: bool = False) -> None:
         if self._kind is not None or diverged:
             if self._file is None:
                 self._open()

@@ -150,7 +150,7 @@ class Recorder:
         self.mark: Callable[[Gap], None] = lambda kind: None
         self.saw_loss: Callable[[Section, int, int, float], None] = lambda section, epoch, backward, value: None
         self.after_step: Callable[[Any], None] = lambda optimizer: None
-        self.end_live: Callable[..., None] = lambda *, diverged=False: None
+        self.end_live: Callable[..., None] = lambda diverged=False: None
         self.forwards: Any = None
         self.forked = False
         self.begin(folder)

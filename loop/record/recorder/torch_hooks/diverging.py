@@ -75,7 +75,7 @@ class Losses:
             return
         section.facts["diverged"] = {**self._first, "last_finite": self._last, "spoiled": spoiled}
         recorder.write(all_of_it=True)
-        recorder.end_live(diverged=True)
+        recorder.end_live(True)
         told = f"the loss became {self._first['value']}, and so the training is ended (progressive-training)"
         sys.stdout.flush()
         sys.stderr.write(f"{told}\n")
