@@ -7,7 +7,7 @@ import math
 import statistics
 from typing import Any, NamedTuple
 
-from ..errors import EvalError
+from ..errors import EvalError, ScriptFault
 from ..formulas import Family, Formula, ctc_loss, variants
 from .acceptance import Settings, higher, own_words, some_batches
 from .frozen import Frozen
@@ -82,7 +82,7 @@ def later_texts(session: Session, frozen: Frozen, vocabulary: Vocabulary | None)
     targets = read.right(_spelling(vocabulary, frozen))
     other = [n for n, pair in enumerate(zip(targets, frozen.targets)) if pair[0] != pair[1]]
     if len(targets) != len(frozen.targets) or other:
-        raise EvalError(
+        raise ScriptFault(
             f"{len(other) or abs(len(targets) - len(frozen.targets))} of {len(frozen.targets)} validation samples are "
             "not there, or have other targets than in the first version: such scores don't compare. Next: keep the "
             "validation set, its order and its targets as they were (repair_version)"

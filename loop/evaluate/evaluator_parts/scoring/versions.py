@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..errors import EvalError
+from ..errors import EvalError, ScriptFault
 from ..formulas import Family, Formula
 from ..trees import at, count, leaves, rows, spelled
 from .acceptance import Decided, Settings, accept, loss_of, metrics_of
@@ -127,7 +127,7 @@ def require_formula(session: Session, frozen: Frozen) -> None:
         return
     found = session.model(op="formula")
     if found["digest"] != frozen.formula:
-        raise EvalError(
+        raise ScriptFault(
             "a number is by the script's own formula, and this version computes it by other code than the first one "
             f"({', '.join(found['functions'][:6])}). Next: leave validation_step and what it "
             "calls as they were (repair_version); only the user may change the evaluation protocol"
@@ -143,7 +143,7 @@ def _target_leaf(tree: Any, size: int, frozen: Frozen) -> Any:
     try:
         at(tree, frozen.target)
     except LookupError:
-        raise EvalError(
+        raise ScriptFault(
             f"a validation batch has no {spelled(frozen.target)} any more, which held the targets of the first "
             "version. Next: keep the validation set's targets as they were (repair_version)"
         ) from None
@@ -164,7 +164,7 @@ def _how(session: Session, family: Family, frozen: Frozen, tree: Any, size: int,
     inputs, met = entering(found), [path for one in found["meetings"] for path in one["paths"]]
     fitting = [one for one in readings(found, size) if _fits(family, one, tree, target)]
     if not fitting:
-        raise EvalError(
+        raise ScriptFault(
             f"no output of this version's validation_step is one of a {family.name} for the first version's targets. "
             "Next: let it judge its outputs as the first version did (repair_version)"
         )
@@ -186,13 +186,13 @@ def _fits(family: Family, reading: Reading, tree: Any, target: Any) -> bool:
 def _require_same_targets(collected: Collected, frozen: Frozen) -> None:
     count_, first = len(collected.targets), len(frozen.targets)
     if count_ != first:
-        raise EvalError(
+        raise ScriptFault(
             f"this version answers for {count_} validation samples, the first one for {first}: such scores don't "
             "compare. Next: keep the validation set as it was (repair_version)"
         )
     other = [n for n, pair in enumerate(zip(collected.targets, frozen.targets)) if not same_target(*pair)]
     if other:
-        raise EvalError(
+        raise ScriptFault(
             f"{len(other)} of {first} validation samples have other targets than in the first version (the first is "
             f"number {other[0]}): such scores don't compare. Next: keep the validation set, its order and its targets "
             "as they were (repair_version)"
