@@ -9,7 +9,6 @@ import shutil
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +16,10 @@ from .confinement import keep_to_itself
 from .errors import EvalError, ScriptFault
 from .formulas import FAMILIES, Family, family_of
 from .project_copy import LEFT_OUT, make_stage
-from .scoring import acceptance, external, frozen, measure, output, texts, walk
+from .scoring import acceptance, external, frozen, measure, output, reader, spelling, texts, versions
+from .scoring.measure import MetricRow, Request
 from .scoring.session import Session, scratch
+from .scoring.walk import Scored
 from .tasks import SERVED
 from .version.process import Order, seed_everything
 
@@ -186,18 +187,34 @@ def _entries(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def _scored(constants: Constants, options: Any, family: Family, decided: Any, session: Session) -> str:
-    wanted, notes = constants.wanted, []
+class Evaluation(NamedTuple):
+    """One version's set, scored by what was decided."""
+
+    options: Any
+    family: Family
+    decided: frozen.Frozen
+    scored: Scored
+    wanted: list[str]
+
+    @property
+    def requests(self) -> list[int]:
+        """The samples that are asked about alone: those to look at, and the first ones, for the latency."""
+        count = len(self.scored.ids)
+        return sorted({*output.drawn(self.options, count), *range(min(count, measure.LATENCY_REQUESTS))})
+
+
+def _scored(constants: Constants, options: Any, family: Family, decided: frozen.Frozen | None, session: Session) -> str:
+    wanted = constants.wanted
     reads = family.name in ("sequence", "generation")
-    vocabulary = texts.read_vocabulary(options.artifacts) if reads else None
+    vocabulary = spelling.read_vocabulary(options.artifacts) if reads else None
     if decided is None and reads:
         decided, scored, notes = texts.first_texts(session, family, wanted, constants.settings, vocabulary)
     elif decided is None:
-        decided, scored, notes = walk.first_score(session, family, wanted, constants.settings)
+        decided, scored, notes = versions.first_score(session, family, wanted, constants.settings)
     elif reads:
-        scored, notes = texts.later_texts(session, family, decided, vocabulary)
+        scored, notes = texts.later_texts(session, decided, vocabulary)
     else:
-        scored, notes = walk.later_score(session, FAMILIES[decided.family], decided)
+        scored, notes = versions.later_score(session, FAMILIES[decided.family], decided)
     family = FAMILIES[decided.family]
     if session.not_hidden:
         notes.append({"key": "not_confined", "reason": session.not_hidden})
@@ -205,85 +222,66 @@ def _scored(constants: Constants, options: Any, family: Family, decided: Any, se
         notes.append({"key": "several_loaders", "count": session.about["loaders"]})
     if options.shuffle_weights:
         session.model(op="disorder")
-        scored = _again(session, family, decided, scored, vocabulary)
+        if _is_read(scored):
+            scored = texts.read_again(session, decided, scored, vocabulary)
+        else:
+            scored = versions.read_again(session, family, decided, scored)
     options.out.mkdir(parents=True, exist_ok=True)
-    if options.external is None:
-        rows = measure.measure(options.version, family, decided, wanted, scored)
-        line = _publish(options, options.version, family, decided, session, scored, rows, notes, vocabulary)
-        frozen.save(decided, options.out)
-        return line
-    return _external(options, family, decided, session, scored, wanted, notes)
+    made = Evaluation(options, family, decided, scored, wanted)
+    return _version(made, session, notes) if options.external is None else _external(made, session)
 
 
-def _again(session: Session, family: Family, decided: Any, scored: Any, vocabulary: Any) -> Any:
-    """The same set once more, with the weights as they are now."""
-    if isinstance(scored.outputs, list) and scored.outputs and isinstance(scored.outputs[0], str):
-        reader = texts.Reader(session, vocabulary, acceptance.Settings())
-        return texts.read_again(session, decided, scored, reader)
-    return walk.read_again(session, family, decided, scored)
+def _version(made: Evaluation, session: Session, notes: list[dict[str, Any]]) -> str:
+    family, scored, loss = made.family, made.scored, made.decided.loss
+    rows = measure.measure(made.options.version, family, made.decided, made.wanted, scored)
+    loss_name = loss["name"] if loss and loss["kind"] == "server" else None
 
+    def read(found: Any) -> Any:
+        """The prediction that one request's output means."""
+        if _is_read(scored):
+            return reader.read_one(found, scored.how)
+        return versions.read_one(family, found, scored, loss_name)
 
-def _publish(
-    options: Any,
-    name: str,
-    family: Family,
-    decided: Any,
-    session: Session,
-    scored: Any,
-    rows: list[Any],
-    notes: list[dict],
-    vocabulary: Any,
-) -> str:
-    chosen = output.drawn(options, len(scored.ids))
-    asked = sorted({*chosen, *range(min(len(scored.ids), measure.LATENCY_REQUESTS))})
-    found = measure.requests(session, scored, asked, _reading(family, decided, scored, vocabulary))
-    latency = measure.latency_ms(
-        {index: found[index] for index in range(min(len(scored.ids), measure.LATENCY_REQUESTS))}
-    )
-    notes += walk.depends_on_batch(family, scored, found)
+    found = measure.requests(session, scored, made.requests, read)
     session.close()
-    answers = [family.answer(one) for one in scored.predicted]
-    scores = output.write_samples(options.out, scored, rows, answers)
-    output.write_infer_samples(options, name, family, scored, found, scores, scored.predicted)
+    notes += versions.depends_on_batch(scored, found)
+    formulas = {row.name: row.by for row in rows}
     output.write_json(
-        options.out / "evaluation.json",
-        {"notes": notes, "formulas": {row.name: row.by for row in rows}, "means": scored.means},
+        made.options.out / "evaluation.json", {"notes": notes, "formulas": formulas, "means": scored.means}
     )
-    output.write_score(options.out, options.dataset_id, rows, len(scored.ids), latency)
-    numbers = ", ".join(f"{row.name} {row.value:.6g}" for row in rows)
-    return f"{name}: {len(scored.ids)} samples, {numbers}, latency {latency:.2f} ms -> {options.out}"
+    frozen.save(made.decided, made.options.out)
+    return _publish(made, made.options.version, rows, found)
 
 
-def _reading(family: Family, decided: Any, scored: Any, vocabulary: Any) -> Callable[[Any], Any]:
-    """What makes a prediction of one request's output."""
-    if isinstance(scored.predicted, list) and scored.predicted and isinstance(scored.predicted[0], str):
-        return lambda found: texts.read_one(found, scored.how, vocabulary)
-    loss = decided.loss["name"] if decided.loss and decided.loss["kind"] == "server" else None
-    return lambda found: walk.read_one(family, found, scored, loss)
-
-
-def _external(
-    options: Any, family: Family, decided: Any, session: Session, reference: Any, wanted: list[str], notes: list[dict]
-) -> str:
+def _external(made: Evaluation, session: Session) -> str:
+    options = made.options
     model = external.External(options.external, hidden_from_externals(options))
     try:
-        scored, left_out = external.score_external(model, session, family, decided, reference)
-        rows = measure.measure(model.name, family, decided, wanted, scored, left_out)
-        chosen = sorted(
-            {*output.drawn(options, len(scored.ids)), *range(min(len(scored.ids), measure.LATENCY_REQUESTS))}
-        )
-        found = external.requests(model, session, scored, chosen)
-        latency = measure.latency_ms(found)
+        scored, left_out = external.score_external(model, session, made.family, made.decided, made.scored)
+        rows = measure.measure(model.name, made.family, made.decided, made.wanted, scored, left_out)
+        found = external.requests(model, session, scored, made.requests)
     finally:
         model.close()
     session.close()
-    answers = [family.answer(one) for one in scored.predicted]
-    scores = output.write_samples(options.out, scored, rows, answers)
-    output.write_infer_samples(options, model.name, family, scored, found, scores, scored.predicted)
     output.write_json(options.out / "external.json", {"script": model.script, "not_hidden": model.not_hidden})
+    return _publish(made._replace(scored=scored), model.name, rows, found)
+
+
+def _is_read(scored: Scored) -> bool:
+    """Whether what was put out is texts."""
+    predicted = scored.predicted
+    return isinstance(predicted, list) and bool(predicted) and isinstance(predicted[0], str)
+
+
+def _publish(made: Evaluation, name: str, rows: list[MetricRow], found: dict[int, Request]) -> str:
+    """Writes the samples and, last of all, the score; a line that says how it went."""
+    options, scored = made.options, made.scored
+    scores = output.write_samples(options.out, scored, rows, [made.family.answer(one) for one in scored.predicted])
+    output.write_infer_samples(options, name, made.family, scored, found, scores)
+    latency = measure.latency_ms(found)
     output.write_score(options.out, options.dataset_id, rows, len(scored.ids), latency)
     numbers = ", ".join(f"{row.name} {row.value:.6g}" for row in rows)
-    return f"{model.name}: {len(scored.ids)} samples, {numbers}, latency {latency:.2f} ms -> {options.out}"
+    return f"{name}: {len(scored.ids)} samples, {numbers}, latency {latency:.2f} ms -> {options.out}"
 
 
 def hidden_from_externals(options: Any) -> list[Path]:

@@ -54,7 +54,7 @@ def boxed(value: Any, depth: int = 0) -> Any:
         return value
     if depth < 12:
         if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return _box("named", value, zip(value._fields, value), depth)
+            return _box("named", value, zip(fields_of(value), value), depth)
         if type(value) in (list, tuple):
             return _box(type(value).__name__, None, enumerate(value), depth)
         if type(value) is dict:
@@ -65,6 +65,11 @@ def boxed(value: Any, depth: int = 0) -> Any:
             fields = [(one.name, getattr(value, one.name)) for one in dataclasses.fields(value)]
             return _box("data", value, fields, depth)
     return Opaque(f"{type(value).__module__}.{type(value).__qualname__}", pickle.dumps(value))
+
+
+def fields_of(value: Any) -> tuple[str, ...]:
+    """A named tuple's names."""
+    return value._fields
 
 
 def _box(kind: str, of: Any, items: Any, depth: int) -> Box:

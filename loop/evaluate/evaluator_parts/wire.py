@@ -91,7 +91,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
 def _packed(value: Any, parts: list[Any]) -> Any:
     if isinstance(value, (torch.Tensor, numpy.ndarray)):
         is_tensor = isinstance(value, torch.Tensor)
-        data = raw(value.detach().cpu() if is_tensor else value)
+        data: Any = raw(value.detach().cpu() if isinstance(value, torch.Tensor) else value)
         parts.append(memoryview(data) if len(data) else b"")
         parts.append(b"\0" * (-len(data) % _ALIGNED))
         kind = str(value.dtype).replace("torch.", "")

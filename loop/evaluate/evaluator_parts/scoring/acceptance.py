@@ -49,6 +49,16 @@ class Settings(NamedTuple):
     formula: str | None = None
 
 
+class Asked(NamedTuple):
+    """What is wanted of which batches, and what the script says of them."""
+
+    wanted: list[str]
+    settings: Settings
+    trees: list[Any]
+    found: dict[str, Any]
+    own: Own
+
+
 class Decided(NamedTuple):
     """How the script's validation is read: which output, which leaf is its target, and what each number is."""
 
@@ -75,38 +85,29 @@ def accept(session: Session, family: Family, wanted: list[str], settings: Settin
     session.model(op="load")
     own = own_words(session, trees, sizes)
     found = session.model(op="discover", batch=trees[0], tell=False)
+    asked = Asked(wanted, settings, trees, found, own)
     problems: list[str] = []
     for one in (family, *(FAMILIES[name] for name in ALSO.get(family.name, ()))):
-        best = _best(session, one, wanted, settings, trees, sizes, found, own, problems)
+        best = _best(session, one, asked, problems)
         if best is not None:
             _require_own_word(session, best, trees)
             return best
     raise EvalError(_nothing_fits(trees[0], found, problems, settings, family))
 
 
-def _best(
-    session: Session,
-    family: Family,
-    wanted: list[str],
-    settings: Settings,
-    trees: list[Any],
-    sizes: list[int],
-    found: dict[str, Any],
-    own: Own,
-    problems: list[str],
-) -> Decided | None:
+def _best(session: Session, family: Family, asked: Asked, problems: list[str]) -> Decided | None:
     """The reading that says most of what the script says; None where no output and target are of this family."""
     best = None
-    for reading, path in _pairs(trees[0], sizes[0], found, settings):
+    for reading, path in _pairs(asked):
         try:
-            family.shaped(reading.first, at(trees[0], path))
+            family.shaped(reading.first, at(asked.trees[0], path))
         except (ValueError, RuntimeError, IndexError, TypeError) as error:
             problems.append(str(error))
             continue
-        decided = _tried(session, family, wanted, settings, trees, sizes, found, reading, path, own)
+        decided = _tried(session, family, asked, reading, path)
         if best is None or _rank(decided) > _rank(best):
             best = decided
-        if _rank(decided)[0] == 0 and (decided.loss or not own.losses):
+        if _rank(decided)[0] == 0 and (decided.loss or not asked.own.losses):
             break
     return best
 
@@ -131,7 +132,8 @@ def own_words(session: Session, trees: list[Any], sizes: list[int]) -> Own:
     return Own(steps, session.model(op="end"), sizes)
 
 
-def _pairs(tree: Any, size: int, found: dict[str, Any], settings: Settings) -> Iterator[tuple[Reading, Any]]:
+def _pairs(asked: Asked) -> Iterator[tuple[Reading, Any]]:
+    tree, size, found, settings = asked.trees[0], asked.own.sizes[0], asked.found, asked.settings
     made = [one for one in readings(found, size) if matches(one.output, settings.output)][:_MOST_READINGS]
     for place in range(_MOST_TARGETS):
         for reading in made:
@@ -142,27 +144,17 @@ def _pairs(tree: Any, size: int, found: dict[str, Any], settings: Settings) -> I
                 yield reading, paths[place]
 
 
-def _tried(
-    session: Session,
-    family: Family,
-    wanted: list[str],
-    settings: Settings,
-    trees: list[Any],
-    sizes: list[int],
-    found: dict[str, Any],
-    reading: Reading,
-    path: Any,
-    own: Own,
-) -> Decided:
+def _tried(session: Session, family: Family, asked: Asked, reading: Reading, path: Any) -> Decided:
+    trees, found, own = asked.trees, asked.found, asked.own
     inputs, met = entering(found), [path for one in found["meetings"] for path in one["paths"]]
     direct = any(reading.output in call["outputs"] and call["direct"] for call in found["calls"])
-    hidden = secret(trees[0], sizes[0], inputs, path, met, direct=direct)
+    hidden = secret(trees[0], own.sizes[0], inputs, path, met, direct=direct)
     outputs = [session.model(op="answer", batch=blanked(tree, hidden), reading=reading.output) for tree in trees]
     targets = [at(tree, path) for tree in trees]
     loss = loss_formula(outputs, targets, family, own)
     comparisons = []
-    for name in wanted:
-        tried = _formulas(family, name, settings)
+    for name in asked.wanted:
+        tried = _formulas(family, name, asked.settings)
         comparisons.append(compared(name, tried, outputs, targets, family, own, loss))
     return Decided(family, reading, path, inputs, met, direct, loss, comparisons, own)
 

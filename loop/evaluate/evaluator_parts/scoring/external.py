@@ -61,6 +61,7 @@ class External:
     def ask(self, inputs: list[Any]) -> list[Any]:
         """One answer an input. Raises `EvalError` for another number, an exception of the model's, or its end."""
         data = pickle.dumps([encoded(value) for value in inputs])
+        assert self.process.stdin is not None
         try:
             self.process.stdin.write(struct.pack(">Q", len(data)) + data)
             self.process.stdin.flush()
@@ -72,6 +73,7 @@ class External:
         return answers
 
     def _reply(self, otherwise: str) -> dict[str, Any]:
+        assert self.process.stdout is not None
         head = self.process.stdout.read(8)
         data = self.process.stdout.read(struct.unpack(">Q", head)[0]) if len(head) == 8 else b""
         if not data:
@@ -92,7 +94,8 @@ class External:
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):
             with contextlib.suppress(BrokenPipeError):
-                stream.close()
+                if stream is not None:
+                    stream.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
 
 
@@ -146,10 +149,11 @@ def _from_answers(answers: list[Any], family: Family, frozen: Frozen, reference:
     if not bool(numbers.isfinite().all()):
         raise ValueError("not every one is finite")
     loss = frozen.loss["name"] if frozen.loss and frozen.loss["kind"] == "server" else None
+    predictions: Any = reference.predicted
     if family.name != "classification":
-        predicted = numbers.reshape(len(answers), *reference.predicted.shape[1:])
+        predicted = numbers.reshape(len(answers), *predictions.shape[1:])
         return _with_losses(predicted, reference, family.losses.get(loss or ""))
-    classes = reference.predicted.shape[1]
+    classes = predictions.shape[1]
     if numbers.dim() == 1:
         if bool((numbers != numbers.long()).any()) or int(numbers.min()) < 0 or int(numbers.max()) >= classes:
             raise ValueError(f"a class number is a whole number in 0..{classes - 1}")
@@ -174,9 +178,9 @@ def requests(external: External, session: Session, scored: Scored, indices: list
     """These samples asked about one at a time, and how long each took."""
     found: dict[int, Request] = {}
     for number, (index, (tree, prepared)) in enumerate(zip(indices, single_batches(session, indices))):
-        for _ in range(WARM_UP_REQUESTS + 1 if number == 0 else 1):
-            began = time.perf_counter()
-            answer = external.ask([raw_input(tree, scored.how)])[0]
-            seconds = prepared + time.perf_counter() - began
-        found[index] = Request(tree, answer, seconds * 1000)
+        for _ in range(WARM_UP_REQUESTS if number == 0 else 0):
+            external.ask([raw_input(tree, scored.how)])
+        began = time.perf_counter()
+        answer = external.ask([raw_input(tree, scored.how)])[0]
+        found[index] = Request(tree, answer, (prepared + time.perf_counter() - began) * 1000)
     return found

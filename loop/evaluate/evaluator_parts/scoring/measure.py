@@ -7,10 +7,10 @@ import math
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from ..errors import EvalError
-from ..formulas import Family, Formula, formula
+from ..formulas import Family, Formula
 from .frozen import Frozen
 from .reading import blanked
 from .session import Session
@@ -64,7 +64,7 @@ def measure(
 def _row(metric: str, family: Family, frozen: Frozen, scored: Scored) -> MetricRow:
     whose = frozen.metrics.get(metric)
     if whose is None:
-        _unknown(metric, family, frozen)
+        _unknown(metric, family)
     if whose["kind"] == "script":
         if metric not in scored.script:
             raise EvalError(
@@ -82,7 +82,7 @@ def _row(metric: str, family: Family, frozen: Frozen, scored: Scored) -> MetricR
     return MetricRow(metric, value, kind.higher_is_better, sample_scores(metric, kind, scored), "server")
 
 
-def _unknown(metric: str, family: Family, frozen: Frozen) -> None:
+def _unknown(metric: str, family: Family) -> NoReturn:
     names = ["loss", *family.metrics]
     close = difflib.get_close_matches(metric, names, n=3, cutoff=0.4) or names
     raise EvalError(
@@ -133,7 +133,3 @@ def requests(session: Session, scored: Scored, indices: list[int], read: Callabl
 def latency_ms(found: dict[int, Request]) -> float:
     """Median time of one request: prepare the sample, run the model, read the answer. The model is loaded and warm."""
     return statistics.median(one.milliseconds for one in list(found.values())[:LATENCY_REQUESTS])
-
-
-def known(family: Family, name: str) -> bool:
-    return formula(family, name) is not None

@@ -29,7 +29,7 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def write_samples(out: Path, scored: Scored, rows: list[MetricRow], answers: list[Any]) -> list[dict]:
+def write_samples(out: Path, scored: Scored, rows: list[MetricRow], answers: list[Any]) -> list[dict[str, Any]]:
     """One line a validation sample; returns each sample's scores."""
     by_sample = {name: values for row in rows for name, values in row.by_sample.items()}
     scores = [{name: values[index] for name, values in by_sample.items()} for index in range(len(scored.ids))]
@@ -95,14 +95,13 @@ def write_infer_samples(
     family: Family,
     scored: Scored,
     found: dict[int, Request],
-    scores: list[dict],
-    outputs: Any,
+    scores: list[dict[str, Any]],
 ) -> None:
     """A few samples to look at: what went in, what came out, what was right."""
     root = options.out / "infer_samples"
     if root.exists():
         shutil.rmtree(root)
-    chosen = drawn(options, len(scored.ids))
+    chosen, outputs = drawn(options, len(scored.ids)), scored.predicted
     for index in sorted(chosen):
         folder = root / f"{chosen.index(index) + 1:04d}"
         folder.mkdir(parents=True)

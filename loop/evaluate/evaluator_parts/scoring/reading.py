@@ -14,7 +14,7 @@ import numpy
 import torch
 
 from ..formulas import Family, Formula, formula, words_of
-from ..trees import Box, at, blank, changed, is_texts, leaves, rows, spelled
+from ..trees import Box, blank, changed, is_texts, leaves, rows
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
@@ -252,9 +252,3 @@ def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
     if one.numel() != other.numel():
         return False
     return torch.allclose(one.double().reshape(-1), other.double().reshape(-1), rtol=1e-5, atol=1e-7, equal_nan=True)
-
-
-def described(tree: Any, path: Any) -> str:
-    """A target's place and make in a few words."""
-    leaf = at(tree, path)
-    return f"{spelled(path)} {str(getattr(leaf, 'dtype', '')).replace('torch.', '')}{list(getattr(leaf, 'shape', ()))}"

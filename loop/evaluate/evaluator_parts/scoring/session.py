@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +86,12 @@ class Session:
             return None, str(ended)
         return message.get("found"), message.get("error")
 
-    def batches(self) -> Iterator[tuple[Any, float]]:
+    def batches(self) -> Generator[tuple[Any, float], None, None]:
         """Each batch as a tree, and the seconds that preparing it took. The next one is prepared meanwhile."""
         self._data.send({"op": "batches"})
         yield from self._walk()
 
-    def singles(self, indices: list[int]) -> Iterator[tuple[Any, float]]:
+    def singles(self, indices: list[int]) -> Generator[tuple[Any, float], None, None]:
         """A batch of each of these samples alone."""
         self._data.send({"op": "singles", "indices": indices})
         yield from self._walk()
@@ -119,7 +119,7 @@ class Session:
         self._child = None
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _walk(self) -> Iterator[tuple[Any, float]]:
+    def _walk(self) -> Generator[tuple[Any, float], None, None]:
         self._data.send({"op": "next"})
         waiting = True
         try:

@@ -35,7 +35,7 @@ def harmless_classes(stage: Path) -> list[Any]:
         if configuration or module.__name__.startswith("torch.nn.modules.") or stage in file.parents:
             members = [member for member in vars(module).values() if isinstance(member, type)]
             classes.update(member for member in members if configuration or member.__module__ == module.__name__)
-    arrays = getattr(numpy, "_core", None) or numpy.core
+    arrays: Any = getattr(numpy, "_core", None) or numpy.core
     return [*classes, arrays.multiarray.scalar, arrays.multiarray._reconstruct]
 
 

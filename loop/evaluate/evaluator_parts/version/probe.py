@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +12,7 @@ import torch
 from torchmetrics import Metric
 
 from ..errors import ScriptFault
-from ..trees import Box, at, boxed, is_texts, leaves, spelled, unboxed
+from ..trees import Box, at, boxed, fields_of, leaves, spelled, unboxed
 from .script import FitCall, own
 from .tracing import Call, Meeting, Trace, mark, outputs_of, plain
 
@@ -176,11 +175,11 @@ class Probe:
 
     def timed(self, tree: Any, reading: str, repeats: int) -> dict[str, Any]:
         """The answer to one request, and the seconds that the last of so many took."""
-        for _ in range(repeats):
-            began = time.perf_counter()
-            answer = self.answer(tree, reading)
-            seconds = time.perf_counter() - began
-        return {"answer": answer, "seconds": seconds}
+        for _ in range(repeats - 1):
+            self.answer(tree, reading)
+        began = time.perf_counter()
+        answer = self.answer(tree, reading)
+        return {"answer": answer, "seconds": time.perf_counter() - began}
 
 
 def _key(reading: str) -> str:
@@ -214,7 +213,7 @@ def boxed_leaves(batch: Any) -> Any:
         return found
     items = batch.items() if isinstance(batch, dict) else enumerate(batch)
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        items = zip(batch._fields, batch)
+        items = zip(fields_of(batch), batch)
     return Box("list", "", tuple((key, boxed_leaves(child)) for key, child in items))
 
 
@@ -249,15 +248,16 @@ def _marked_leaves(batch: Any, path: tuple[Any, ...] = ()) -> Any:
     if isinstance(batch, torch.Tensor):
         return mark(batch, frozenset({path}))
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(_marked_leaves(one, (*path, key)) for key, one in zip(batch._fields, batch)))
+        return type(batch)(*(_marked_leaves(one, (*path, key)) for key, one in zip(fields_of(batch), batch)))
     if type(batch) in (list, tuple):
         return type(batch)(_marked_leaves(one, (*path, index)) for index, one in enumerate(batch))
     if isinstance(batch, dict):
         marked = {key: _marked_leaves(one, (*path, key)) for key, one in batch.items()}
         return marked if type(batch) is dict else type(batch)(marked)
-    if hasattr(batch, "data") and isinstance(getattr(batch, "data", None), dict):  # a BatchEncoding
+    data: Any = getattr(batch, "data", None)
+    if isinstance(data, dict):  # a BatchEncoding
         with contextlib.suppress(TypeError):
-            return type(batch)({key: _marked_leaves(one, (*path, key)) for key, one in batch.data.items()})
+            return type(batch)({key: _marked_leaves(one, (*path, key)) for key, one in data.items()})
     return batch
 
 
@@ -287,11 +287,3 @@ def _loss(logged: dict[str, float], returned: Any) -> dict[str, Any] | None:
         if name in logged:
             return {"name": name, "value": logged[name]}
     return None
-
-
-def is_finite(value: float) -> bool:
-    return math.isfinite(value)
-
-
-def texts_in(tree: Any) -> bool:
-    return any(is_texts(leaf) for _, leaf in leaves(tree))

@@ -65,7 +65,15 @@ class FitHook:
         return spec
 
     @staticmethod
-    def fit(trainer, model, train_dataloaders=None, val_dataloaders=None, datamodule=None, *_, **__) -> None:
+    def fit(
+        trainer: Any,
+        model: Any,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+        datamodule: Any = None,
+        *_: Any,
+        **__: Any,
+    ) -> None:
         if hasattr(train_dataloaders, "val_dataloader"):  # fit(model, datamodule) is legal
             datamodule = train_dataloaders
         FitHook.passed += 1
@@ -81,6 +89,7 @@ def run_script(script: Path, fit: int = 1) -> FitCall:
     The working directory becomes its folder. Raises `ScriptFault` for a script that doesn't get there.
     """
     spec = importlib.util.spec_from_file_location("__main__", script)
+    assert spec is not None and spec.loader is not None  # a file that ends with .py has both
     main = importlib.util.module_from_spec(spec)
     sys.modules["__main__"] = main
     sys.argv = [str(script)]

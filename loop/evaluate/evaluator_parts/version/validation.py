@@ -56,10 +56,10 @@ def validation_set(call: FitCall) -> Validation:
     return Validation(DataLoader(dataset, batch_size, shuffle=False, collate_fn=collate), dataset, collate, loaders)
 
 
-def without_sampler(loader: DataLoader) -> Any:
+def without_sampler(loader: Any) -> Any:
     """The dataset, or where a sampler picks some of it (a split made by sampler), those samples in dataset order."""
     plain = type(loader.batch_sampler) is BatchSampler
-    sampler = loader.sampler if plain else (index for batch in loader.batch_sampler for index in batch)
+    sampler: Any = loader.sampler if plain else (index for batch in loader.batch_sampler for index in batch)
     if plain and isinstance(sampler, (SequentialSampler, RandomSampler)):
         return loader.dataset
     if plain and len(sampler) * getattr(sampler, "num_replicas", 1) >= len(loader.dataset):
