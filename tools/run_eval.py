@@ -21,6 +21,7 @@ class EvalResult(StepResult):
     metrics: Mapping[str, float] = {}
     num_samples: int | None = None
     latency_ms: float | None = None
+    formulas: Mapping[str, str] = {}
     warnings: tuple[str, ...] = ()
 
 
@@ -59,6 +60,7 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
         metrics={metric.name: metric.value for metric in receipt.metrics} if receipt else {},
         num_samples=receipt.num_samples if receipt else None,
         latency_ms=receipt.latency_ms if receipt else None,
+        formulas=receipt.formulas if receipt else {},
         warnings=tuple(str(one) for one in receipt.warnings) if receipt else (),
         next=state.next,
     )

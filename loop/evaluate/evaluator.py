@@ -18,6 +18,7 @@ from ..project.version import Version
 from ..script.source import Script
 from ..store import journal, transaction
 from ..store.paths import EVAL_SCRIPT, version_id
+from ..store.tree import Tree
 from ..text import describe
 from . import withdrawal
 from .evaluator_files import is_the_loops_own, parts
@@ -89,13 +90,14 @@ def write_evaluator(project: Project, source: str, *, author: str, settings: Eva
             raise OutOfOrder("no loop has been started", hint="call start_loop first")
         tree = project.workspace.tree
         before = tree.read(EVAL_SCRIPT) if tree.is_file(EVAL_SCRIPT) else None
-        if before == data:
+        machinery = {name: part.decode() for name, part in parts()} if is_the_loops_own(source) else {}
+        if before == data and all(_holds(tree, name, text) for name, text in machinery.items()):
             return Written(changed=False)
         _require_free(t)
         gone = withdrawal.moves(t.version)
         if gone:
             require_intact(project, t.rules, t.state.loop)
-        _commit(t, source, before, gone)
+        _commit(t, {**machinery, EVAL_SCRIPT: source}, before, gone)
         withdrawn = t.version.id if t.version.receipt_file(EvalReceipt) in gone else None
         if withdrawn:
             t.version.record("score_withdrawn", kept=withdrawal.aside(t.version))
@@ -125,14 +127,16 @@ def _require_free(t: Turn) -> None:
         )
 
 
-def _commit(t: Turn, source: str, before: bytes | None, gone: Mapping[str, str]) -> None:
+def _holds(tree: Tree, name: str, text: str) -> bool:
+    return tree.is_file(name) and tree.read(name) == text.encode()
+
+
+def _commit(t: Turn, files: Mapping[str, str], before: bytes | None, gone: Mapping[str, str]) -> None:
     workspace, kept = t.version.project.workspace, withdrawal.aside(t.version)
     if gone:
         workspace.tree.remove(kept)
     old = {f"{kept}/{EVAL_SCRIPT}": before.decode("utf-8", "replace")} if gone and before is not None else {}
     records = withdrawal.verdicts(t.version)
-    machinery = {name: data.decode() for name, data in parts()} if is_the_loops_own(source) else {}
-    changed = {**old, **machinery, EVAL_SCRIPT: source}
-    transaction.commit(workspace, moved=gone, new={}, changed=changed, records=records)
+    transaction.commit(workspace, moved=gone, new={}, changed={**old, **files}, records=records)
     if gone:
         prune_trash(workspace, t.rules.file.execution_config)

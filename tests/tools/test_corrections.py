@@ -174,4 +174,4 @@ async def test_a_setting_that_is_none_is_refused_with_those_that_there_are(
 async def test_settings_without_a_template_ask_for_a_whole_script(at: At) -> None:
     async with connected(at("trained")) as agent:
         text = await agent.refused("write_eval", settings={"output": "step"})
-        assert "no template serves task_type 'threshold search'" in text and "write_eval(source)" in text
+        assert "the loop's own doesn't serve task_type 'threshold search'" in text and "write_eval(source)" in text
