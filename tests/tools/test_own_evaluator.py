@@ -6,7 +6,7 @@ import pytest
 
 from progressive_training.loop.project.evaluation_protocol import acceptance
 from progressive_training.loop.project.integrity import accept_protocol
-from support.projects import STATE, Agent, Folder, connected
+from support.projects import ANALYSIS, STATE, Agent, Folder, connected
 from support.rehearsals import SCRIPT
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("E1", "R2"), pytest.mark.usefixtures("no_device")]
@@ -95,17 +95,17 @@ async def test_an_edit_of_what_was_decided_or_of_the_machinery_is_the_users_to_a
             path = folder.path(name)
             before = path.read_bytes() if path.exists() else None
             path.write_bytes(text)
-            said = await agent.refused("write_analysis", version=1, summary="s", evidence="e", hypotheses=["h"])
+            said = await agent.refused("write_analysis", version=1, **ANALYSIS)
             assert f"{name} changed since the first score" in said and "protocol accept" in said
             path.unlink()
             if before is not None:
-                assert name in await agent.refused("write_analysis", version=1, summary="s", evidence="e")
+                assert name in await agent.refused("write_analysis", version=1, **ANALYSIS)
                 path.write_bytes(before)
         await agent.analyse()
         folder.path(FROZEN).write_bytes(b"{}")
         assert accept_protocol(folder.project()) == FROZEN
         assert protocol(folder) is None
-        await agent.act()
+        await agent.act(where=["EPOCHS"])
 
 
 async def test_a_lost_machinery_is_written_again_with_the_same_script(classified: Folder) -> None:

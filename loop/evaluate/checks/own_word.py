@@ -187,8 +187,8 @@ def require_own_word(found: Sequence[Difference]) -> None:
         f"the weights in best.ckpt get another score here than in their training: {'; '.join(parts)}. The formulas"
         " agree on the same batches, so the samples or the weights are others",
         where="best.ckpt",
-        hint="let the script seed the split of its data and leave best.ckpt of the data that it is judged on, with "
-        'repair_version; or take what it logs as it is by write_eval(settings={"formula": "script"})',
+        hint="let the script seed the split of its data and leave best.ckpt of the data that it is judged on, with"
+        " repair_version; or score it by an evaluator of your own, with write_eval(source)",
     )
 
 

@@ -142,7 +142,8 @@ def write_disordered(source: Path, target: Path) -> int:
     """Copies the checkpoint with each floating tensor of its weights reversed and negated; how many records changed.
 
     What holds no negative number is reversed alone, since a negative variance gives NaN whatever the model says; if
-    that changes nothing in the whole file, it is negated after all. Raises ValueError if it is no checkpoint that torch wrote.
+    that changes nothing in the whole file, it is negated after all. Raises ValueError if it is no checkpoint that torch
+    wrote.
     """
     content = read(source)
     weights = content.get("state_dict", content) if isinstance(content, dict) else content
