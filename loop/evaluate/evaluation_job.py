@@ -23,6 +23,7 @@ from ..rules.reading import Rules
 from ..store.paths import EVAL_SCRIPT
 from ..train import artifacts as training_artifacts
 from ..train import training
+from .checks.checkpoint_clashes import CHECKPOINTS
 from .checks.evaluator_trial import Trial
 from .checks.own_word import fit_of_best
 from .evaluator_files import drop_compiled, takes_protocol
@@ -32,7 +33,7 @@ from .seed_repeats import Repeat, lay_out, repeats
 # Names that tell an evaluator nothing about which of its runs is the trial with disordered weights.
 OUT, AGAIN, DISORDERED = "out-1", "out-2", "out-3"
 STAGE, SAID = "stage", "said"
-CHECKPOINTS, RUNS, SPOILT = f"{SAID}/checkpoints.json", f"{SAID}/runs.json", f"{SAID}/best.ckpt"
+RUNS, SPOILT = f"{SAID}/runs.json", f"{SAID}/best.ckpt"
 SCRATCH = (STAGE, OUT, AGAIN, DISORDERED, SPOILT)
 _CODES = TypeAdapter(tuple[int | None, ...])
 _HERE = Path(__file__).resolve().parent / "user_python"
