@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import EvaluationError, OutOfOrder
 from ..project.disk import prune_trash
+from ..project.evaluation_protocol import acceptance
 from ..project.integrity import require_intact
 from ..project.project import Project
-from ..project.receipts import EvalReceipt
+from ..project.receipts import EvalReceipt, LoopFile
 from ..project.state import next_call
 from ..project.turn import Turn, turn
 from ..project.version import Version
@@ -62,6 +63,23 @@ def read_settings(values: Mapping[str, object]) -> EvalSettings:
         keys = ", ".join(EvalSettings.model_fields)
         hint = f"the keys are {keys}, each a short text; leave out what the evaluator shall find itself"
         raise EvaluationError(describe(error), where="settings", hint=hint) from error
+
+
+def renewable(project: Project, loop: LoopFile) -> EvalSettings | None:
+    """The settings of the loop's own evaluator where it may be made anew from the rules as they are now.
+
+    None where it has scored, or where it is somebody's own or isn't as the loop wrote it.
+    """
+    tree = project.workspace.tree
+    if loop.agreed is not None or acceptance(project) is not None or not tree.is_file(EVAL_SCRIPT):
+        return None
+    text = tree.read(EVAL_SCRIPT)
+    written = [one.detail for one in journal.events(project.workspace) if one.event == "evaluator_written"]
+    if not is_the_loops_own(text.decode("utf-8", "replace")) or not written:
+        return None
+    if written[-1].get("sha256") != hashlib.sha256(text).hexdigest():
+        return None
+    return EvalSettings.model_validate(written[-1].get("settings") or {})
 
 
 @dataclass(frozen=True)

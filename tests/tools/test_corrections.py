@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from progressive_training.loop.project.integrity import accept_protocol
+from progressive_training.loop.project.integrity import accept_protocol, accept_rules
 from progressive_training.loop.project.project import Project
 from progressive_training.loop.store import journal
 from support.projects import EVALUATOR, At, Folder, connected, edited
@@ -162,6 +162,26 @@ async def test_settings_are_constants_of_the_loops_own_evaluator(folder: Folder)
         assert "\nOUTPUT = None" in folder.read("03_eval.py")
         written = [one for one in journal.events(folder.project().workspace) if one.event == "evaluator_written"]
         assert written[0].detail["settings"] == {"output": "forward[1]", "delimiter": "'|'\\", "formula": "script"}
+
+
+@pytest.mark.requirement("E1")
+async def test_until_it_has_scored_the_loops_own_evaluator_follows_the_rules(folder: Folder) -> None:
+    await classified(folder)
+    async with connected(folder) as agent:
+        await agent.call("write_eval", settings={"target": "[1]"})
+        await agent.train()
+        await agent.failed_evaluation()
+        folder.set_rules(eval_config={"metrics": ["accuracy", "f1"]})
+        assert accept_rules(folder.project())
+        await agent.failed_evaluation()
+        constants = folder.read("03_eval.py")
+        assert "\nMETRICS = ['accuracy', 'f1']" in constants and "\nTARGET = '[1]'" in constants
+        folder.edit("03_eval.py", ("\nTARGET = '[1]'", "\nTARGET = '[2]'"))
+        folder.set_rules()
+        assert accept_rules(folder.project())
+        await agent.failed_evaluation()
+        constants = folder.read("03_eval.py")
+        assert "\nTARGET = '[2]'" in constants and "'f1'" in constants, "what somebody has changed is theirs"
 
 
 @pytest.mark.parametrize(
