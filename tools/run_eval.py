@@ -21,6 +21,7 @@ class EvalResult(StepResult):
     metrics: Mapping[str, float] = {}
     num_samples: int | None = None
     latency_ms: float | None = None
+    formulas: Mapping[str, str] = {}
     warnings: tuple[str, ...] = ()
 
 
@@ -29,8 +30,8 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
     rules = project.rules()
     before = derive(project, rules)
     waits = before.trained and before.phase in ("evaluate", "repair") and before.cur == version
-    if waits and before.loop and not work().has_evaluator(project):
-        work().write_evaluator(project, own_evaluator(rules, before.loop), author="template")
+    if waits and before.loop:
+        _make_evaluator(project, rules, before.loop)
     try:
         status = work().evaluate(project, version, attach=attach)
     except StillReading as reading:
@@ -59,9 +60,19 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
         metrics={metric.name: metric.value for metric in receipt.metrics} if receipt else {},
         num_samples=receipt.num_samples if receipt else None,
         latency_ms=receipt.latency_ms if receipt else None,
+        formulas=receipt.formulas if receipt else {},
         warnings=tuple(str(one) for one in receipt.warnings) if receipt else (),
         next=state.next,
     )
+
+
+def _make_evaluator(project: Project, rules: Rules, loop: LoopFile) -> None:
+    """The loop's own, where there is none; and made anew as long as it has scored nothing, since rules may change."""
+    if not work().has_evaluator(project):
+        work().write_evaluator(project, own_evaluator(rules, loop), author="template")
+    elif (settings := work().renewable(project, loop)) is not None and work().served_family(loop.task_type):
+        text = own_evaluator(rules, loop, settings)
+        work().write_evaluator(project, text, author="template", settings=settings)
 
 
 def _message(name: str, status: "EvalStatus", job: JobView | None) -> str:

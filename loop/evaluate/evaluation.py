@@ -32,6 +32,10 @@ SCRIPT_AT_FAULT = 65
 _LOG_TAIL_BYTES = 16_384
 _REPAIR = "mend the version's code with repair_version, and it is trained again"
 _REWRITE = "correct 03_eval.py through write_eval, then call run_eval"
+_USERS = (
+    "03_eval.py stays as it is: only the user may replace it, or what it states at its top, and then accept that with"
+    " progressive-training protocol accept"
+)
 
 
 @dataclass(frozen=True)
@@ -156,13 +160,18 @@ def _failed(attempt: Attempt, failure: Failure, loop: LoopFile, status: JobStatu
     # What has scored a version before can score one: the cause is what differs, and that is the version.
     at_fault = not plan.accepting or (outcome is not None and outcome.rc == SCRIPT_AT_FAULT)
     own = attempt.version.number == loop.first_version and loop.agreed is None
-    hint = _advice(failure, at_fault=at_fault, own=own)
-    return _fail(attempt, replace(failure, hint=hint), wall, script_at_fault=at_fault)
+    if attempt.version.receipt(EvalReceipt) is not None:  # for the report: its script is not repaired any more
+        hint = _USERS if failure.kind in ("code error", "invalid score") else ""
+    else:
+        hint = _advice(failure, at_fault=at_fault, own=own)
+    # Of an evaluator on trial the last words name what write_eval takes; where that is refused, they would lead astray.
+    summary = failure.summary if own or not plan.accepting else failure.summary.partition(" Next: ")[0]
+    return _fail(attempt, replace(failure, summary=summary, hint=hint), wall, script_at_fault=at_fault)
 
 
 def _advice(failure: Failure, *, at_fault: bool, own: bool) -> str:
     """`own`: the evaluator may be replaced without the user."""
-    rewrite = _REWRITE if own else "03_eval.py stays as it is: only the user may replace it"
+    rewrite = _REWRITE if own else _USERS
     if at_fault:
         return f"{_REPAIR}; {f'if it is 03_eval.py after all, {rewrite}' if own else rewrite}"
     if failure.kind == "invalid score" and own:

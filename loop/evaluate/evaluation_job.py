@@ -23,16 +23,17 @@ from ..rules.reading import Rules
 from ..store.paths import EVAL_SCRIPT
 from ..train import artifacts as training_artifacts
 from ..train import training
+from .checks.checkpoint_clashes import CHECKPOINTS
 from .checks.evaluator_trial import Trial
 from .checks.own_word import fit_of_best
-from .evaluator_files import takes_protocol
+from .evaluator_files import drop_compiled, takes_protocol
 from .evaluator_parts.project_copy import make_stage
 from .seed_repeats import Repeat, lay_out, repeats
 
 # Names that tell an evaluator nothing about which of its runs is the trial with disordered weights.
 OUT, AGAIN, DISORDERED = "out-1", "out-2", "out-3"
 STAGE, SAID = "stage", "said"
-CHECKPOINTS, RUNS, SPOILT = f"{SAID}/checkpoints.json", f"{SAID}/runs.json", f"{SAID}/best.ckpt"
+RUNS, SPOILT = f"{SAID}/runs.json", f"{SAID}/best.ckpt"
 SCRATCH = (STAGE, OUT, AGAIN, DISORDERED, SPOILT)
 _CODES = TypeAdapter(tuple[int | None, ...])
 _HERE = Path(__file__).resolve().parent / "user_python"
@@ -46,6 +47,7 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> J
     workspace.tree.make_folder(f"{attempt.relative}/{SAID}")
     make_stage(workspace.root, workspace.tree.path(version.snapshot), attempt.path / STAGE)
     # Copied beside the attempt: the user's interpreter may lack this package, or have another release of it.
+    drop_compiled(workspace.tree)
     for source in (_HERE / "run_evaluator.py", _HERE / "read_checkpoint.py", CHECKPOINT_FACTS):
         shutil.copyfile(source, attempt.path / source.name)
     coming = training.next_jobs(version, rules)

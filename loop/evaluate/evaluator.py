@@ -9,15 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import EvaluationError, OutOfOrder
 from ..project.disk import prune_trash
+from ..project.evaluation_protocol import acceptance
 from ..project.integrity import require_intact
 from ..project.project import Project
-from ..project.receipts import EvalReceipt
+from ..project.receipts import EvalReceipt, LoopFile
 from ..project.state import next_call
 from ..project.turn import Turn, turn
 from ..project.version import Version
 from ..script.source import Script
 from ..store import journal, transaction
 from ..store.paths import EVAL_SCRIPT, version_id
+from ..store.tree import Tree
 from ..text import describe
 from . import withdrawal
 from .evaluator_files import is_the_loops_own, parts
@@ -63,6 +65,23 @@ def read_settings(values: Mapping[str, object]) -> EvalSettings:
         raise EvaluationError(describe(error), where="settings", hint=hint) from error
 
 
+def renewable(project: Project, loop: LoopFile) -> EvalSettings | None:
+    """The settings of the loop's own evaluator where it may be made anew from the rules as they are now.
+
+    None where it has scored, or where it is somebody's own or isn't as the loop wrote it.
+    """
+    tree = project.workspace.tree
+    if loop.agreed is not None or acceptance(project) is not None or not tree.is_file(EVAL_SCRIPT):
+        return None
+    text = tree.read(EVAL_SCRIPT)
+    written = [one.detail for one in journal.events(project.workspace) if one.event == "evaluator_written"]
+    if not is_the_loops_own(text.decode("utf-8", "replace")) or not written:
+        return None
+    if written[-1].get("sha256") != hashlib.sha256(text).hexdigest():
+        return None
+    return EvalSettings.model_validate(written[-1].get("settings") or {})
+
+
 @dataclass(frozen=True)
 class Written:
     """`changed`: not so if the same text was there already. `withdrawn`: the version that has to be scored again."""
@@ -89,13 +108,14 @@ def write_evaluator(project: Project, source: str, *, author: str, settings: Eva
             raise OutOfOrder("no loop has been started", hint="call start_loop first")
         tree = project.workspace.tree
         before = tree.read(EVAL_SCRIPT) if tree.is_file(EVAL_SCRIPT) else None
-        if before == data:
+        machinery = {name: part.decode() for name, part in parts()} if is_the_loops_own(source) else {}
+        if before == data and all(_holds(tree, name, text) for name, text in machinery.items()):
             return Written(changed=False)
         _require_free(t)
         gone = withdrawal.moves(t.version)
         if gone:
             require_intact(project, t.rules, t.state.loop)
-        _commit(t, source, before, gone)
+        _commit(t, {**machinery, EVAL_SCRIPT: source}, before, gone)
         withdrawn = t.version.id if t.version.receipt_file(EvalReceipt) in gone else None
         if withdrawn:
             t.version.record("score_withdrawn", kept=withdrawal.aside(t.version))
@@ -125,14 +145,16 @@ def _require_free(t: Turn) -> None:
         )
 
 
-def _commit(t: Turn, source: str, before: bytes | None, gone: Mapping[str, str]) -> None:
+def _holds(tree: Tree, name: str, text: str) -> bool:
+    return tree.is_file(name) and tree.read(name) == text.encode()
+
+
+def _commit(t: Turn, files: Mapping[str, str], before: bytes | None, gone: Mapping[str, str]) -> None:
     workspace, kept = t.version.project.workspace, withdrawal.aside(t.version)
     if gone:
         workspace.tree.remove(kept)
     old = {f"{kept}/{EVAL_SCRIPT}": before.decode("utf-8", "replace")} if gone and before is not None else {}
     records = withdrawal.verdicts(t.version)
-    machinery = {name: data.decode() for name, data in parts()} if is_the_loops_own(source) else {}
-    changed = {**old, **machinery, EVAL_SCRIPT: source}
-    transaction.commit(workspace, moved=gone, new={}, changed=changed, records=records)
+    transaction.commit(workspace, moved=gone, new={}, changed={**old, **files}, records=records)
     if gone:
         prune_trash(workspace, t.rules.file.execution_config)

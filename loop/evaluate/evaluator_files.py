@@ -24,6 +24,17 @@ def write_parts(tree: Tree, folder: str = "") -> None:
         tree.write(f"{beside}{name}", data)
 
 
+def drop_compiled(tree: Tree) -> None:
+    """What runs is the source, which is locked, and never a compiled file that somebody left beside it."""
+    folders = [EVALUATOR_PARTS]
+    for folder in folders:
+        for name in tree.names(folder):
+            if name == "__pycache__":
+                tree.remove(f"{folder}/{name}")
+            elif tree.kind(f"{folder}/{name}") == "folder":
+                folders.append(f"{folder}/{name}")
+
+
 def is_the_loops_own(text: str) -> bool:
     """Whether a 03_eval.py uses the machinery, and so takes its options."""
     return f"from {EVALUATOR_PARTS}." in text

@@ -312,6 +312,11 @@ class EvalReceipt(Record):
     )
     warnings: tuple[Notice, ...] = ()
 
+    @property
+    def by_script(self) -> tuple[str, ...]:
+        """The metrics by the script's own formula, as its `validation_step` logs them."""
+        return tuple(metric.name for metric in self.metrics if self.formulas.get(metric.name) == "script")
+
 
 class AnalysisReceipt(Record):
     document_sha256: str

@@ -39,6 +39,7 @@ class Ranked:
     analysis: str | None
     noise: NoiseVerdict | None
     external: bool = False
+    script_formulas: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -175,4 +176,5 @@ def _ranked(place: int, version: Version, comparison: Comparison | None, primary
         diff=authored.diff if authored else "",
         analysis=analysis.summary if analysis else None,
         noise=comparison.verdict(primary, comparison.previous) if comparison else None,
+        script_formulas=scored.by_script if scored else (),
     )

@@ -30,6 +30,7 @@ class Score:
     before: float | None
     noise: NoiseVerdict | None
     primary: bool
+    by_script: bool
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,8 @@ def _scores(version: Version, scored: EvalReceipt, primary: str) -> Iterator[Sco
     against = version.parent.id if version.parent and parent else None
     noise = {one.metric: one for one in recorded(version) if one.against == against}
     for metric in sorted(scored.metrics, key=lambda one: one.name != primary):
-        yield Score(metric, before.get(metric.name), noise.get(metric.name), metric.name == primary)
+        own = metric.name in scored.by_script
+        yield Score(metric, before.get(metric.name), noise.get(metric.name), metric.name == primary, own)
 
 
 def _documents(version: Version) -> Iterator[Document]:

@@ -364,7 +364,7 @@ def test_run_tells_a_file_how_far_a_long_training_is(gated: Folder) -> None:
 def test_run_says_what_it_cannot_do_and_leaves_it_to_a_person(folder: Folder) -> None:
     run = cli(folder.root, "run", "--agent", "offline")
     assert (run.code, run.out) == (1, "")
-    assert "no template serves task_type 'threshold search'" in run.err and "Next: " in run.err
+    assert "the loop's own doesn't serve task_type 'threshold search'" in run.err and "Next: " in run.err
     assert "Traceback" not in run.err
     folder.write("03_eval.py", EVALUATOR)
     assert cli(folder.root, "run").code == 0

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from progressive_training.loop.project.integrity import accept_protocol
+from progressive_training.loop.project.integrity import accept_protocol, accept_rules
 from progressive_training.loop.project.project import Project
 from progressive_training.loop.store import journal
 from support.projects import EVALUATOR, At, Folder, connected, edited
@@ -95,6 +95,22 @@ async def test_an_evaluator_that_the_user_has_agreed_to_is_not_the_agents_to_rep
         assert "only the user" in await agent.refused("write_eval", source=CORRECTED)
 
 
+async def test_what_the_users_own_evaluator_fails_by_names_no_way_out_that_is_refused(at: At) -> None:
+    folder = at("scored")
+    folder.write("03_eval.py", 'raise SystemExit("no such output. Next: correct it with write_eval(source)")\n')
+    async with connected(folder) as agent:
+        assert accept_protocol(folder.project())
+        asked = {"stop_reason": "enough", "wait_seconds": 45}
+        refused = await agent.client.call_tool("final_report", asked)
+        text = getattr(refused.content[0], "text", "")
+        assert refused.is_error and "v001 can't be scored under the present protocol" in text
+        assert "no such output." in text and "write_eval" not in text
+        assert "ask the user" in text and "progressive-training protocol accept" in text
+        folder.write("03_eval.py", CORRECTED)
+        assert accept_protocol(folder.project()) == "03_eval.py"
+        assert (await agent.report(stop_reason="enough"))["state"] == "done"
+
+
 async def test_the_same_text_withdraws_nothing(at: At) -> None:
     folder = at("analysed")
     async with connected(folder) as agent:
@@ -139,15 +155,33 @@ async def test_settings_are_constants_of_the_loops_own_evaluator(folder: Folder)
     async with connected(folder) as agent:
         await agent.call("write_eval", settings={"output": "forward[1]", "delimiter": "'|'\\", "formula": "script"})
         constants = folder.read("03_eval.py")
-        assert all(
-            line in constants.splitlines()
-            for line in ("TARGET = None", "DELIMITER = \"'|'\\\\\"", "FORMULA = 'script'")
-        )
+        for stated in ("TARGET = None", "DELIMITER = \"'|'\\\\\"", "FORMULA = 'script'"):
+            assert f"\n{stated}  #" in constants
         assert "\nOUTPUT = 'forward[1]'" in constants
         await agent.call("write_eval", settings={})
         assert "\nOUTPUT = None" in folder.read("03_eval.py")
         written = [one for one in journal.events(folder.project().workspace) if one.event == "evaluator_written"]
         assert written[0].detail["settings"] == {"output": "forward[1]", "delimiter": "'|'\\", "formula": "script"}
+
+
+@pytest.mark.requirement("E1")
+async def test_until_it_has_scored_the_loops_own_evaluator_follows_the_rules(folder: Folder) -> None:
+    await classified(folder)
+    async with connected(folder) as agent:
+        await agent.call("write_eval", settings={"target": "[1]"})
+        await agent.train()
+        await agent.failed_evaluation()
+        folder.set_rules(eval_config={"metrics": ["accuracy", "f1"]})
+        assert accept_rules(folder.project())
+        await agent.failed_evaluation()
+        constants = folder.read("03_eval.py")
+        assert "\nMETRICS = ['accuracy', 'f1']" in constants and "\nTARGET = '[1]'" in constants
+        folder.edit("03_eval.py", ("\nTARGET = '[1]'", "\nTARGET = '[2]'"))
+        folder.set_rules()
+        assert accept_rules(folder.project())
+        await agent.failed_evaluation()
+        constants = folder.read("03_eval.py")
+        assert "\nTARGET = '[2]'" in constants and "'f1'" in constants, "what somebody has changed is theirs"
 
 
 @pytest.mark.parametrize(
@@ -174,4 +208,4 @@ async def test_a_setting_that_is_none_is_refused_with_those_that_there_are(
 async def test_settings_without_a_template_ask_for_a_whole_script(at: At) -> None:
     async with connected(at("trained")) as agent:
         text = await agent.refused("write_eval", settings={"output": "step"})
-        assert "no template serves task_type 'threshold search'" in text and "write_eval(source)" in text
+        assert "the loop's own doesn't serve task_type 'threshold search'" in text and "write_eval(source)" in text

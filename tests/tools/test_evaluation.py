@@ -141,6 +141,22 @@ async def test_an_evaluation_that_leaves_something_unsound_publishes_nothing_and
 
 
 @pytest.mark.requirement("E2")
+async def test_a_right_evaluator_whose_score_is_nan_for_weights_in_disorder_is_accepted(at: At) -> None:
+    source = edited(
+        EVALUATOR,
+        (
+            "    model = json.loads(Path(arguments.checkpoint).read_text())\n",
+            "    try:\n"
+            "        model = json.loads(Path(arguments.checkpoint).read_text())\n"
+            "    except ValueError:\n"
+            '        model = {"threshold": math.nan}\n',
+        ),
+    )
+    async with connected(at("trained")) as agent:
+        await agent.call("write_eval", source=source)
+        assert (await agent.score())["state"] == "done"
+
+
 async def test_an_evaluation_that_hangs_is_ended_at_its_limit(folder: Folder) -> None:
     folder.set_rules(loop_config={"max_eval_minutes": 0.005})
     async with connected(folder) as agent:

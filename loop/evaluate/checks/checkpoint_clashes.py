@@ -17,7 +17,9 @@ from ...rules.reading import Rules
 from ...script.fixed import Clash, Fixed, agrees, recorded_clashes
 from ...script.synonyms import synonyms
 from ...train.measured import facts_of
-from ..evaluation_job import CHECKPOINTS
+
+CHECKPOINTS = "said/checkpoints.json"
+"""What the child leaves in the attempt."""
 
 
 class _Said(BaseModel):

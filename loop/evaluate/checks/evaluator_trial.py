@@ -74,7 +74,10 @@ def judge(tree: Tree, trial: Trial, primary: str) -> tuple[float, tuple[Notice, 
 
 
 def _require_moved(tree: Tree, trial: Trial, first: Mapping[str, float], primary: str) -> list[Notice]:
-    moved = read_metrics(tree, trial.disordered)
+    try:
+        moved = read_metrics(tree, trial.disordered)
+    except EvaluationError:
+        return []  # NaN, such as a variance out of order gives, is no JSON: another score than the first one
     if primary in first and moved.get(primary) != first[primary]:
         return []
     ignored = EvaluationError(

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from string import Formatter
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -21,6 +22,7 @@ from ...record.facts import Section
 from ...record.parts import SavedBest
 from ...record.ranks import RunFacts
 from ...train.measured import facts_of
+from ..evaluator_files import takes_protocol
 
 EVALUATION = "evaluation.json"
 _BEST = "best.ckpt"
@@ -64,9 +66,9 @@ class Difference:
 
 
 def said_by(attempt: Attempt, out: str) -> Said:
-    """Empty for an evaluator that isn't the loop's own, and for a file that can't be read."""
+    """Empty for an evaluator that isn't the loop's own. Raises `EvaluationError` for a file that can't be read."""
     tree, where = attempt.project.workspace.tree, f"{out}/{EVALUATION}"
-    if not tree.is_file(where):
+    if not takes_protocol(attempt.project) or not tree.is_file(where):
         return Said()
     try:
         return Said.model_validate_json(tree.read(where, limit=_MAX_BYTES))
@@ -80,7 +82,12 @@ def notices(said: Said) -> Iterator[Notice]:
         key = note.get("key")
         if isinstance(key, str) and key in TEXTS:
             values = {name: value for name, value in note.items() if name != "key" and value is not None}
-            yield Notice.of(_known(key), **values)
+            if _places(TEXTS[_known(key)]) <= values.keys():
+                yield Notice.of(_known(key), **values)
+
+
+def _places(text: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(text) if name}
 
 
 def _known(key: str) -> NoticeKey:
@@ -180,8 +187,8 @@ def require_own_word(found: Sequence[Difference]) -> None:
         f"the weights in best.ckpt get another score here than in their training: {'; '.join(parts)}. The formulas"
         " agree on the same batches, so the samples or the weights are others",
         where="best.ckpt",
-        hint="let the script seed the split of its data and leave best.ckpt of the data that it is judged on, with "
-        'repair_version; or take what it logs as it is by write_eval(settings={"formula": "script"})',
+        hint="let the script seed the split of its data and leave best.ckpt of the data that it is judged on, with"
+        " repair_version; or score it by an evaluator of your own, with write_eval(source)",
     )
 
 
