@@ -76,6 +76,7 @@ class _View:
     rows: tuple[_Row, ...]
     above: str
     rules: tuple[_Rule, ...]
+    leaks: str
 
     @property
     def top(self) -> tuple[_Row, ...]:
@@ -233,6 +234,7 @@ def _view(
             _Rule(cell(row.rule, 100), cell(row.value, 100), ", ".join(row.versions), cell(row.verdict.told(say), 600))
             for row in data.rules
         ),
+        cell(" ".join(one.told(say) for one in data.leaks), 2000),
     )
 
 
