@@ -81,6 +81,7 @@ class _View:
     above: str
     rules: tuple[_Rule, ...]
     by_script: str
+    leaks: str
 
     @property
     def top(self) -> tuple[_Row, ...]:
@@ -241,6 +242,7 @@ def _view(
             for row in data.rules
         ),
         ", ".join(dict.fromkeys(shown_as(name) for row in data.rows for name in row.script_formulas)),
+        cell(" ".join(one.told(say) for one in data.leaks), 2000),
     )
 
 

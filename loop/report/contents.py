@@ -17,6 +17,7 @@ from ..rules.reading import Rules
 from ..store.paths import version_number
 from ..text import Told
 from . import external_models, leaderboard, rescoring
+from .leaks import leaks_told
 from .rescoring import Rescoring
 from .rule_table import RuleRow, rule_table
 from .warnings import warnings
@@ -54,6 +55,7 @@ class ReportData:
     looks: int
     warnings: tuple[Told, ...]
     rules: tuple[RuleRow, ...] = ()
+    leaks: tuple[Told, ...] = ()
 
     @property
     def above(self) -> tuple[str, ...]:
@@ -129,6 +131,7 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
         looks=rules.file.loop_config.max_versions,
         warnings=tuple(warnings(project, rules, models)),
         rules=rule_table(project),
+        leaks=leaks_told(project, state.loop.first_version),
     )
 
 
