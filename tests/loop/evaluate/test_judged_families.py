@@ -93,8 +93,10 @@ def test_a_class_for_each_token_where_padding_counts_for_nothing(workshop: Works
     evaluator = render("token classification", ["accuracy"])
     project = trained(workshop, tmp_path, "nn.Linear(4, 3)", loss, arrays, evaluator)
     kept = y != -100
-    found = scored(project)
-    assert found["accuracy"] == pytest.approx(sk.accuracy_score(y[kept], linear(project).argmax(2)[kept]))
+    found, out = scored(project), linear(project)[kept]
+    powers = np.exp(out)
+    assert found["loss"] == pytest.approx(sk.log_loss(y[kept], powers / powers.sum(1, keepdims=True)), rel=1e-4)
+    assert found["accuracy"] == pytest.approx(sk.accuracy_score(y[kept], out.argmax(1)))
 
 
 def test_a_class_for_each_pixel(workshop: Workshop, tmp_path: Path) -> None:

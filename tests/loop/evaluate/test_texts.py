@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from evaluator_runs import Ended, Project, Workshop, render, train
+from evaluator_runs import HERE, Ended, Project, Workshop, render, train
 from torchmetrics.functional.text import char_error_rate, edit_distance, word_error_rate
 
 TOKENS = ["a", "b", " ", "<blank>"]
@@ -150,3 +150,52 @@ def test_a_vocabulary_that_does_not_fit_is_told(lines: Project, vocabulary: str 
         file.write_text(kept)
     assert ended.code == 1
     assert told in ended.last_line
+
+
+def test_a_token_for_the_space_between_words_makes_words(workshop: Workshop, tmp_path: Path) -> None:
+    script = (HERE / "projects" / "lines.py").read_text(encoding="utf-8")
+    piped = script.replace('"b", " ", "<blank>"', '"b", "|", "<blank>"').replace(
+        " in str(word)", " in str(word).replace(' ', '|')"
+    )
+    piped = piped.replace('" ": 2', '"|": 2')
+    assert piped.count("|") == 3
+    file = tmp_path / "piped.py"
+    file.write_text(piped, encoding="utf-8")
+    data = {"train": written(1, 60), "val": written(2, 23)}
+    evaluator = render("sequence", ["wer", "cer"], primary="cer")
+    project = train(workshop, tmp_path / "글 자", {"02_train_v001.py": str(file)}, data, evaluator)
+    ended = project.evaluate()
+    assert ended.code == 0, ended.err
+    predicted, target, _ = read_by_hand(project, "val")
+    assert [sample["target"] for sample in ended.samples] == target
+    assert ended.metrics["wer"] == pytest.approx(float(word_error_rate(predicted, target)))
+    assert ended.metrics["cer"] == pytest.approx(float(char_error_rate(predicted, target)))
+
+
+def test_words_as_classes_are_joined_as_predict_step_joins_them(workshop: Workshop, tmp_path: Path) -> None:
+    script = (HERE / "projects" / "spoken.py").read_text(encoding="utf-8")
+    words = (
+        script.replace('["good day", "좋은 날", "so bad"][i % 3]', "torch.tensor([[0, 1], [2, 3], [0, 3]][i % 3])")
+        .replace(
+            "import lightning as L\n",
+            "import json\nfrom pathlib import Path\n\nimport lightning as L\n"
+            "from torchmetrics.functional.text import word_error_rate\n\n"
+            "WORDS = ['good', 'day', '좋은', '날', '<blank>']\n",
+        )
+        .replace(
+            "        self.log(",
+            "        right = [' '.join(WORDS[int(one)] for one in row) for row in batch[1]]\n"
+            "        self.log('val_wer', word_error_rate(self.predict_step(batch), right))\n        self.log(",
+        )
+    )
+    words += "    assets = Path('Models/Artifacts/v001/additional_assets')\n    assets.mkdir()\n"
+    words += "    (assets / 'vocab.json').write_text(json.dumps(WORDS))\n"
+    file = tmp_path / "words.py"
+    file.write_text(words, encoding="utf-8")
+    evaluator = render("sequence", ["wer"], primary="wer")
+    ended = train(workshop, tmp_path / "낱말", {"02_train_v001.py": str(file)}, {}, evaluator).evaluate()
+    assert ended.code == 0, ended.err
+    target = [["good day", "좋은 날", "good 날"][index % 3] for index in range(16)]
+    predicted = ["good day" if index % 7 < 3 else "날 좋은" for index in range(16)]
+    assert [sample["target"] for sample in ended.samples] == target
+    assert ended.metrics["wer"] == pytest.approx(float(word_error_rate(predicted, target)))

@@ -8,7 +8,6 @@ import os
 import pickle
 import shutil
 import signal
-import statistics
 import struct
 import subprocess
 import sys
@@ -26,7 +25,7 @@ from .frozen import Frozen
 from .measure import WARM_UP_REQUESTS, Request
 from .output import raw_input
 from .session import Session
-from .walk import Scored, single_batches
+from .walk import Loss, Scored, loss_by, single_batches
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
@@ -144,7 +143,7 @@ def _from_answers(answers: list[Any], family: Family, frozen: Frozen, reference:
     if isinstance(reference.predicted, list) and all(isinstance(one, str) for one in reference.predicted):
         if not all(isinstance(one, str) for one in answers):
             raise ValueError("not every one is a text")
-        return reference._replace(outputs=answers, predicted=answers, loss=None, losses=None), {"loss"}
+        return reference._replace(outputs=answers, predicted=answers, loss=None, losses=None, loss_terms={}), {"loss"}
     numbers = torch.tensor(answers, dtype=torch.float32)
     if not bool(numbers.isfinite().all()):
         raise ValueError("not every one is finite")
@@ -168,10 +167,11 @@ def _from_answers(answers: list[Any], family: Family, frozen: Frozen, reference:
 
 def _with_losses(predicted: Any, reference: Scored, formula: Any) -> tuple[Scored, set[str]]:
     """With the first version's loss where that is a formula of outputs and targets alone."""
-    losses = [float(one) for one in formula.each(predicted, reference.targets)] if formula else None
-    loss = statistics.fmean(losses) if losses else None
-    scored = reference._replace(outputs=predicted, predicted=predicted, loss=loss, losses=losses, script={})
-    return scored, set() if losses else {"loss"}
+    loss = loss_by(formula, predicted, reference.targets) if formula else Loss(None, None, {})
+    scored = reference._replace(
+        outputs=predicted, predicted=predicted, loss=loss.value, losses=loss.each, script={}, loss_terms=loss.terms
+    )
+    return scored, set() if loss.value is not None else {"loss"}
 
 
 def requests(external: External, session: Session, scored: Scored, indices: list[int]) -> dict[int, Request]:

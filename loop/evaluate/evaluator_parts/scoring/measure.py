@@ -47,7 +47,8 @@ def measure(
     """The loss, then every wanted metric; a value that isn't finite is an error."""
     found = []
     if scored.loss is not None:
-        by_sample = {"loss": scored.losses} if scored.losses else {}
+        terms = {f"loss_{term}": values for term, values in scored.loss_terms.items()}
+        by_sample = {"loss": scored.losses} if scored.losses else terms
         by = "server" if (frozen.loss or {}).get("kind") == "server" else "script"
         found.append(MetricRow("loss", scored.loss, False, by_sample, by))
     for metric in wanted:

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from ..errors import EvalError, ScriptFault
-from ..formulas import Family, Formula
+from ..formulas import Family
 from ..trees import at, count, leaves, rows, spelled
 from .acceptance import Decided, Settings, accept, loss_of, metrics_of
 from .frozen import Frozen
 from .reading import Comparison, Reading, as_list, blanked, entering, joined, readings, same_target, secret
 from .session import Session
-from .walk import Collected, How, Scored, by_the_script, collect, one_at_a_time
+from .walk import Collected, How, Loss, Scored, by_the_script, collect, loss_by, one_at_a_time
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
@@ -202,20 +202,20 @@ def _require_same_targets(collected: Collected, frozen: Frozen) -> None:
 def _scored(session: Session, family: Family, frozen: Frozen, how: How, collected: Collected, ids: list[str]) -> Scored:
     outputs, targets = family.shaped(joined(collected.outputs), _put_together(frozen.targets))
     loss_name = frozen.loss["name"] if frozen.loss and frozen.loss["kind"] == "server" else None
-    losses = _losses(family, loss_name, outputs, targets)
+    found = _server_loss(family, loss_name, outputs, targets)
+    loss, losses = found.value, found.each
     predicted = family.predicted(outputs, loss_name)
     script: dict[str, float] = {}
     own = [name for name, one in frozen.metrics.items() if one["kind"] == "script"]
-    loss = statistics.fmean(losses) if losses else None
-    if own or (losses is None and frozen.loss is not None):
+    if own or (loss is None and frozen.loss is not None):
         values = by_the_script(session)
         script = {name: values[frozen.metrics[name]["name"]] for name in own if frozen.metrics[name]["name"] in values}
-        if losses is None and frozen.loss is not None:
+        if loss is None and frozen.loss is not None:
             losses = one_at_a_time(session, len(targets))
             loss = values.get(frozen.loss["name"] or "loss")
             loss = loss if loss is not None else statistics.fmean(losses) if losses else None
     means = {name: _means(family, one, collected, frozen, loss_name) for name, one in frozen.metrics.items()}
-    return Scored(outputs, targets, predicted, loss, losses, script, ids, how, means)
+    return Scored(outputs, targets, predicted, loss, losses, script, ids, how, means, found.terms)
 
 
 def _means(family: Family, one: dict[str, Any], collected: Collected, frozen: Frozen, loss: str | None) -> list[float]:
@@ -243,20 +243,15 @@ def _put_together(targets: list[Any]) -> Any:
     return targets
 
 
-def _losses(family: Family, name: str | None, outputs: Any, targets: Any) -> list[float] | None:
+def _server_loss(family: Family, name: str | None, outputs: Any, targets: Any) -> Loss:
     if name is None:
-        return None
-    formula = family.losses[name]
+        return Loss(None, None, {})
     try:
-        return _each(formula, outputs, targets)
+        return loss_by(family.losses[name], outputs, targets)
     except ValueError:
         # A head of another make, such as probabilities for logits: the same loss, from what metrics take.
         other = family.losses.get("nll of probabilities")
-        return _each(other, family.predicted(outputs), targets) if other else None
-
-
-def _each(formula: Formula, outputs: Any, targets: Any) -> list[float]:
-    return [float(one) for one in formula.each(outputs, targets)] if formula.each else []
+        return loss_by(other, family.predicted(outputs), targets) if other else Loss(None, None, {})
 
 
 def comparison_notes(comparisons: list[Comparison]) -> list[dict[str, Any]]:

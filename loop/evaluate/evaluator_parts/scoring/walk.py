@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..errors import EvalError
+from ..formulas import Formula
 from ..trees import Opaque, at, count, cut, digest, leaves, rows
 from .reading import as_list, blanked
 from .session import Session
@@ -40,6 +42,24 @@ class Scored(NamedTuple):
     ids: list[str]
     how: How
     means: dict[str, list[float]] = {}  # noqa: RUF012 - by metric: means of batches' values, by their sizes and plain
+    loss_terms: dict[str, list[float]] = {}  # noqa: RUF012 - where the loss is no mean of samples
+
+
+class Loss(NamedTuple):
+    """A loss of the whole set: each sample's where it is their mean, else what of each it is a ratio of."""
+
+    value: float | None
+    each: list[float] | None
+    terms: dict[str, list[float]]
+
+
+def loss_by(formula: Formula, outputs: Any, targets: Any) -> Loss:
+    """Raises `ValueError` where the formula takes no such outputs."""
+    if formula.each is not None:
+        each = [float(one) for one in formula.each(outputs, targets)]
+        return Loss(statistics.fmean(each) if each else None, each, {})
+    terms = formula.terms(outputs, targets) if formula.terms is not None else {}
+    return Loss(float(formula.compute(outputs, targets)), None, terms)
 
 
 class Collected(NamedTuple):
