@@ -105,7 +105,7 @@ async def test_an_edit_of_what_was_decided_or_of_the_machinery_is_the_users_to_a
         folder.path(FROZEN).write_bytes(b"{}")
         assert accept_protocol(folder.project()) == FROZEN
         assert protocol(folder) is None
-        await agent.act(where=["EPOCHS"])
+        await agent.act(change="labels", where=["labels"])
 
 
 async def test_a_lost_machinery_is_written_again_with_the_same_script(classified: Folder) -> None:
