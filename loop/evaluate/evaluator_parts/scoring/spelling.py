@@ -80,13 +80,15 @@ class Parts(NamedTuple):
 
 
 def parts_of(tree: Any) -> Parts:
-    """A dict by its keys; a tuple as (input, …, target, …, lengths): what follows the input is told by its make."""
+    """A dict by its usual keys; else (input, …, target, …, lengths): what follows the input is told by its make."""
     found = dict(leaves(tree))
+    inputs: list[Any] = []
     if isinstance(tree, Box) and tree.kind in ("dict", "mapping"):
         inputs = [(key,) for key in INPUT_KEYS if (key,) in found][:1]
         target = next(((key,) for key in TARGET_KEYS if (key,) in found and (key,) not in inputs), None)
-        return Parts(target, next(((key,) for key in LENGTH_KEYS if (key,) in found), None))
-    rest = list(found.items())[1:]
+        if target is not None:
+            return Parts(target, next(((key,) for key in LENGTH_KEYS if (key,) in found), None))
+    rest = [one for one in found.items() if one[0] not in (inputs or list(found)[:1])]
     written = [path for path, leaf in rest if is_texts(leaf)]
     whole = [(path, leaf) for path, leaf in rest if isinstance(leaf, torch.Tensor) and not leaf.is_floating_point()]
     padded, flat = ([one for one in whole if one[1].dim() == dims] for dims in (2, 1))
