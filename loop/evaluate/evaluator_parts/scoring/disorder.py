@@ -47,9 +47,11 @@ def tried(
     """
     decided, notes = _whatever_the_targets(session, decided, scored, first=first)
     kind = _formula(family, decided, wanted)
+    if kind is None or asked.size < 2:
+        return decided, notes
     before = asked.outputs()
-    level = _level(kind, *asked.judged(before)) if kind is not None and asked.size > 1 else None
-    if level is None or level.gain <= 1e-9:
+    level = _level(kind, *asked.judged(before))
+    if level.gain <= 1e-9:
         return decided, notes
     same, left = True, level
     for time in range(_DISORDERS):
@@ -135,7 +137,7 @@ def _whatever_the_targets(
 
 def _of_one_target(session: Session, scored: Scored) -> list[Any]:
     """The first batch, once for each of some distinct targets, which all its samples get."""
-    walk = session.batches()
+    walk: Any = session.batches()
     tree = next(walk, (None, 0.0))[0]
     walk.close()
     size = count(tree) or 0
@@ -167,7 +169,7 @@ def _judged(session: Session, tree: Any) -> dict[str, float]:
 def of_outputs(session: Session, family: Family, decided: Frozen, scored: Scored) -> Asked:
     """Whole batches, up to some hundred samples."""
     trees, size = [], 0
-    walk = session.batches()
+    walk: Any = session.batches()
     for tree, _ in walk:
         trees.append(blanked(tree, scored.how.hidden))
         size += count(tree) or 0
