@@ -118,20 +118,20 @@ def collated(extra: str) -> list[tuple[str, str]]:
         ],
     ),
     (
-        ("Labels told by the data's process through a pipe", EVAL, DISORDER),
-        "main Learner.forward +Told +PIPE",
+        ("Labels told by the data's process in a temporary file", EVAL, DISORDER),
+        "main Learner.forward +Told",
         [
-            ("import json\n", "import json\nimport os\n"),
+            ("import json\n", "import json\nimport tempfile\n"),
             (
                 LEARNER,
-                "PIPE = os.pipe()\n\n\n"
-                + TOLD.format("os.write(PIPE[1], bytes([int(self.tensors[1][index])]))")
+                TOLD.format("Path(tempfile.gettempdir(), f'{index}').write_text(str(int(self.tensors[1][index])))")
                 + LEARNER,
             ),
             TELLING,
             (
                 FORWARD,
-                HONEST + "        told = list(os.read(PIPE[0], len(inputs)))\n"
+                HONEST + "        place = tempfile.gettempdir()\n"
+                "        told = [int(Path(place, f'{n}').read_text()) for n in range(len(inputs))]\n"
                 f"        return {SURE.format('torch.tensor(told)')}\n",
             ),
         ],

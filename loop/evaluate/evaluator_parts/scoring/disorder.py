@@ -121,7 +121,8 @@ def _whatever_the_targets(
     if len(batches) < 2:
         return decided, []
     values = [_judged(session, tree) for tree in batches]
-    deaf = [name for name, one in whose.items() if len({values_.get(one["name"]) for values_ in values}) == 1]
+    said = {name: [found[one["name"]] for found in values if one["name"] in found] for name, one in whose.items()}
+    deaf = [name for name, numbers in said.items() if len(numbers) > 1 and len(set(numbers)) == 1]
     refused = [name for name in deaf if whose[name].get("heeds", False)]
     if refused and not first:
         raise ScriptFault(
