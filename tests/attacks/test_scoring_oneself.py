@@ -129,7 +129,8 @@ def collated(extra: str) -> list[tuple[str, str]]:
             (
                 LEARNER,
                 TOLD.format(
-                    "Path(tempfile.gettempdir(), key(self.tensors[0][index])).write_text(str(int(self.tensors[1][index])))"
+                    "x, label = super().__getitem__(index)\n"
+                    "        Path(tempfile.gettempdir(), key(x)).write_text(str(int(label)))"
                 )
                 + LEARNER,
             ),

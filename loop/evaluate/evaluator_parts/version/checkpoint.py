@@ -127,7 +127,7 @@ def _digest(value: torch.Tensor) -> tuple[Any, ...]:
     """What tells tensors of equal content, whatever their precision."""
     kind = torch.complex64 if value.is_complex() else torch.float32 if value.is_floating_point() else torch.int64
     plain = value.detach().cpu().to(kind).contiguous().reshape(-1)
-    return tuple(value.shape), hashlib.blake2b(plain.view(torch.uint8).numpy(), digest_size=16).hexdigest()
+    return tuple(value.shape), hashlib.blake2b(plain.view(torch.uint8).numpy().data, digest_size=16).hexdigest()
 
 
 def weights_digest(model: Any) -> str:
