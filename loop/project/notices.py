@@ -40,6 +40,8 @@ NoticeKey = Literal[
     "not_confined",
     "several_loaders",
     "depends_on_batch",
+    "kept_in_disorder",
+    "heeds_no_targets",
     "random_inputs",
     "not_hidden",
     "own_evaluator",
@@ -89,6 +91,9 @@ TEXTS: Mapping[NoticeKey, str] = {
     "not_confined": "the model's process could have read the data set while it answered: {reason}",
     "several_loaders": "the script has {count} validation loaders; the first one is scored",
     "depends_on_batch": "{differing} of {count} samples get another prediction alone than among others",
+    "kept_in_disorder": "with its weights in disorder, {metric} of the first {count} samples is still {left:.4g} of"
+    " {score:.4g} ({chance:.4g} by chance): a part of it doesn't come from the weights",
+    "heeds_no_targets": "{metric} is the same whatever the targets are",
     "random_inputs": "validation inputs are drawn anew each time, so that no two scores are of the same samples",
     "not_hidden": "it could have read the data set while it was scored: {reason}",
     "own_evaluator": "it could have read the data set while it was scored: the evaluator is its own",

@@ -16,7 +16,7 @@ from .confinement import keep_to_itself
 from .errors import EvalError, ScriptFault
 from .formulas import FAMILIES, Family, family_of
 from .project_copy import LEFT_OUT, make_stage
-from .scoring import acceptance, external, frozen, measure, output, reader, spelling, texts, versions
+from .scoring import acceptance, disorder, external, frozen, measure, output, reader, spelling, texts, versions
 from .scoring.measure import MetricRow, Request
 from .scoring.session import Session, scratch
 from .scoring.walk import Scored
@@ -148,10 +148,11 @@ def evaluate(constants: Constants, options: Any, stage: Path) -> str:
         raise EvalError(f"{script} is missing. Next: check --version, and --source if it is given")
     if not options.checkpoint.exists():
         raise EvalError(f"{options.checkpoint} is missing. Next: train this version first")
-    decided = frozen.load(options.protocol)
     seed_everything(options.seed)
     with Session(order_of(options, stage, script)) as session:
         keep_to_itself()
+        # Only now: the version's processes are forks, and have what was known before.
+        decided = frozen.load(options.protocol)
         return _scored(constants, options, family, decided, session)
 
 
@@ -168,6 +169,7 @@ def order_of(options: Any, stage: Path, script: Path) -> Order:
         *others,
         *sets,
         options.out,
+        *([options.protocol] if options.protocol else []),
     ]
     data = [project, *(one.resolve() for one in (prepared, prepared / options.dataset_id) if one.exists())]
     return Order(
@@ -204,7 +206,7 @@ class Evaluation(NamedTuple):
 
 
 def _scored(constants: Constants, options: Any, family: Family, decided: frozen.Frozen | None, session: Session) -> str:
-    wanted = constants.wanted
+    wanted, first = constants.wanted, decided is None
     reads = family.name in ("sequence", "generation")
     vocabulary = spelling.read_vocabulary(options.artifacts) if reads else None
     if decided is None and reads:
@@ -221,17 +223,23 @@ def _scored(constants: Constants, options: Any, family: Family, decided: frozen.
     if session.about["loaders"] > 1:
         notes.append({"key": "several_loaders", "count": session.about["loaders"]})
     if options.shuffle_weights:
-        session.model(op="disorder")
+        session.model(op="disorder", time=0)
         if _is_read(scored):
             scored = texts.read_again(session, decided, scored, vocabulary)
         else:
             scored = versions.read_again(session, family, decided, scored)
     options.out.mkdir(parents=True, exist_ok=True)
     made = Evaluation(options, family, decided, scored, wanted)
-    return _version(made, session, notes) if options.external is None else _external(made, session)
+    if options.external is not None:
+        return _external(made, session)
+    told = texts.asked_again(session, decided, scored, vocabulary) if _is_read(scored) else None
+    asked = told or disorder.of_outputs(session, family, decided, scored)
+    return _version(made, session, notes, asked, first=first)
 
 
-def _version(made: Evaluation, session: Session, notes: list[dict[str, Any]]) -> str:
+def _version(
+    made: Evaluation, session: Session, notes: list[dict[str, Any]], asked: disorder.Asked, *, first: bool
+) -> str:
     family, scored, loss = made.family, made.scored, made.decided.loss
     rows = measure.measure(made.options.version, family, made.decided, made.wanted, scored)
     loss_name = loss["name"] if loss and loss["kind"] == "server" else None
@@ -243,13 +251,18 @@ def _version(made: Evaluation, session: Session, notes: list[dict[str, Any]]) ->
         return versions.read_one(family, found, scored, loss_name)
 
     found = measure.requests(session, scored, made.requests, read)
+    decided = made.decided
+    if not made.options.shuffle_weights:
+        wanted = [row.name for row in rows]
+        decided, more = disorder.tried(session, family, decided, scored, asked, wanted, first=first)
+        notes += more
     session.close()
     notes += versions.depends_on_batch(scored, found)
     formulas = {row.name: row.by for row in rows}
     output.write_json(
         made.options.out / "evaluation.json", {"notes": notes, "formulas": formulas, "means": scored.means}
     )
-    frozen.save(made.decided, made.options.out)
+    frozen.save(decided, made.options.out)
     return _publish(made, made.options.version, rows, found)
 
 

@@ -24,6 +24,9 @@ from typing import Any
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _NO_NEW_PRIVILEGES, _SET_DUMPABLE = 38, 4
 _EXECUTE, _WRITE, _READ, _LIST, _TRUNCATE = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14
+# Abstract UNIX sockets and signals, as far as other processes aren't as confined.
+_SCOPED = 1 << 0 | 1 << 1
+SHARED_MEMORY = Path("/dev/shm")
 _ON_FILES = _EXECUTE | _WRITE | _READ | _TRUNCATE
 _LOOK = _EXECUTE | _READ | _LIST
 # What a model that infers has no use for, by the names of Python's audit events.
@@ -40,7 +43,11 @@ def keep_to_itself() -> None:
 
 
 def confine(hidden: Iterable[Path], kept: Iterable[Path] = (), writable: Iterable[Path] = ()) -> str | None:
-    """Lets this process see nothing of `hidden` but `kept`, and write in `writable` only; why not, if it can't."""
+    """Lets this process see nothing of `hidden` but `kept`, and write in `writable` and to devices only.
+
+    Returns why not, if it can't. Where the kernel knows how, it also signals nobody outside, and no abstract socket of
+    others can be spoken to.
+    """
     if sys.platform != "linux":
         return "Landlock needs Linux"
     library = ctypes.CDLL(None, use_errno=True)
@@ -48,7 +55,8 @@ def confine(hidden: Iterable[Path], kept: Iterable[Path] = (), writable: Iterabl
     if version < 1:
         return "this kernel has no Landlock"
     handled = (1 << 13) - 1 | (1 << 13 if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
-    rules = library.syscall(_CREATE, ctypes.byref(ctypes.c_uint64(handled)), 8, 0)
+    attributes = (ctypes.c_uint64 * 3)(handled, 0, _SCOPED if version >= 6 else 0)
+    rules = library.syscall(_CREATE, ctypes.byref(attributes), 24 if version >= 6 else 8, 0)
     if rules < 0:
         return "no Landlock rules can be made: " + os.strerror(ctypes.get_errno())
     for path in [
@@ -60,7 +68,7 @@ def confine(hidden: Iterable[Path], kept: Iterable[Path] = (), writable: Iterabl
         _allow(library, rules, path, _LOOK)
     # CUDA names its threads in /proc/self/task, and doesn't begin where it may not. Memory of others isn't to be had
     # there: a process that is confined may not trace one that is less so.
-    for path in (*writable, Path("/dev"), Path("/proc")):
+    for path in (*writable, *_around(Path("/dev"), [path.resolve() for path in hidden]), Path("/proc")):
         _allow(library, rules, path, handled)
     if library.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or library.syscall(_RESTRICT, rules, 0):
         return "Landlock can't be used here: " + os.strerror(ctypes.get_errno())
@@ -76,6 +84,19 @@ def refuse_programs() -> None:
             raise PermissionError(f"{event} isn't allowed while a model answers")
 
     sys.addaudithook(hook)
+
+
+def close_others(kept: Iterable[int]) -> None:
+    """Closes what a fork has inherited besides its own: the standard streams stay open, and `kept`."""
+    first = 3
+    for handle in sorted(kept):
+        os.closerange(first, handle)
+        first = handle + 1
+    os.closerange(first, os.sysconf("SC_OPEN_MAX") if sys.platform != "linux" else _last_handle() + 1)
+
+
+def _last_handle() -> int:
+    return max((int(entry.name) for entry in Path("/proc/self/fd").iterdir()), default=2)
 
 
 def _around(place: Path, hidden: list[Path]) -> Iterator[Path]:

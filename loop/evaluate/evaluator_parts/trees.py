@@ -193,10 +193,10 @@ def digest(tree: Any, paths: Any, row: int, of: int) -> str:
         one = cut(leaf, row, of)
         if isinstance(one, (torch.Tensor, numpy.ndarray)):
             array = raw(one)
-            found.update(f"{one.dtype}{tuple(one.shape)}".encode())
+            found.update(f"{path}{one.dtype}{tuple(one.shape)}".encode())
             found.update(array.tobytes())
         else:
-            found.update(repr(one).encode())
+            found.update(repr((path, one)).encode())
     return found.hexdigest()
 
 

@@ -21,6 +21,7 @@ class Frozen(NamedTuple):
 
     `via` names what in validation_step took the output: `cross_entropy#0`. `loss` and `metrics` say whose formula a
     number is: {"kind": "server", "name": …} or {"kind": "script", "name": …, "higher": …}.
+    `disorder` is how much of what the first version's score has over chance is left with its weights in disorder.
     """
 
     family: str
@@ -35,6 +36,7 @@ class Frozen(NamedTuple):
     random_inputs: bool
     ids: list[str]
     formula: str
+    disorder: float = 0.0
 
 
 def save(frozen: Frozen, folder: Path) -> None:

@@ -126,7 +126,7 @@ def requests(session: Session, scored: Scored, indices: list[int], read: Callabl
         began = time.perf_counter()
         output = read(told["answer"])
         # The model's own word, as long as we didn't see less: the way between two processes is no part of it.
-        seconds = prepared + min(float(told["seconds"]), waited) + time.perf_counter() - began
+        seconds = prepared + min(max(0.0, float(told["seconds"])), waited) + time.perf_counter() - began
         found[index] = Request(batch, output, seconds * 1000)
     return found
 

@@ -34,7 +34,7 @@ class Read(NamedTuple):
 
     def said(self, spelling: Vocabulary | None) -> list[str]:
         """The text of each answer."""
-        return [_spelled(one, spelling) for one in self.answers]
+        return [spelled(one, spelling) for one in self.answers]
 
     def right(self, spelling: Vocabulary | None) -> list[str]:
         """The text of each target. Raises `EvalError` where they are class numbers that nothing spells."""
@@ -60,7 +60,7 @@ def read_all(session: Session, vocabulary: Vocabulary | None, output: str | None
         answers.append(read_one(found, how))
         classes.append(None if is_texts(target) else classes_of(tree, parts)[0])
         written.append(texts(target)[0] if is_texts(target) else None)
-        paths = [path for path, leaf in leaves(tree) if path not in parts and rows(leaf) is not None]
+        paths = [path for path, _ in leaves(tree) if path not in parts]
         inputs.append(digest(tree, paths, 0, 1))
         if losses is not None:
             loss = _loss(session, tree, len(answers) - 1)
@@ -135,7 +135,7 @@ def _frames(found: dict[str, Any]) -> list[Reading]:
     ]
 
 
-def _spelled(answer: Any, vocabulary: Vocabulary | None) -> str:
+def spelled(answer: Any, vocabulary: Vocabulary | None) -> str:
     if isinstance(answer, str):
         return answer
     known = _required(vocabulary)

@@ -14,7 +14,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from ..confinement import keep_to_itself
+from ..confinement import close_others, keep_to_itself
 from ..errors import EvalError, ScriptFault
 from ..version.process import Order, run
 from ..wire import Channel, Ended, pair
@@ -41,6 +41,8 @@ class Session:
         if self._child == 0:
             model.close()
             data.close()
+            # Not even a lock or a pipe of whoever started the scorer.
+            close_others((model_there.fileno(), data_there.fileno()))
             self._become(order, Channel(model_there), Channel(data_there))
         keep_to_itself()
         model_there.close()
@@ -130,7 +132,7 @@ class Session:
                     return
                 self._data.send({"op": "next"})
                 waiting = True
-                yield message["batch"], float(message["seconds"])
+                yield message["batch"], max(0.0, float(message["seconds"]))
         finally:
             if waiting:
                 with contextlib.suppress(EvalError):

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from ..errors import EvalError, ScriptFault
 from ..formulas import Family, Formula, ctc_loss, variants
 from .acceptance import Settings, higher, own_words, some_batches
+from .disorder import ENOUGH_TEXTS, Asked
 from .frozen import Frozen
-from .reader import Read, read_all
-from .reading import Comparison, Own, compared
+from .reader import Read, read_all, read_one, spelled
+from .reading import Comparison, Own, blanked, compared
 from .session import Session
 from .spelling import Vocabulary, size_of, spellings
 from .versions import comparison_notes, require_formula
@@ -98,6 +99,20 @@ def read_again(session: Session, frozen: Frozen, scored: Scored, vocabulary: Voc
     """The same set with the weights as they are now."""
     read = read_all(session, vocabulary, None, judged=False)
     return _scored(session, frozen, read, vocabulary)._replace(ids=scored.ids)
+
+
+def asked_again(session: Session, frozen: Frozen, scored: Scored, vocabulary: Vocabulary | None) -> Asked:
+    """Some samples, one at a time, as the whole set was asked."""
+    size, how = min(ENOUGH_TEXTS, len(scored.ids)), scored.how
+    trees = [blanked(tree, how.hidden) for tree, _ in single_batches(session, list(range(size)))]
+
+    def outputs() -> list[Any]:
+        return [read_one(session.model(op="answer", batch=tree, reading=how.output), how) for tree in trees]
+
+    def judged(found: list[Any]) -> tuple[Any, Any]:
+        return [spelled(one, _spelling(vocabulary, frozen)) for one in found], list(frozen.targets[:size])
+
+    return Asked(size, outputs, judged)
 
 
 def _spelling(vocabulary: Vocabulary | None, frozen: Frozen) -> Vocabulary | None:

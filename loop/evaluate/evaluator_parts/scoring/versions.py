@@ -73,8 +73,8 @@ def later_score(session: Session, family: Family, frozen: Frozen) -> tuple[Score
         notes.append({"key": "other_inputs", "differing": changed, "count": len(frozen.inputs)})
     if how.output != frozen.output:
         notes.append({"key": "other_reading", "output": how.output, "before": frozen.output})
-    ids = session.ids(len(collected.targets))
-    scored = _scored(session, family, frozen, how, collected, ids)
+    # By the first version's ids: samples are the same ones by their targets and order, whatever they are called now.
+    scored = _scored(session, family, frozen, how, collected, frozen.ids)
     require_formula(session, frozen)
     return scored, notes
 
@@ -200,7 +200,7 @@ def _require_same_targets(collected: Collected, frozen: Frozen) -> None:
 
 
 def _scored(session: Session, family: Family, frozen: Frozen, how: How, collected: Collected, ids: list[str]) -> Scored:
-    outputs, targets = family.shaped(joined(collected.outputs), _put_together(frozen.targets))
+    outputs, targets = family.shaped(joined(collected.outputs), put_together(frozen.targets))
     loss_name = frozen.loss["name"] if frozen.loss and frozen.loss["kind"] == "server" else None
     found = _server_loss(family, loss_name, outputs, targets)
     loss, losses = found.value, found.each
@@ -225,7 +225,7 @@ def _means(family: Family, one: dict[str, Any], collected: Collected, frozen: Fr
     found, first = [], 0
     for output in collected.outputs:
         size = len(output) if output.dim() else 1
-        targets = _put_together(frozen.targets[first : first + size])
+        targets = put_together(frozen.targets[first : first + size])
         first += size
         try:
             shaped, right = family.shaped(output, targets)
@@ -237,7 +237,7 @@ def _means(family: Family, one: dict[str, Any], collected: Collected, frozen: Fr
     return [value for value in values if math.isfinite(value)]
 
 
-def _put_together(targets: list[Any]) -> Any:
+def put_together(targets: list[Any]) -> Any:
     if all(isinstance(one, torch.Tensor) for one in targets) and len({tuple(one.shape) for one in targets}) == 1:
         return torch.stack(targets)
     return targets

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from ..errors import EvalError
+from ..errors import EvalError, ScriptFault
 from ..formulas import Formula
 from ..trees import Opaque, at, count, cut, digest, leaves, rows
 from .reading import as_list, blanked
@@ -73,16 +73,24 @@ class Collected(NamedTuple):
 
 def collect(session: Session, how: How) -> Collected:
     """Every batch once: its targets stay here, its inputs are digested, and the rest is answered."""
-    found = Collected([], [], [], "")
+    found, before = Collected([], [], [], ""), session.model(op="weights")
     for tree, _ in session.batches():
         size = count(tree) or 0
         leaf = at(tree, how.target)
         found.targets.extend(as_list(leaf))
         paths = [path for path, one in leaves(tree) if path != how.target and rows(one) == size]
-        found.inputs.extend(digest(tree, paths, row, size) for row in range(size))
+        # What isn't of one sample is of them all.
+        rest = [path for path, one in leaves(tree) if path != how.target and rows(one) != size]
+        common = digest(tree, rest, 0, 0) if rest else ""
+        found.inputs.extend(digest(tree, paths, row, size) + common for row in range(size))
         if not found.opaque:
             found = found._replace(opaque=next((one.name for _, one in leaves(tree) if isinstance(one, Opaque)), ""))
         found.outputs.append(session.model(op="answer", batch=blanked(tree, how.hidden), reading=how.output))
+    if session.model(op="weights") != before:
+        raise ScriptFault(
+            "its weights changed while it answered: a model that learns as it is asked has no score. Next: let "
+            "validation_step and forward leave the parameters as they are (repair_version)"
+        )
     samples = session.about["samples"]
     if not found.targets or (samples is not None and len(found.targets) != samples):
         expected = "at least one" if samples is None else samples

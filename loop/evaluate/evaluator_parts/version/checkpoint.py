@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import hashlib
 import pathlib
 import pickle
 import re
@@ -123,24 +124,35 @@ def _tensors(value: Any, depth: int = 0) -> Iterator[torch.Tensor]:
 
 
 def _digest(value: torch.Tensor) -> tuple[Any, ...]:
-    """What tells tensors of equal content, whatever their type: shape and some sums are cheap, and enough here."""
-    number = (
-        value.detach().reshape(-1).to(torch.float64) if not value.is_complex() else value.detach().abs().reshape(-1)
-    )
-    weights = torch.arange(1, number.numel() + 1, dtype=torch.float64)
-    return tuple(value.shape), repr(float(number.sum())), repr(float((number * weights).sum()))
+    """What tells tensors of equal content, whatever their precision."""
+    kind = torch.complex64 if value.is_complex() else torch.float32 if value.is_floating_point() else torch.int64
+    plain = value.detach().cpu().to(kind).contiguous().reshape(-1)
+    return tuple(value.shape), hashlib.blake2b(plain.view(torch.uint8).numpy().data, digest_size=16).hexdigest()
+
+
+def weights_digest(model: Any) -> str:
+    """One digest of all parameters as they are now."""
+    found = hashlib.blake2b(digest_size=16)
+    for name, value in model.named_parameters():
+        if value.numel():
+            found.update(repr((name, _digest(value))).encode())
+    return found.hexdigest()
 
 
 def disorder(model: Any, seed: int) -> int:
-    """Permute the elements of every floating tensor of the state; how many changed.
+    """Permute the elements of every floating tensor that the model has; how many changed.
 
-    Each element stays of its tensor, so that a variance stays positive and nothing becomes NaN by it.
+    Each element stays of its tensor, so that a variance stays positive and nothing becomes NaN by it. A parameter of
+    one element becomes another number.
     """
     generator, moved = torch.Generator().manual_seed(seed), 0
     with torch.no_grad():
-        for value in model.state_dict().values():
+        for value in (*model.parameters(), *model.buffers()):
             if value.is_floating_point() and value.numel() > 1:
                 order = torch.randperm(value.numel(), generator=generator)
                 value.copy_(value.flatten()[order.to(value.device)].view_as(value))
+                moved += 1
+            elif value.is_floating_point() and value.numel() and isinstance(value, torch.nn.Parameter):
+                value.copy_(1 - value)
                 moved += 1
     return moved

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 import numpy
 import torch
 
-from ..confinement import confine, refuse_programs
+from ..confinement import SHARED_MEMORY, confine, refuse_programs
 from ..errors import EvalError, ScriptFault
 from ..wire import Channel, Ended
-from .checkpoint import disorder, load_weights
+from .checkpoint import disorder, load_weights, weights_digest
 from .formula import Watched
 from .probe import Probe
 from .script import FitCall, run_script
@@ -53,7 +53,8 @@ class Order(NamedTuple):
 def run(order: Order, model_end: Channel, data_end: Channel) -> None:
     """In a fork: becomes the model's process, with the data's as its child; ends with the scorer's last word."""
     os.environ["TMPDIR"] = tempfile.tempdir = str(order.scratch)
-    first = confine(order.hidden, (*order.kept, order.scratch), (order.scratch, *order.kept))
+    # The stage is the script's own to write in; what training left is not.
+    first = confine(order.hidden, (*order.kept, order.scratch), (order.scratch, order.script.parent))
     try:
         call = _called(order)
         validation = validation_set(call)
@@ -106,7 +107,8 @@ def _answer(order: Order, call: FitCall, channel: Channel, first: str | None) ->
     monitors = [_saver(one) for one in getattr(call.trainer, "checkpoint_callbacks", ())]
     probe, watched = Probe(call, _device(order.device)), Watched(order.script.parent)
     gc.collect()
-    problem = confine((*order.hidden, *order.data), (*order.kept, order.scratch), (order.scratch,)) or first
+    problem = confine((*order.hidden, *order.data, SHARED_MEMORY), (*order.kept, order.scratch), (order.scratch,))
+    problem = problem or first
     channel.send({"confined": problem, "speaks": probe.speaks, "monitors": monitors})
     operations: dict[str, Callable[[dict[str, Any]], Any]] = {
         "discover": lambda asked: probe.discover(asked["batch"], tell=asked["tell"]),
@@ -116,7 +118,8 @@ def _answer(order: Order, call: FitCall, channel: Channel, first: str | None) ->
         "judge": lambda asked: watched(probe.judge)(asked["batch"], asked["index"]),
         "end": lambda asked: watched(probe.end)(),
         "formula": lambda asked: watched.digest(),
-        "disorder": lambda asked: disorder(probe.model, order.seed),
+        "weights": lambda asked: weights_digest(probe.model),
+        "disorder": lambda asked: disorder(probe.model, order.seed + asked["time"]),
         "load": lambda asked: load_weights(probe.model, order.checkpoint, order.script.parent, order.script.name),
     }
     refuse = functools.lru_cache(refuse_programs)
