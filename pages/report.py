@@ -32,6 +32,10 @@ NOISE_TOLD = (
     "A gain is {significant} when it would rarely come about by chance even though {looks} versions may be looked at on"
     " one validation set, {suggestive} when it would be rare for a single look, and {noise} otherwise."
 )
+BY_SCRIPT = (
+    "By the script's own formula, as its validation_step logs it: {metrics}. The other numbers are by the server's"
+    " formulas."
+)
 FIRST = "The loop's first version, made from the baseline under the user's rules."
 EXTERNAL = "An external model of Models/external/, scored by the same 03_eval.py on the same samples."
 
@@ -76,6 +80,8 @@ class _View:
     rows: tuple[_Row, ...]
     above: str
     rules: tuple[_Rule, ...]
+    by_script: str
+    leaks: str
 
     @property
     def top(self) -> tuple[_Row, ...]:
@@ -175,6 +181,7 @@ def final_analysis(data: ReportData, pictures: str, say: Say) -> str:
         pictures=pictures,
         _=say,
         noise_told=NOISE_TOLD,
+        by_script=BY_SCRIPT,
         at=PICTURES,
         place=ANALYSIS,
     )
@@ -192,6 +199,7 @@ def report_page(name: str, data: ReportData, found: Shown, language: Language) -
         language=language,
         _=say,
         noise_told=NOISE_TOLD,
+        by_script=BY_SCRIPT,
         name=name,
         data=_view(data, names, _line, say, coloured=True),
         names=names,
@@ -233,6 +241,8 @@ def _view(
             _Rule(cell(row.rule, 100), cell(row.value, 100), ", ".join(row.versions), cell(row.verdict.told(say), 600))
             for row in data.rules
         ),
+        ", ".join(dict.fromkeys(shown_as(name) for row in data.rows for name in row.script_formulas)),
+        cell(" ".join(one.told(say) for one in data.leaks), 2000),
     )
 
 

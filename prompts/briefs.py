@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from ..loop.evaluate.evaluator import has_evaluator, task_family
+from ..loop.evaluate.evaluator import has_evaluator, served_family
 from ..loop.judge.best import best_version
 from ..loop.judge.comparison import compare
 from ..loop.judge.tables import best_table, previous_table, since_first
@@ -70,6 +70,9 @@ def _common(rules: Rules, state: LoopState) -> Context:
         "metrics": rules.metric_names,
         "failed": state.failed,
         "train_attempts": state.train_attempts,
+        "trained": state.trained,
+        "repairable": state.repairable,
+        "correctable": state.nothing_compared,
     }
 
 
@@ -97,7 +100,7 @@ def _train(version: Version, rules: Rules, state: LoopState) -> Context:
 
 def _evaluate(version: Version, rules: Rules, state: LoopState) -> Context:
     task = state.loop.task_type if state.loop else None
-    return {"has_evaluator": has_evaluator(version.project), "task_type": task, "family": task_family(task)}
+    return {"has_evaluator": has_evaluator(version.project), "task_type": task, "family": served_family(task)}
 
 
 def _repair(version: Version, rules: Rules, state: LoopState) -> Context:

@@ -14,12 +14,14 @@ from .results import JobView, StepResult, failure_of, job_of, metric_line, where
 
 if TYPE_CHECKING:
     from ..loop.evaluate.evaluation import EvalStatus
+    from ..loop.evaluate.evaluator import EvalSettings
 
 
 class EvalResult(StepResult):
     metrics: Mapping[str, float] = {}
     num_samples: int | None = None
     latency_ms: float | None = None
+    formulas: Mapping[str, str] = {}
     warnings: tuple[str, ...] = ()
 
 
@@ -27,8 +29,9 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
     """Score the trained version's best.ckpt on the whole validation set; call again until done or failed."""
     rules = project.rules()
     before = derive(project, rules)
-    if before.phase == "evaluate" and before.cur == version and before.loop and not work().has_evaluator(project):
-        _render_evaluator(project, rules, before.loop)
+    waits = before.trained and before.phase in ("evaluate", "repair") and before.cur == version
+    if waits and before.loop:
+        _make_evaluator(project, rules, before.loop)
     try:
         status = work().evaluate(project, version, attach=attach)
     except StillReading as reading:
@@ -57,9 +60,19 @@ def run_eval(project: Project, version: int, *, attach: int | None = None) -> Ev
         metrics={metric.name: metric.value for metric in receipt.metrics} if receipt else {},
         num_samples=receipt.num_samples if receipt else None,
         latency_ms=receipt.latency_ms if receipt else None,
+        formulas=receipt.formulas if receipt else {},
         warnings=tuple(str(one) for one in receipt.warnings) if receipt else (),
         next=state.next,
     )
+
+
+def _make_evaluator(project: Project, rules: Rules, loop: LoopFile) -> None:
+    """The loop's own, where there is none; and made anew as long as it has scored nothing, since rules may change."""
+    if not work().has_evaluator(project):
+        work().write_evaluator(project, own_evaluator(rules, loop), author="template")
+    elif (settings := work().renewable(project, loop)) is not None and work().served_family(loop.task_type):
+        text = own_evaluator(rules, loop, settings)
+        work().write_evaluator(project, text, author="template", settings=settings)
 
 
 def _message(name: str, status: "EvalStatus", job: JobView | None) -> str:
@@ -72,13 +85,13 @@ def _message(name: str, status: "EvalStatus", job: JobView | None) -> str:
     return f"The evaluation of {name} failed: {summary}. No score was published."
 
 
-def _render_evaluator(project: Project, rules: Rules, loop: LoopFile) -> None:
-    """Writes 03_eval.py from our template. Raises `EvaluationError` for a task that no template serves."""
-    family = work().task_family(loop.task_type)
+def own_evaluator(rules: Rules, loop: LoopFile, settings: "EvalSettings | None" = None) -> str:
+    """The loop's own 03_eval.py for its task. Raises `EvaluationError` for one that it doesn't serve."""
+    family = work().served_family(loop.task_type)
     if family is None:
         raise EvaluationError(
-            f"is missing, and no template serves task_type {loop.task_type!r}",
+            f"has to be written: the loop's own doesn't serve task_type {loop.task_type!r}",
             where=EVAL_SCRIPT,
-            hint="write it with write_eval; next_step's brief says what it gets and must leave",
+            hint="write it with write_eval(source); next_step's brief says what it gets and must leave",
         )
-    work().write_evaluator(project, work().eval_script(rules, loop, family), author="template")
+    return work().eval_script(rules, loop, family, settings)

@@ -100,5 +100,5 @@ def _evaluator(project: Project, rules: Rules, loop: LoopFile) -> str | None:
     """The project's own 03_eval.py, else a template's; None for a task that no template serves."""
     if work().has_evaluator(project):
         return project.workspace.tree.read(EVAL_SCRIPT).decode("utf-8", "replace")
-    family = work().task_family(loop.task_type)
+    family = work().served_family(loop.task_type)
     return work().eval_script(rules, loop, family) if family is not None else None

@@ -5,7 +5,7 @@ from ..loop.author.next_version import author_next_version
 from ..loop.author.repair import repair_version
 from ..loop.author.start import start_loop
 from ..loop.evaluate.evaluation import evaluate
-from ..loop.evaluate.evaluator import has_evaluator, task_family, write_evaluator
+from ..loop.evaluate.evaluator import has_evaluator, read_settings, renewable, served_family, write_evaluator
 from ..loop.judge.analysis import Analysis, write_analysis
 from ..loop.judge.best import best_version
 from ..loop.judge.labels import record_judgements
@@ -38,11 +38,13 @@ __all__ = [
     "has_evaluator",
     "headline",
     "progress_of",
+    "read_settings",
     "record_judgements",
     "rehearse",
+    "renewable",
     "repair_version",
+    "served_family",
     "start_loop",
-    "task_family",
     "train",
     "worst",
     "write_action",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MAX_REPLY_TOKENS = 20_000  # thinking included; the SDK wants more to be streamed, and retries no stream that breaks off
 MAX_SILENT = 3  # replies in a row that call nothing
-MAX_SAME_FAILURE = 3  # times that one call may fail while nothing else changes
+MAX_SAME_FAILURE = 2  # times that one call may fail in the same way while nothing else changes
 MAX_REPLIES_A_PHASE = 25  # replies without the loop getting on
 _RUNNING = ("rehearsing", "training", "evaluating", "reporting")
 _GO_ON = "start the same command again to go on where the loop stands"
@@ -247,8 +247,10 @@ class _Driver:
             raise stopped(answer)
         if answer.was_cancelled:
             raise AgentStopped("was cancelled", where=f"{name} {where.version_id}", hint=_GO_ON)
+        if answer.may_pass:
+            return answer  # the same call may succeed
         if answer.failed:
-            call = json.dumps([name, given], sort_keys=True)
+            call = json.dumps([name, given, answer.kind], sort_keys=True)
             self._failures[call] += 1
             if self._failures[call] >= MAX_SAME_FAILURE:
                 what = (

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from ...loop.errors import UserDecision
+from ...loop.errors import Busy, StillReading, UserDecision
+from ...loop.project.receipts import INFRASTRUCTURE
 from ...loop.store.paths import version_id
 from ..base import WAIT_SECONDS, AgentStopped, NextCall, Refusal, refusal_of, text_of
 
@@ -85,9 +86,21 @@ class Answer:
         return self.refusal is not None and self.refusal.code == UserDecision.default_code
 
     @property
-    def was_cancelled(self) -> bool:
+    def kind(self) -> str | None:
+        """Why it was refused, or why its job failed, as a code."""
         failure = self.content.get("failure")
-        return isinstance(failure, dict) and failure.get("kind") == "cancelled"
+        kind = failure.get("kind") if isinstance(failure, dict) else None
+        return self.refusal.code if self.refusal is not None else kind if isinstance(kind, str) else None
+
+    @property
+    def was_cancelled(self) -> bool:
+        return self.refusal is None and self.kind == "cancelled"
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether nothing that was sent or tried is at fault: a lock, a machine."""
+        codes = {Busy.default_code, StillReading.default_code} if self.refusal is not None else INFRASTRUCTURE
+        return self.failed and self.kind in codes
 
 
 class Steps:

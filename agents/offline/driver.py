@@ -7,6 +7,8 @@ from pydantic import JsonValue
 
 from ...loop.author.patch import unified_diff
 from ...loop.errors import DocumentError, RuleViolation
+from ...loop.project.receipts import INFRASTRUCTURE
+from ...loop.report.status import Status
 from ...loop.script.source import Script
 from ...loop.store.paths import version_id
 from ..base import AgentStopped, Event, NextCall, ToolClient
@@ -54,6 +56,9 @@ class _Driver:
         self._events: list[Event] = []
         self._stop_reason: str | None = None
         self._failed_by: str | None = None
+        self._failed_before: tuple[str, int | None, str] | None = (
+            None  # Step, version and kind, with nothing changed since
+        )
         self._steps: dict[str, Callable[[NextCall], Awaitable[str]]] = {
             "start_loop": self._start,
             "run_train": self._run,
@@ -122,7 +127,16 @@ class _Driver:
         run = await self._loop.finish(call.tool, {"version": _version(call)})
         if run.failure is not None and run.failure.kind == "cancelled":
             raise AgentStopped("was cancelled", where=f"{call.tool} {_label(call.version)}", hint=_GO_ON)
-        return run.state if run.state == "done" else f"failed: {run.message or 'the server gave no reason'}"
+        if run.state == "done":
+            self._failed_before = None
+            return run.state
+        said = run.message or "the server gave no reason"
+        kind = run.failure.kind if run.failure is not None else ""
+        failed = (call.tool, call.version, kind)
+        if failed == self._failed_before and kind not in INFRASTRUCTURE:
+            return await self._give_up(f"{_label(call.version)} failed twice in the same way. {said}")
+        self._failed_before = failed
+        return f"failed: {said}"
 
     async def _repair(self, call: NextCall) -> str:
         """A diverged training gets a tenth of its learning rate; anything else needs a person or a model."""
@@ -148,6 +162,7 @@ class _Driver:
             "change_summary": lower[0].change,
         }
         await self._loop.call("repair_version", arguments)
+        self._failed_before = None
         return lower[0].change
 
     async def _analyse(self, call: NextCall) -> str:
@@ -193,15 +208,22 @@ class _Driver:
 
     async def _report(self, call: NextCall) -> str:
         status = await self._loop.status()
+        self._require_score(status, call.why)
         await self._finish_report({**call.arguments, "analysis": documents.final_analysis(status)})
         return "the report is written"
 
     async def _give_up(self, reason: str) -> str:
-        """Ends the loop early with a report; the reason stands in it."""
+        """Ends the loop early with a report; the reason stands in it. Raises `AgentStopped` where that had no row."""
         status = await self._loop.status()
+        self._require_score(status, reason)
         self._stop_reason = reason
         await self._finish_report({"analysis": documents.final_analysis(status), "stop_reason": reason})
         return f"stopped: {reason}"
+
+    def _require_score(self, status: Status, reason: str) -> None:
+        """An ended loop can't be mended: one without any score is left where it is."""
+        if not any(one.metrics for one in status.versions):
+            raise AgentStopped(f"no version is scored. {reason}", hint=_BY_HAND)
 
     async def _finish_report(self, arguments: dict[str, JsonValue]) -> None:
         run = await self._loop.finish("final_report", arguments)

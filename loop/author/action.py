@@ -16,6 +16,7 @@ from ..script.settings import settings
 from ..script.source import Script
 from ..script.synonyms import synonyms
 from ..store import journal
+from ..store.paths import ACTION_FILE
 from ..text import Say, bullets, require_list, require_text, words
 
 MOST_SYMBOLS = 8
@@ -26,9 +27,6 @@ _SECOND = re.compile(
     re.I,
 )
 _MOVE = re.compile(r"([\w.]+)(?: goes| changes| rises| falls)? from \S+ to \S+", re.I)
-
-
-ACTION_FILE = "action-extract.md"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from ..rehearse.rehearsal import is_repairable
 from ..rules.checks import check_script
 from ..script.source import Script
 from ..store import journal, transaction
+from ..store.records import Record
+from ..train.training import Revoked, begin_anew, revoked
 from .guard import check_change, check_dataset, check_rules, patches_by_file
 from .patch import apply_patch
 
@@ -21,7 +23,8 @@ def repair_version(
 ) -> tuple[Repair, bool]:
     """Repairs the failed version's script, or a local module that it imports, under the rules (T4).
 
-    Also that of a version that isn't trained yet, if its rehearsal found a problem.
+    Also that of a version that isn't trained yet, if its rehearsal found a problem; and of one whose evaluation failed
+    for more than the machine's sake: its training is then taken back.
     Returns the repair, and whether it was made before this call. Raises like `author_next_version`.
     """
     for name, text in (("root_cause", root_cause), ("change_summary", change_summary)):
@@ -30,7 +33,9 @@ def repair_version(
     with turn(project, "repair_version", number) as t:
         if repair := _done(t):
             return repair, True
-        loop = t.begin("repair", *(("train",) if _is_rehearsed(t) else ()))
+        loop = t.begin(
+            "repair", *(("train",) if _is_rehearsed(t) else ()), *(("evaluate",) if t.state.repairable else ())
+        )
         texts, real_diff = _repaired(t, diff, loop.dataset_id)
         repair = Repair(
             root_cause_hypothesis=root_cause.strip(),
@@ -87,6 +92,17 @@ def _repaired(t: Turn, diff: str, dataset_id: str) -> tuple[dict[str, str], str]
 def _commit(t: Turn, texts: Mapping[str, str], repair: Repair) -> None:
     workspace, script = t.version.project.workspace, t.version.script_name
     kept = {f"{workspace.authored}/{script}": texts[script]} if script in texts else {}
-    failed = _failed(t)
-    transaction.commit(workspace, new={}, changed={**texts, **kept}, records={f"{failed.relative}/repair.json": repair})
+    records: Mapping[str, Record] = {f"{_failed(t).relative}/repair.json": repair}
+    failed = t.state.failed if t.state.trained else None
+    taken = revoked(t.version, failed) if failed else Revoked({}, {}, {})
+    transaction.commit(
+        workspace,
+        moved=taken.moved,
+        new={},
+        changed={**texts, **kept},
+        records={**taken.records, **records},
+        revoked=taken.receipt,
+    )
+    if failed:
+        begin_anew(t.version, t.rules)
     t.version.record("repaired", files=", ".join(sorted(texts)))

@@ -3,7 +3,7 @@
 Any process may make any of these calls, since all state is in the attempt's folder. publication.py says what counts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..errors import EvaluationError, GuardError, OutOfOrder, UnsafePath
@@ -15,7 +15,7 @@ from ..project.disk import require_room
 from ..project.evaluation_protocol import acceptance, fingerprint
 from ..project.failures import Failure, process_failure
 from ..project.project import Project
-from ..project.receipts import EvalPlan, EvalReceipt, LoopFile, TrainReceipt, Verdict
+from ..project.receipts import INFRASTRUCTURE, EvalPlan, EvalReceipt, LoopFile, TrainReceipt, Verdict
 from ..project.turn import turn
 from ..project.version import Version
 from ..rules.reading import Rules
@@ -23,11 +23,19 @@ from ..script.fixed import in_words
 from ..store.digest import sha256
 from ..train import training
 from ..train.progress import Progress, progress_of
-from .checkpoint_clashes import checkpoint_clashes
+from .checks.checkpoint_clashes import checkpoint_clashes
 from .evaluation_job import clean_up, prepare
 from .publication import checked, publish
 
+SCRIPT_AT_FAULT = 65
+"""What an evaluator exits with where the version's own code is the cause (docs/contract.md)."""
 _LOG_TAIL_BYTES = 16_384
+_REPAIR = "mend the version's code with repair_version, and it is trained again"
+_REWRITE = "correct 03_eval.py through write_eval, then call run_eval"
+_USERS = (
+    "03_eval.py stays as it is: only the user may replace it, or what it states at its top, and then accept that with"
+    " progressive-training protocol accept"
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ def evaluate(project: Project, number: int, *, attach: int | None = None) -> Eva
             return EvalStatus("done", receipt.attempt, receipt=receipt, already_done=True)
         if attach is not None and (failure := failure_of(t.version.attempt("eval", attach))):
             return EvalStatus("failed", attach, verdict=failure, already_done=True)
-        loop = t.begin("evaluate", "evaluating")
+        loop = t.begin("evaluate", "evaluating", *(("repair",) if t.state.trained else ()))
         attempt = open_attempt(t.version)
         if attempt is None:
             attempt, job = start(t.version, t.rules, loop)
@@ -86,6 +94,7 @@ def start(version: Version, rules: Rules, loop: LoopFile, *, side_by_side: int =
         checkpoint_sha256=require_weights(version, trained),
         accepting=acceptance(version.project) is None,
         sandbox=sandbox.name,
+        trained=trained.attempt,
     )
     if version.receipt(EvalReceipt) is None:
         require_weights(version, trained, "last.ckpt")  # it says how many epochs there were
@@ -118,16 +127,17 @@ def settle(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) ->
     wall = status.outcome.wall_seconds if status.outcome else None
     plan = attempt.eval_plan
     if failure := _of_process(attempt, rules, status):
-        return _fail(attempt, failure, wall)
+        return _failed(attempt, failure, loop, status)
     if plan is None:
         return _fail(attempt, Failure("lost", "it was never started: the server ended in between", ""), wall)
     try:
-        if found := checkpoint_clashes(attempt, rules):
-            said = in_words(found)
+        if clashes := checkpoint_clashes(attempt, rules):
+            said = in_words(clashes)
             return _revoke(attempt, rules, Failure("rule violation", f"its checkpoint says: {said}", ""), wall)
         receipt = publish(attempt, plan, checked(attempt, rules, loop, plan), status)
     except (EvaluationError, UnsafePath) as error:  # a link or a FIFO where a file belongs
-        return _fail(attempt, Failure("invalid score", f"{error.where}: {error.what}", ""), wall)
+        found = Failure("invalid score", f"{error.where}: {error.what}", "", error.hint or "")
+        return _failed(attempt, found, loop, status)
     return EvalStatus("done", attempt.number, receipt=receipt)
 
 
@@ -141,8 +151,36 @@ def _of_process(attempt: Attempt, rules: Rules, status: JobStatus) -> Failure | 
     )
 
 
-def _fail(attempt: Attempt, failure: Failure, wall: float | None) -> EvalStatus:
-    verdict = failure.verdict(wall)
+def _failed(attempt: Attempt, failure: Failure, loop: LoopFile, status: JobStatus) -> EvalStatus:
+    """Records why, whether the version's own code is the cause, and the advice that fits."""
+    outcome, plan = status.outcome, attempt.eval_plan
+    wall = outcome.wall_seconds if outcome else None
+    if failure.kind in INFRASTRUCTURE or plan is None:
+        return _fail(attempt, failure, wall)
+    # What has scored a version before can score one: the cause is what differs, and that is the version.
+    at_fault = not plan.accepting or (outcome is not None and outcome.rc == SCRIPT_AT_FAULT)
+    own = attempt.version.number == loop.first_version and loop.agreed is None
+    if attempt.version.receipt(EvalReceipt) is not None:  # for the report: its script is not repaired any more
+        hint = _USERS if failure.kind in ("code error", "invalid score") else ""
+    else:
+        hint = _advice(failure, at_fault=at_fault, own=own)
+    # Of an evaluator on trial the last words name what write_eval takes; where that is refused, they would lead astray.
+    summary = failure.summary if own or not plan.accepting else failure.summary.partition(" Next: ")[0]
+    return _fail(attempt, replace(failure, summary=summary, hint=hint), wall, script_at_fault=at_fault)
+
+
+def _advice(failure: Failure, *, at_fault: bool, own: bool) -> str:
+    """`own`: the evaluator may be replaced without the user."""
+    rewrite = _REWRITE if own else _USERS
+    if at_fault:
+        return f"{_REPAIR}; {f'if it is 03_eval.py after all, {rewrite}' if own else rewrite}"
+    if failure.kind == "invalid score" and own:
+        return f"{failure.advice}; or, where its data or model is the cause, {_REPAIR}"
+    return f"where the version's script is the cause, {_REPAIR}; where it is 03_eval.py, {rewrite}"
+
+
+def _fail(attempt: Attempt, failure: Failure, wall: float | None, *, script_at_fault: bool = False) -> EvalStatus:
+    verdict = failure.verdict(wall).model_copy(update={"script_at_fault": script_at_fault})
     attempt.save_verdict(verdict)
     clean_up(attempt)
     attempt.version.record("eval_failed", attempt=attempt.number, kind=failure.kind)

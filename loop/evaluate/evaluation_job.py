@@ -15,6 +15,7 @@ from ..jobs.job import Job
 from ..jobs.placing import confined
 from ..jobs.warm.next_jobs import ISOLATED
 from ..project.attempts import Attempt
+from ..project.evaluation_protocol import frozen_folder
 from ..project.receipts import EvalPlan, LoopFile
 from ..project.version import Version
 from ..record.injection import CHECKPOINT_FACTS
@@ -22,14 +23,17 @@ from ..rules.reading import Rules
 from ..store.paths import EVAL_SCRIPT
 from ..train import artifacts as training_artifacts
 from ..train import training
-from .evaluator_trial import Trial
+from .checks.checkpoint_clashes import CHECKPOINTS
+from .checks.evaluator_trial import Trial
+from .checks.own_word import fit_of_best
+from .evaluator_files import drop_compiled, takes_protocol
+from .evaluator_parts.project_copy import make_stage
 from .seed_repeats import Repeat, lay_out, repeats
-from .user_python.project_copy import make_stage
 
 # Names that tell an evaluator nothing about which of its runs is the trial with disordered weights.
 OUT, AGAIN, DISORDERED = "out-1", "out-2", "out-3"
 STAGE, SAID = "stage", "said"
-CHECKPOINTS, RUNS, SPOILT = f"{SAID}/checkpoints.json", f"{SAID}/runs.json", f"{SAID}/best.ckpt"
+RUNS, SPOILT = f"{SAID}/runs.json", f"{SAID}/best.ckpt"
 SCRATCH = (STAGE, OUT, AGAIN, DISORDERED, SPOILT)
 _CODES = TypeAdapter(tuple[int | None, ...])
 _HERE = Path(__file__).resolve().parent / "user_python"
@@ -43,6 +47,7 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> J
     workspace.tree.make_folder(f"{attempt.relative}/{SAID}")
     make_stage(workspace.root, workspace.tree.path(version.snapshot), attempt.path / STAGE)
     # Copied beside the attempt: the user's interpreter may lack this package, or have another release of it.
+    drop_compiled(workspace.tree)
     for source in (_HERE / "run_evaluator.py", _HERE / "read_checkpoint.py", CHECKPOINT_FACTS):
         shutil.copyfile(source, attempt.path / source.name)
     coming = training.next_jobs(version, rules)
@@ -75,7 +80,7 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> J
 
 def _arguments(attempt: Attempt, rules: Rules, loop: LoopFile) -> dict[str, object]:
     """The evaluator's options, but for those that each run has of its own (docs/contract.md)."""
-    return {
+    options: dict[str, object] = {
         "version": attempt.version.id,
         "project": str(attempt.project.workspace.root),
         "source": str(attempt.path / STAGE),
@@ -83,6 +88,17 @@ def _arguments(attempt: Attempt, rules: Rules, loop: LoopFile) -> dict[str, obje
         "seed": rules.file.seed,
         "dataset-id": loop.dataset_id,
     }
+    return options | decided(attempt.version)
+
+
+def decided(version: Version) -> dict[str, object]:
+    """The loop's own evaluator's options that say what was decided before, and which fit left best.ckpt."""
+    project = version.project
+    if not takes_protocol(project):
+        return {}
+    folder, fit = frozen_folder(project), fit_of_best(version)
+    protocol: dict[str, object] = {"protocol": str(project.workspace.tree.path(folder))} if folder else {}
+    return protocol | ({"fit": fit} if fit > 1 else {})
 
 
 def _runs(attempt: Attempt, again: Sequence[Repeat], python: str, *, accepting: bool) -> list[dict[str, object]]:

@@ -13,9 +13,10 @@ from ..project.receipts import EvalPlan, EvalReceipt, LoopFile
 from ..rules.reading import Rules
 from ..store.paths import ARTIFACTS, EVAL_SCRIPT, EXTERNAL, STATE
 from ..store.records import load, save
-from .output import check_output, parse_strict
+from .checks.output import check_output, parse_strict
+from .evaluation_job import decided
+from .evaluator_parts.project_copy import make_stage
 from .publication import copy_output
-from .user_python.project_copy import make_stage
 
 #: How long one may take if loop_config.max_eval_minutes doesn't say: a report must not wait for ever.
 MINUTES = 30.0
@@ -78,6 +79,7 @@ def prepare(attempt: ExternalAttempt, rules: Rules, loop: LoopFile) -> Job:
         "seed": rules.file.seed,
         "dataset-id": loop.dataset_id,
         "external": workspace.root / EXTERNAL / attempt.name,
+        **decided(version),
     }
     python, evaluator = project.interpreter(rules), str(workspace.root / EVAL_SCRIPT)
     job = Job(

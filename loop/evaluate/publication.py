@@ -6,7 +6,7 @@ from dataclasses import replace
 from ..errors import EvaluationError
 from ..jobs.job import JobStatus
 from ..project.attempts import Attempt
-from ..project.evaluation_protocol import RECEIPT, dataset_digest, evaluator_hashes
+from ..project.evaluation_protocol import FROZEN, MAX_FROZEN_BYTES, RECEIPT, dataset_digest, evaluator_hashes
 from ..project.integrity import score_bytes
 from ..project.notices import Notice
 from ..project.receipts import Acceptance, EvalPlan, EvalReceipt, LoopFile, Verdict
@@ -16,10 +16,12 @@ from ..store import journal
 from ..store.digest import sha256
 from ..store.paths import version_id
 from ..store.records import save
-from .checkpoint_clashes import checkpoint_warnings, weights
+from .checks.checkpoint_clashes import checkpoint_warnings, weights
+from .checks.evaluator_trial import judge, training_data_warnings
+from .checks.output import MAX_SAMPLE_BYTES, Evaluated, check_output, other_targets
+from .checks.own_word import differences, notices, require_own_word, said_by, told
 from .evaluation_job import OUT, clean_up, trial
-from .evaluator_trial import judge, training_data_warnings
-from .output import MAX_SAMPLE_BYTES, Evaluated, check_output, other_targets
+from .evaluator_files import takes_protocol
 from .seed_repeats import collect, repeats
 
 
@@ -40,10 +42,15 @@ def checked(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> E
     )
     if sha256(tree, f"{version.artifacts}/best.ckpt") != plan.checkpoint_sha256:
         raise EvaluationError("was changed while it was scored", where="best.ckpt", hint="put the trained file back")
+    said = said_by(attempt, f"{attempt.relative}/{OUT}")
+    other = differences(version, evaluated.score.metrics, said)
+    if plan.accepting and said.formulas:
+        require_own_word(other)
     warnings = (*evaluated.warnings, *checkpoint_warnings(attempt), *_twin(attempt, plan), *_other_targets(attempt))
+    warnings += (*notices(said), *told(other))
     if plan.accepting:
         warnings += _accept_evaluator(attempt, rules, loop)
-    return replace(evaluated, warnings=warnings)
+    return replace(evaluated, warnings=warnings, formulas=said.formulas)
 
 
 def publish(attempt: Attempt, plan: EvalPlan, evaluated: Evaluated, status: JobStatus) -> EvalReceipt:
@@ -86,6 +93,7 @@ def copy_output(
         created_at=journal.now(),
         sandbox=plan.sandbox,
         side_by_side=attempt.side_by_side,
+        formulas=evaluated.formulas,
         warnings=evaluated.warnings,
     )
 
@@ -95,12 +103,14 @@ def _accept_evaluator(attempt: Attempt, rules: Rules, loop: LoopFile) -> tuple[N
     project = attempt.project
     spread, warnings = judge(project.workspace.tree, trial(attempt), rules.file.eval_config.primary_metric)
     warnings += training_data_warnings(project)
+    protocol = _keep_decided(attempt)
     accepted = Acceptance(
         files=evaluator_hashes(project),
         dataset_sha256=dataset_digest(project, loop),
         spread=spread,
         warnings=warnings,
         at=journal.now(),
+        protocol=protocol,
     )
     if repeats(rules):
         collect(attempt, rules, f"{attempt.relative}/{OUT}")
@@ -108,6 +118,16 @@ def _accept_evaluator(attempt: Attempt, rules: Rules, loop: LoopFile) -> tuple[N
     save(project.workspace.tree, RECEIPT, accepted)
     journal.record(project.workspace, "evaluator_accepted", files=", ".join(accepted.files))
     return warnings
+
+
+def _keep_decided(attempt: Attempt) -> str | None:
+    """Keeps what the loop's own evaluator decided on the first version; its hash, None for another evaluator."""
+    tree, found = attempt.project.workspace.tree, f"{attempt.relative}/{OUT}/{FROZEN.rpartition('/')[2]}"
+    if not takes_protocol(attempt.project) or not tree.is_file(found):
+        return None
+    data = tree.read(found, limit=MAX_FROZEN_BYTES)
+    tree.write(FROZEN, data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def _twin(attempt: Attempt, plan: EvalPlan) -> tuple[Notice, ...]:

@@ -16,8 +16,8 @@ from ..script.source import Script, decode_script
 from ..store.paths import STATE
 from ..store.records import load, save
 from ..store.tree import Tree
-from .output import read_metrics
-from .user_python.project_copy import make_stage
+from .checks.output import read_metrics
+from .evaluator_parts.project_copy import make_stage
 
 RECEIPT = f"{STATE}/receipts/seed_noise.json"
 

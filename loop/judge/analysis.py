@@ -7,11 +7,10 @@ from ..project.project import Project
 from ..project.receipts import AnalysisReceipt
 from ..project.turn import turn
 from ..store import journal
+from ..store.paths import ANALYSIS_FILE
 from ..text import Say, bullets, require_list, require_text, words
 from .comparison import Comparison, compare
 from .tables import best_table, previous_table, since_first
-
-ANALYSIS_FILE = "result-analysis.md"
 
 
 @dataclass(frozen=True)

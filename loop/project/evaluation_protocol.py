@@ -9,13 +9,17 @@ from pathlib import Path
 from ..errors import EvaluationError, UserDecision
 from ..rules.reading import Rules
 from ..script.imports import code_files
+from ..store.digest import sha256
 from ..store.manifest import hashes
-from ..store.paths import EVAL_SCRIPT, STATE
+from ..store.paths import EVAL_SCRIPT, EVALUATOR_PARTS, STATE
 from ..store.records import load
 from .project import Project
 from .receipts import Acceptance, Agreed, LoopFile
 
 RECEIPT = f"{STATE}/receipts/evaluator.json"
+MAX_FROZEN_BYTES = 4 << 30
+FROZEN = f"{STATE}/protocol/protocol.bin"
+"""What the loop's own evaluator decided on the first version: targets, reading, formulas."""
 
 
 def fingerprint(project: Project, rules: Rules, loop: LoopFile) -> str:
@@ -39,8 +43,16 @@ def evaluator_hashes(project: Project) -> dict[str, str]:
     workspace = project.workspace
     if not workspace.tree.is_file(EVAL_SCRIPT):
         raise EvaluationError("is missing", where=EVAL_SCRIPT, hint="call run_eval or write_eval")
-    names = sorted(code_files(EVAL_SCRIPT, workspace.root))
+    names = sorted({*code_files(EVAL_SCRIPT, workspace.root), *_parts(project)})
     return {name: hashlib.sha256(workspace.tree.read(name)).hexdigest() for name in names}
+
+
+def _parts(project: Project) -> Iterator[str]:
+    """The machinery's files, also those that no import statement names: a compiled module goes before its source."""
+    folder = project.workspace.root / EVALUATOR_PARTS
+    if folder.is_dir() and not folder.is_symlink():
+        found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        yield from (path.relative_to(project.workspace.root).as_posix() for path in found)
 
 
 def dataset_manifest(project: Project, dataset_id: str) -> dict[str, str]:
@@ -61,6 +73,25 @@ def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def acceptance(project: Project) -> Acceptance | None:
     return load(project.workspace.tree, RECEIPT, Acceptance)
+
+
+def frozen_folder(project: Project) -> str | None:
+    """The folder of what was decided when the evaluator was accepted; None before, and for an evaluator of one's own.
+
+    Raises the `UserDecision` of `protocol_decision` if it isn't what it was.
+    """
+    accepted = acceptance(project)
+    if accepted is None or accepted.protocol is None:
+        return None
+    if _frozen(project) != accepted.protocol:
+        raise _decision([FROZEN], accepted, Agreed(files=accepted.files, dataset_sha256=accepted.dataset_sha256), "")
+    return FROZEN.rpartition("/")[0]
+
+
+def _frozen(project: Project) -> str:
+    """The hash of what was decided; "" where it is gone."""
+    tree = project.workspace.tree
+    return sha256(tree, FROZEN) if tree.is_file(FROZEN) else ""
 
 
 def dataset_digest(project: Project, loop: LoopFile) -> str:
@@ -91,13 +122,19 @@ def protocol_decision(project: Project, loop: LoopFile, present: Agreed | None =
     changed = sorted(name for name in {*now.files, *accepted.files} if now.files.get(name) != accepted.files.get(name))
     if now.dataset_sha256 != accepted.dataset_sha256:
         changed.append(f"the data set {loop.dataset_id}")
-    if not changed:
-        return None
+    frozen = _frozen(project) if tried is not None and tried.protocol is not None else ""
+    if tried is not None and frozen != (tried.protocol or ""):
+        changed.append(FROZEN)
+    return _decision(changed, accepted, now, frozen) if changed else None
+
+
+def _decision(changed: list[str], accepted: Acceptance | Agreed, now: Agreed, frozen: str) -> UserDecision:
+    since = "the first score" if isinstance(accepted, Acceptance) else "you accepted it"
     return UserDecision(
         ", ".join(changed),
-        f"{'the first score' if tried else 'you accepted it'}, and scores compare only under one protocol",
+        f"{since}, and scores compare only under one protocol",
         subject="protocol",
-        versions=(dict(accepted.files), accepted.dataset_sha256, dict(now.files), now.dataset_sha256),
+        versions=(dict(accepted.files), accepted.dataset_sha256, dict(now.files), now.dataset_sha256, frozen),
         after="; every version is then scored again",
     )
 

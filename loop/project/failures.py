@@ -35,7 +35,7 @@ ADVICE: dict[FailureKind, str] = {
     "evaluation output": "remove the code that writes evaluation outputs; scoring is the server's",
     "diverged": "repair the numerical cause: a lower learning rate or gradient clipping, unless the rules fix them",
     "out of memory": "use less memory (accumulate gradients, a smaller model part); a fixed batch size stays as it is",
-    "killed": "run the training again; the code is not at fault, unless it used up the machine's memory",
+    "killed": "run it again; the code is not at fault, unless it used up the machine's memory",
     "stalled": "find what it waits for (data, workers, other processes) and repair that, or go on with resume;"
     " the user's loop_config.stop_stalled ended it",
     "stopped": "the user's loop_config.stop_when ended a hopeless run, and would end the same script again:"

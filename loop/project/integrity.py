@@ -7,8 +7,8 @@ from ..errors import OutOfOrder
 from ..rules.reading import Rules
 from ..store import journal, transaction
 from .dataset import read_stats
+from .evaluation_protocol import FROZEN, present_protocol, protocol_decision, require_protocol
 from .evaluation_protocol import RECEIPT as ACCEPTANCE
-from .evaluation_protocol import present_protocol, protocol_decision, require_protocol
 from .project import Project
 from .receipts import EvalReceipt, LoopFile, Score
 from .version import Version
@@ -76,8 +76,9 @@ def score_bytes(receipt: EvalReceipt, dataset_id: str) -> bytes:
 def accept_protocol(project: Project, *, asked: str | None = None) -> str | None:
     """Accepts a changed evaluator or data set for the user. Returns what changed, or None if nothing did.
 
-    The next evaluation tries the evaluator again, and the report scores every version again. `asked` is the digest of
-    the change that the user agreed to; without it, the present one is accepted. Never call it for an agent.
+    The next evaluation tries the evaluator again, which decides anew how versions are read, and the report scores
+    every version again. `asked` is the digest of the change that the user agreed to; without it, the present one is
+    accepted. Never call it for an agent.
     Raises `OutOfOrder` before the start, and `UserDecision` if the files have changed once more since the user
     agreed: then nothing is accepted.
     """
@@ -100,6 +101,7 @@ def accept_protocol(project: Project, *, asked: str | None = None) -> str | None
             }
         )
         transaction.commit(project.workspace, new={}, changed={}, records={project.workspace.loop_file: renewed})
+        project.workspace.tree.remove(FROZEN)
         # Last: whatever stops this before, the old protocol still holds, and the user is asked again.
         project.workspace.tree.remove(ACCEPTANCE)
         journal.record(project.workspace, "protocol_accepted", changed=decision.changed)

@@ -70,6 +70,11 @@ FindingCode = Literal[
     "shared",
     "disjoint",
     "shared_unchecked",
+    "near",
+    "groups_shared",
+    "feature_is_target",
+    "no_leak",
+    "leaks_unchecked",
     "same_score",
     "other_score",
     "score_alone",
@@ -145,6 +150,7 @@ class EvalPlan(Record):
     checkpoint_sha256: str
     accepting: bool
     sandbox: str = ""
+    trained: int | None = Field(default=None, description="the training attempt whose weights these are")
 
 
 class Plan(Record):
@@ -186,6 +192,7 @@ class Verdict(Record):
     trace: str = ""
     wall_seconds: float | None = None
     saved_seconds: float | None = Field(default=None, description="about how long it would have gone on")
+    script_at_fault: bool = Field(default=False, description="an evaluation that failed by the version's own code")
     at: str
 
 
@@ -257,6 +264,7 @@ class Acceptance(Record):
     spread: float
     warnings: tuple[Notice, ...]
     at: str
+    protocol: str | None = Field(default=None, description="sha256 of what the loop's own evaluator decided")
 
 
 class SeedNoise(Record):
@@ -304,7 +312,15 @@ class EvalReceipt(Record):
     sandbox: str = ""
     start: str = ""
     side_by_side: int = Field(default=1, description="evaluations on the machine while it was scored, itself included")
+    formulas: dict[str, str] = Field(
+        default_factory=dict, description='whose formula: "server", or the "script"\'s own'
+    )
     warnings: tuple[Notice, ...] = ()
+
+    @property
+    def by_script(self) -> tuple[str, ...]:
+        """The metrics by the script's own formula, as its `validation_step` logs them."""
+        return tuple(metric.name for metric in self.metrics if self.formulas.get(metric.name) == "script")
 
 
 class AnalysisReceipt(Record):

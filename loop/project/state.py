@@ -1,6 +1,6 @@
 """Receipts and files -> where the loop stands and which Step is legal next. Derived each time, stored never."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,7 +55,10 @@ class Next(BaseModel):
 
 @dataclass(frozen=True)
 class LoopState:
-    """Where the loop stands. `cur` is the highest version, 0 before the start."""
+    """Where the loop stands. `cur` is the highest version, 0 before the start.
+
+    `trained`: it waits for a score. `repairable`: its evaluation failed, and its code may be the cause.
+    """
 
     phase: Phase
     cur: int
@@ -64,10 +67,21 @@ class LoopState:
     running: Attempt | None = None
     failed: Verdict | None = None
     train_attempts: int = 0
+    trained: bool = False
+    repairable: bool = False
 
     @property
     def version_id(self) -> str | None:
         return version_id(self.cur) if self.cur else None
+
+    @property
+    def nothing_compared(self) -> bool:
+        """Whether no action was carried out yet: a correction of the evaluator then costs no comparison.
+
+        An evaluator that the user has agreed to stays the user's.
+        """
+        loop = self.loop
+        return loop is not None and loop.agreed is None and self.cur == loop.first_version and self.phase != "done"
 
 
 def report_receipt(project: Project) -> ReportReceipt | None:
@@ -109,10 +123,10 @@ def _goes_on(report: ReportReceipt, rules: Rules, cur: int) -> bool:
 
 def _version_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
     cur = version.number
-    if version.receipt(TrainReceipt) is None:
+    if (trained := version.receipt(TrainReceipt)) is None:
         return _training_state(version, rules, loop)
     if version.receipt(EvalReceipt) is None:
-        return _evaluation_state(version, rules, loop)
+        return _evaluation_state(version, trained, rules, loop)
     if version.receipt(AnalysisReceipt) is None:
         return LoopState("analysis", cur, _call("write_analysis", cur, "it is scored, and not yet analysed"), loop)
     if version.receipt(ActionReceipt) is None:
@@ -128,9 +142,7 @@ def _training_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState
     cur, tried, most = version.number, version.attempts("train"), rules.file.loop_config.max_attempts
     if not tried:
         return _untrained_state(version, rules, loop)
-    last, verdict = tried[-1], tried[-1].verdict
-    # Whoever cancels a run has not seen it fail.
-    count = sum(attempt.verdict is None or attempt.verdict.kind != "cancelled" for attempt in tried)
+    last, verdict, count = tried[-1], tried[-1].verdict, _counted(tried)
 
     def ended(phase: Phase, following: Next) -> LoopState:
         return LoopState(phase, cur, following, loop, failed=verdict, train_attempts=count)
@@ -149,6 +161,11 @@ def _training_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState
     return ended("train", _call("run_train", cur, "it was repaired"))
 
 
+def _counted(tried: Sequence[Attempt]) -> int:
+    """The trainings that count against max_attempts: whoever cancels a run has not seen it fail."""
+    return sum(attempt.verdict is None or attempt.verdict.kind != "cancelled" for attempt in tried)
+
+
 def _untrained_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
     """Before the first training: where its rehearsal is, if there is to be one."""
     cur, rehearsed = version.number, version.attempts("rehearse")
@@ -161,24 +178,43 @@ def _untrained_state(version: Version, rules: Rules, loop: LoopFile) -> LoopStat
     return LoopState("train", cur, _call("run_train", cur, "it is not trained yet"), loop)
 
 
-def _evaluation_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
+def _evaluation_state(version: Version, trained: TrainReceipt, rules: Rules, loop: LoopFile) -> LoopState:
     cur, tried, most = version.number, version.attempts("eval"), rules.file.loop_config.max_attempts
-    if not tried:
-        return LoopState("evaluate", cur, _call("run_eval", cur, "it is trained, and not yet scored"), loop)
+    trainings = _counted(version.attempts("train"))
+
+    def waiting(phase: Phase, following: Next, failed: Verdict | None = None, *, repairable: bool = False) -> LoopState:
+        running = tried[-1] if phase == "evaluating" else None
+        return LoopState(phase, cur, following, loop, running, failed, trainings, trained=True, repairable=repairable)
+
+    if not tried or not _is_of(tried[-1], trained):
+        return waiting("evaluate", _call("run_eval", cur, "it is trained, and not yet scored"))
     verdict = tried[-1].verdict
     if verdict is None:
-        following = _call("run_eval", cur, "its evaluation runs or waits to be collected")
-        return LoopState("evaluating", cur, following, loop, running=tried[-1])
+        return waiting("evaluating", _call("run_eval", cur, "its evaluation runs or waits to be collected"))
+    if verdict.status == "PASS":
+        return waiting("evaluate", _call("run_eval", cur, "it is trained, and not yet scored"))
     # Whoever cancels one has not seen it fail, and of a rule that its checkpoint broke the training is to blame.
     failed = [found for one in tried if (found := one.verdict) and found.status == "FAIL"]
     own = [one for one in failed if one.kind not in ("cancelled", "rule violation")]
     if verdict in own and len(own) >= most:
         why = f"{len(own)} evaluations failed, and loop_config.max_attempts is {most}"
-        return LoopState("stuck", cur, _report(why), loop, failed=verdict)
-    if verdict.status == "FAIL":
-        why = f"evaluation attempt {len(tried)} failed ({verdict.kind}): {verdict.summary}"
-        return LoopState("evaluate", cur, _call("run_eval", cur, why), loop, failed=verdict)
-    return LoopState("evaluate", cur, _call("run_eval", cur, "it is trained, and not yet scored"), loop)
+        return waiting("stuck", _report(why), verdict)
+    told = "was ended" if verdict.kind == "cancelled" else f"failed ({verdict.kind})"
+    why = f"evaluation attempt {tried[-1].number} {told}: {verdict.summary}"
+    if verdict.script_at_fault and trainings >= most:
+        return waiting(
+            "stuck", _report(f"{why}; {trainings} were trained, and loop_config.max_attempts is {most}"), verdict
+        )
+    if verdict.script_at_fault:
+        return waiting("repair", _call("repair_version", cur, why), verdict, repairable=True)
+    repairable = verdict.kind not in (*INFRASTRUCTURE, None) and trainings < most
+    return waiting("evaluate", _call("run_eval", cur, why), verdict, repairable=repairable)
+
+
+def _is_of(attempt: Attempt, trained: TrainReceipt) -> bool:
+    """Whether an evaluation is of these weights, and not of an earlier training's; an older release didn't say."""
+    plan = attempt.eval_plan
+    return plan is None or plan.trained is None or plan.trained == trained.attempt
 
 
 def _call(tool: str, version: int, why: str) -> Next:

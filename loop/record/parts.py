@@ -269,6 +269,54 @@ class End(Facts):
     what: Text | None = None
 
 
+class Near(Facts):
+    """Validation samples that are nearly a training sample, and training samples that are nearly another one.
+
+    `by_chance`: the part that data of their dimension would have. `fine`: its values tell samples apart, as those of a
+    few coarse columns don't. `example`: indices of a validation and of a training sample, in their data sets.
+    """
+
+    kind: Literal["distance", "text"]
+    looked: Count
+    near: Count
+    within_looked: Count
+    within_near: Count
+    by_chance: float = 0.0
+    fine: bool = False
+    example: tuple[Count, Count] | None = None
+
+
+class Grouped(Facts):
+    """Groups by one name: how many have samples on both sides, and how many of the validation's samples those are."""
+
+    name: Name
+    groups: Count
+    shared: Count
+    validation_groups: Count
+    samples: Count
+    looked: Count
+    example: Name = ""
+
+
+class Answer(Facts):
+    """A part of the input that says the target."""
+
+    input: Name
+    target: Name
+    how: Literal["equal", "affine", "monotone", "one_to_one", "word"]
+
+
+class Leaks(Facts):
+    """What was looked at for leaks; `near` and `answers` are None where that couldn't be."""
+
+    train: Count = 0
+    validation: Count = 0
+    whole: bool = False
+    near: Near | None = None
+    groups: tuple[Grouped, ...] = ()
+    answers: tuple[Answer, ...] | None = None
+
+
 class Rehearsed(Facts):
     """What a rehearsal found beside: how long things take, what batches are made of, and how much was compared.
 
@@ -285,6 +333,7 @@ class Rehearsed(Facts):
     validation_batch: Text = ""
     compared_rows: Count | None = None
     compared_whole: bool = False
+    leaks: Leaks = Leaks()
     cut: bool = False
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from ..project.receipts import Finding
 from ..record.facts import Section
 from ..record.parts import Loader
+from . import leaks
 from .observed import Observed
 
 
@@ -23,6 +24,7 @@ def findings(observed: Observed) -> Iterator[Finding]:
         yield from _folds(observed)
         yield _same_validation(observed, section)
         yield _shared(section)
+        yield from leaks.findings(section)
 
 
 def differs(observed: Observed) -> bool:

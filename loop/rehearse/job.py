@@ -8,7 +8,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..evaluate.user_python.project_copy import make_stage
+from ..evaluate.evaluator_files import write_parts
+from ..evaluate.evaluator_parts.project_copy import make_stage
 from ..jobs.job import DEFAULT_ROOT_VARIABLE, Job
 from ..jobs.placing import command, confined
 from ..jobs.warm.next_jobs import ISOLATED
@@ -16,7 +17,7 @@ from ..project.attempts import Attempt
 from ..project.receipts import LoopFile
 from ..record import injection
 from ..rules.reading import Rules
-from ..store.paths import EVAL_SCRIPT
+from ..store.paths import EVAL_SCRIPT, EVALUATOR_PARTS
 from ..train import training
 
 SECONDS = 100.0
@@ -52,6 +53,7 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, evaluator: str | Non
     place = f"{attempt.relative}/{EVAL_SCRIPT}"
     if evaluator is not None:
         tree.write(place, evaluator.encode())
+        write_parts(tree, attempt.relative)
     # Its processes are the launcher's, where one machine is enough; srun would ask for the whole allocation.
     script = command(config, python, version.script_name) if config.launched_by == "torchrun" else None
     argv = script or (python, version.script_name)
@@ -110,5 +112,5 @@ def _run(
 
 def clean_up(attempt: Attempt) -> None:
     """Removes the copies of the project and what the evaluator wrote; log and facts stay."""
-    for name in (STAGE, AGAIN, SCORED, OUT, SCORED_CHECKPOINT, EVAL_SCRIPT):
+    for name in (STAGE, AGAIN, SCORED, OUT, SCORED_CHECKPOINT, EVAL_SCRIPT, EVALUATOR_PARTS):
         attempt.project.workspace.tree.remove(f"{attempt.relative}/{name}")

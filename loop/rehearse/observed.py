@@ -10,7 +10,7 @@ from functools import cached_property
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import LoopError
-from ..evaluate.output import parse_strict, read_metrics
+from ..evaluate.checks.output import parse_strict, read_metrics
 from ..jobs.job import Outcome
 from ..jobs.logs import tail
 from ..project.attempts import Attempt

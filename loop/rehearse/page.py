@@ -22,6 +22,7 @@ _PARTS: Sequence[tuple[Told, frozenset[FindingCode]]] = (
                 *("took", "sample", "validation_same", "validation_differs", "validation_unchecked", "no_validation"),
                 *("folds", "folds_apart"),
                 *("shared", "disjoint", "shared_unchecked"),
+                *("near", "groups_shared", "feature_is_target", "no_leak", "leaks_unchecked"),
             }
         ),
     ),

@@ -1,10 +1,10 @@
 """The evaluator's scores of the rehearsal's checkpoint, each beside what the script itself logged for these samples."""
 
 import math
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from ..evaluate.evaluator import TEMPLATE_TASKS
+from ..evaluate.checks.own_word import same_name
+from ..evaluate.evaluator_parts.tasks import SERVED
 from ..jobs.logs import error_line
 from ..project.receipts import Finding
 from ..record.facts import Section
@@ -14,14 +14,6 @@ from .observed import Observed
 _SHORT = 300
 # One sample of a hundred that falls to the other side is a difference; a sum in another order is none.
 _RELATIVE, _ABSOLUTE = 2e-3, 2e-3
-_ALSO: Mapping[str, tuple[str, ...]] = {
-    "accuracy": ("acc", "top1"),
-    "loss": (),
-    "f1": ("f1_score", "f1score"),
-    "auroc": ("auc", "roc_auc"),
-    "r2": ("r2_score",),
-}
-_SET = re.compile(r"^(?:val|valid|validation|eval|dev)[_/.]|[_/.](?:val|valid|validation|epoch)$")
 
 
 def findings(observed: Observed) -> Iterator[Finding]:
@@ -30,7 +22,7 @@ def findings(observed: Observed) -> Iterator[Finding]:
         yield Finding(
             code="no_evaluator",
             level="warning",
-            values={"task": observed.loop.task_type, "known": ", ".join(TEMPLATE_TASKS)},
+            values={"task": observed.loop.task_type, "known": ", ".join(SERVED)},
         )
         return
     run = observed.said.evaluate
@@ -55,7 +47,7 @@ def _beside(observed: Observed) -> Iterator[Finding]:
     whole = whole and not (observed.scored_fit and are_folds(observed))
     for name, value in observed.scores.items():
         values: dict[str, str | int | float | bool | None] = {"metric": name, "score": value}
-        said = _same(name, own)
+        said = same_name(name, own)
         if said is None:
             yield Finding(code="score_alone", level="note", values=values)
             continue
@@ -87,17 +79,6 @@ def _is_whole(section: Section, scored: int | None) -> bool:
     return scored is None or rehearsed.validation_samples in (None, scored)
 
 
-def _same(metric: str, own: Mapping[str, float]) -> str | None:
-    """The logged name that means this metric: `val_acc` for accuracy."""
-    names = (metric.lower(), *_ALSO.get(metric.lower(), ()))
-    for wanted in names:
-        for name in own:
-            bare = _SET.sub("", _SET.sub("", name.lower()))
-            if bare == wanted and (name.lower() != bare or wanted != "loss"):
-                return name
-    return None
-
-
 def _monitors(observed: Observed) -> Iterator[Finding]:
     section = observed.fits[-1] if observed.fits else None
     if section is None:
@@ -107,7 +88,7 @@ def _monitors(observed: Observed) -> Iterator[Finding]:
     values: dict[str, str | int | float | bool | None] = {"primary": primary}
     if saver is None or saver.monitor is None:
         yield Finding(code="monitors_nothing", level="warning", values=values)
-    elif _same(primary, {saver.monitor: 0.0}) is not None:
+    elif same_name(primary, {saver.monitor: 0.0}) is not None:
         yield Finding(code="monitors", level="ok", values=values | {"monitor": saver.monitor})
     else:
         yield Finding(code="monitors_other", level="note", values=values | {"monitor": saver.monitor})

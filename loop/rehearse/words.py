@@ -8,6 +8,18 @@ from ..text import Told, duration
 from ..train.verdicts import told as verdict_told
 
 _MAX_PART = 300
+_HOW: Mapping[str, Told] = {
+    "equal": Told("equals"),
+    "affine": Told("is a linear function of"),
+    "monotone": Told("is a monotone function of"),
+    "one_to_one": Told("goes one to one with"),
+    "word": Told("has a word for each class of"),
+}
+_LOOKED: Mapping[str, Told] = {
+    "near": Told("near duplicates"),
+    "groups": Told("groups on both sides"),
+    "answers": Told("an input that says the target"),
+}
 _WORDS: Mapping[FindingCode, Told] = {
     "ran": Told("It runs: {steps} steps and a validation in {run_seconds}, to its end."),
     "ended": Told("It runs: a loop of its own made {steps} steps, and was ended after {run_seconds}."),
@@ -56,6 +68,24 @@ _WORDS: Mapping[FindingCode, Told] = {
     "shared": Told("{shared} of {distinct} validation inputs are in the training data as well."),
     "disjoint": Told("Training and validation share no input ({compared} training inputs compared)."),
     "shared_unchecked": Told("Only {compared} training inputs were held against the validation's: none is shared."),
+    "near": Told(
+        "{near} of {samples} validation samples are nearly a training sample: validation sample {one} is nearly "
+        "training sample {other}. Among {train} training samples {within} are nearly another one. Split before samples "
+        "are copied, cut or augmented, or keep what belongs together on one side."
+    ),
+    "groups_shared": Told(
+        "{shared} of the validation's {groups} groups by {name} are in the training data as well, with {number} of "
+        "{samples} validation samples (such as {example}). Unless later samples of the same {name} are what is to be "
+        "predicted, split by {name}."
+    ),
+    "feature_is_target": Told(
+        "The input says the target: {input} {how} {target}, in all of {samples} samples. Leave it out, unless it will "
+        "be known when the model is used."
+    ),
+    "no_leak": Told(
+        "No other leak was found between {train} training and {samples} validation samples. Looked for: {looked}."
+    ),
+    "leaks_unchecked": Told("Leaks other than the same inputs could not be looked for."),
     "same_score": Told("{metric}: {score}, as the script says itself ({name} {own})."),
     "other_score": Told(
         "{metric}: 03_eval.py finds {score}, the script's own {name} is {own}, for the same weights and samples. "
@@ -99,7 +129,18 @@ def told(finding: Finding) -> Told:
     values = {name: _shown(name, value) for name, value in finding.values.items()}
     if "reason" in values:
         values["verdict"] = verdict_told(_verdict(finding.values))
+    if finding.code == "feature_is_target":
+        values["how"] = _HOW.get(str(values["how"]), values["how"])
+    if finding.code == "no_leak":
+        values["looked"] = _looked(str(values["looked"]))
     return Told(_WORDS[finding.code].text, values)
+
+
+def _looked(names: str) -> object:
+    first, *more = [_LOOKED[name] for name in names.split() if name in _LOOKED] or [names]
+    for one in more:
+        first = Told("{first}, {more}", {"first": first, "more": one})
+    return first
 
 
 def verdict_values(verdict: RuleVerdict) -> dict[str, str | int | float | bool | None]:

@@ -17,6 +17,7 @@ from ..rules.reading import Rules
 from ..store.paths import version_number
 from ..text import Told
 from . import external_models, leaderboard, rescoring
+from .leaks import leaks_told
 from .rescoring import Rescoring
 from .rule_table import RuleRow, rule_table
 from .warnings import warnings
@@ -39,6 +40,7 @@ class Ranked:
     analysis: str | None
     noise: NoiseVerdict | None
     external: bool = False
+    script_formulas: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class ReportData:
     looks: int
     warnings: tuple[Told, ...]
     rules: tuple[RuleRow, ...] = ()
+    leaks: tuple[Told, ...] = ()
 
     @property
     def above(self) -> tuple[str, ...]:
@@ -128,6 +131,7 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
         looks=rules.file.loop_config.max_versions,
         warnings=tuple(warnings(project, rules, models)),
         rules=rule_table(project),
+        leaks=leaks_told(project, state.loop.first_version),
     )
 
 
@@ -175,4 +179,5 @@ def _ranked(place: int, version: Version, comparison: Comparison | None, primary
         diff=authored.diff if authored else "",
         analysis=analysis.summary if analysis else None,
         noise=comparison.verdict(primary, comparison.previous) if comparison else None,
+        script_formulas=scored.by_script if scored else (),
     )

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from ..errors import EvaluationError, UnsafePath
 from ..evaluate import external_model as jobs
-from ..evaluate.user_python.project_copy import LEFT_OUT
-from ..evaluate.user_python.run_external_model import script_of
+from ..evaluate.evaluator_parts.external_model import script_of
+from ..evaluate.evaluator_parts.project_copy import LEFT_OUT
 from ..jobs.job import JobStatus
 from ..jobs.logs import tail
 from ..jobs.placing import level

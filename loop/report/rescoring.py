@@ -17,7 +17,7 @@ from ..project.attempts import Attempt, failure_of
 from ..project.evaluation_protocol import acceptance, fingerprint
 from ..project.failures import Failure
 from ..project.project import Project
-from ..project.receipts import EvalReceipt, LoopFile, Verdict
+from ..project.receipts import INFRASTRUCTURE, EvalReceipt, LoopFile, Verdict
 from ..project.version import Version
 from ..rules.reading import Rules
 from ..store import journal
@@ -161,7 +161,11 @@ class _Turn:
             return
         version, verdict = found[0]
         others = f"; neither can {', '.join(one.id for one, _ in found[1:])}" if found[1:] else ""
-        todo = "call" if verdict.kind == "cancelled" else "correct what it names, then call"
+        todo = "correct what it names, then call"
+        if verdict.kind == "cancelled":
+            todo = "call"
+        elif verdict.kind not in INFRASTRUCTURE:
+            todo = f"ask the user: {verdict.advice}. Then call"
         meanwhile = f" ({len(running)} more scorings go on; it collects them)" if running else ""
         raise EvaluationError(
             f"{version.id} can't be scored under the present protocol: {verdict.summary}{others}",

@@ -30,6 +30,7 @@ EventName = Literal[
     "eval_cancelled",
     "score_restored",
     "score_discarded",
+    "score_withdrawn",
     "external_started",
     "external_scored",
     "external_failed",

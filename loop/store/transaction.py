@@ -18,13 +18,15 @@ from .records import Record, dump, parse, save
 class Intent(Record):
     """`moved` goes first: what was built aside, to its place. `new` files must not exist with other text.
 
-    `changed` ones are replaced; `records` come last.
+    `changed` ones are replaced; then come `records`. `revoked` goes last: records that say no more what is, to where
+    they are kept. Until then whoever reads without the lock sees the state before.
     """
 
     moved: dict[str, str] = Field(default_factory=dict)
     new: dict[str, str]
     changed: dict[str, str]
     records: dict[str, str]
+    revoked: dict[str, str] = Field(default_factory=dict)
 
 
 def commit(
@@ -34,6 +36,7 @@ def commit(
     changed: Mapping[str, str],
     records: Mapping[str, Record],
     moved: Mapping[str, str] = MappingProxyType({}),
+    revoked: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Writes all of it or, if it can't begin, nothing. Hold the project's lock.
 
@@ -47,6 +50,7 @@ def commit(
         new=dict(new),
         changed=dict(changed),
         records={name: dump(record) for name, record in records.items()},
+        revoked=dict(revoked),
     )
     name = f"{workspace.staging}/{uuid.uuid4().hex}.json"
     save(workspace.tree, name, intent)
@@ -76,3 +80,5 @@ def _apply(workspace: Workspace, intent: Intent) -> None:
         workspace.tree.create(relative, text.encode())
     for relative, text in (intent.changed | intent.records).items():
         workspace.tree.write(relative, text.encode())
+    for source, target in intent.revoked.items():
+        workspace.tree.move(source, target)

@@ -3,7 +3,7 @@
 Any process may make any of these calls, since all state is in the attempt's folder. result.py says if the run counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,6 +25,7 @@ from ..rules.reading import Rules
 from ..script.source import Script
 from ..store import journal
 from ..store.durable import make_durable
+from ..store.records import Record
 from . import resume
 from .artifacts import untouchable
 from .changed_code import changed_lines, watched
@@ -48,6 +49,15 @@ class TrainStatus:
     receipt: TrainReceipt | None = None
     verdict: Verdict | None = None
     already_done: bool = False
+
+
+@dataclass(frozen=True)
+class Revoked:
+    """What one transaction moves, writes and revokes, so that a training counts as failed."""
+
+    moved: Mapping[str, str]
+    records: Mapping[str, Record]
+    receipt: Mapping[str, str]
 
 
 def train(project: Project, number: int, *, attach: int | None = None, resumed: bool = False) -> TrainStatus:
@@ -195,15 +205,46 @@ def revoke(version: Version, rules: Rules, failure: Failure) -> None:
     fail(last, rules, failure, wall)
 
 
+def revoked(version: Version, why: Verdict) -> Revoked:
+    """What takes a finished training back together with other changes: commit these, then call `begin_anew`.
+
+    `why` is the verdict of the evaluation that its code failed.
+    """
+    last = version.attempts("train")[-1]
+    wall = last.verdict.wall_seconds if last.verdict else None
+    failed = why.model_copy(
+        update={"summary": f"its evaluation failed: {why.summary}", "wall_seconds": wall, "script_at_fault": False}
+    )
+    aside = _aside(last)
+    version.project.workspace.tree.remove(aside)  # what lay there when that training began
+    receipt = {version.receipt_file(TrainReceipt): f"{last.relative}/revoked.json"}
+    return Revoked({version.artifacts: aside}, {f"{last.relative}/verdict.json": failed}, receipt)
+
+
+def begin_anew(version: Version, rules: Rules) -> None:
+    """Makes a fresh artifact folder after a training was taken back; with the lock held."""
+    _fresh(version, _aside(version.attempts("train")[-1]), rules)
+    write_retry_report(version, rules)
+
+
+def _aside(attempt: Attempt) -> str:
+    return f"{attempt.project.workspace.trash}/{attempt.version.id}-{attempt.kind}-{attempt.number:03d}"
+
+
 def _discard_artifacts(attempt: Attempt, rules: Rules) -> None:
     """Moves the version's artifact folder to the trash and makes a fresh one."""
-    workspace, artifacts = attempt.project.workspace, attempt.version.artifacts
+    workspace, artifacts, aside = attempt.project.workspace, attempt.version.artifacts, _aside(attempt)
     if workspace.tree.names(artifacts):
-        aside = f"{workspace.trash}/{attempt.version.id}-{attempt.kind}-{attempt.number:03d}"
         workspace.tree.remove(aside)
         workspace.tree.move(artifacts, aside)
-        if workspace.tree.is_file(f"{aside}/{_REHEARSAL}"):
-            workspace.tree.make_folder(f"{artifacts}/_tests")
-            workspace.tree.copy(f"{aside}/{_REHEARSAL}", f"{artifacts}/{_REHEARSAL}")
-        prune_trash(workspace, rules.file.execution_config)
+        _fresh(attempt.version, aside, rules)
     workspace.tree.make_folder(artifacts)
+
+
+def _fresh(version: Version, aside: str, rules: Rules) -> None:
+    workspace, artifacts = version.project.workspace, version.artifacts
+    workspace.tree.make_folder(artifacts)
+    if workspace.tree.is_file(f"{aside}/{_REHEARSAL}"):
+        workspace.tree.make_folder(f"{artifacts}/_tests")
+        workspace.tree.copy(f"{aside}/{_REHEARSAL}", f"{artifacts}/{_REHEARSAL}")
+    prune_trash(workspace, rules.file.execution_config)

@@ -62,7 +62,8 @@ def run(
 ) -> int:
     """Drives the loop to its report, going on where it stands; `versions` ends it earlier than the rules do.
 
-    `quiet` tells nothing until the end, and `as_json` ends with the report's result as one JSON object.
+    `quiet` tells nothing until the end, and `as_json` ends with the report's result as one JSON object. The exit code:
+    3 if no version is scored, as for a Step that failed.
     """
     most = project.rules().file.loop_config.max_versions
     if versions is not None and versions > most:
@@ -78,7 +79,7 @@ def run(
         sys.stdout.write(result.model_dump_json(indent=1, exclude_none=True) + "\n")
     elif receipt is not None and isinstance(result, ReportResult):
         _show_report(project, receipt, result)
-    return 0
+    return 0 if any(one.metrics for one in status(project).versions) else 3
 
 
 def _show_report(project: Project, receipt: ReportReceipt, result: ReportResult) -> None:

@@ -49,6 +49,7 @@ EVENTS: Mapping[EventName, str] = {
     "eval_cancelled": "evaluation was cancelled",
     "score_restored": "its eval_score.json was not as it was published, and is restored",
     "score_discarded": "an eval_score.json that no evaluation had written was discarded",
+    "score_withdrawn": "its score was withdrawn: the evaluator was corrected",
     "external_started": "the scoring of an external model started",
     "external_scored": "an external model was scored",
     "external_failed": "an external model could not be scored",

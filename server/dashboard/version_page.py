@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ...loop.author.action import ACTION_FILE
 from ...loop.errors import LoopError
 from ...loop.evaluate.infer_samples import Sample, count, samples
-from ...loop.judge.analysis import ANALYSIS_FILE
 from ...loop.judge.labels import recorded
 from ...loop.judge.noise.verdict import NoiseVerdict
 from ...loop.project.attempts import failure_of
@@ -14,6 +12,7 @@ from ...loop.project.receipts import ActionReceipt, EvalReceipt, Metric, NextRec
 from ...loop.project.state import derive
 from ...loop.project.version import Version
 from ...loop.report.status import VersionView, version_view
+from ...loop.store.paths import ACTION_FILE, ANALYSIS_FILE
 from ...loop.text import clean
 from ...pages.diffs import DiffLine, diff_lines
 from .curves import CurveTable, curve_table, curves_of, plots
@@ -31,6 +30,7 @@ class Score:
     before: float | None
     noise: NoiseVerdict | None
     primary: bool
+    by_script: bool
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,8 @@ def _scores(version: Version, scored: EvalReceipt, primary: str) -> Iterator[Sco
     against = version.parent.id if version.parent and parent else None
     noise = {one.metric: one for one in recorded(version) if one.against == against}
     for metric in sorted(scored.metrics, key=lambda one: one.name != primary):
-        yield Score(metric, before.get(metric.name), noise.get(metric.name), metric.name == primary)
+        own = metric.name in scored.by_script
+        yield Score(metric, before.get(metric.name), noise.get(metric.name), metric.name == primary, own)
 
 
 def _documents(version: Version) -> Iterator[Document]:

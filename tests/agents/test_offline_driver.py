@@ -120,6 +120,30 @@ def test_a_failure_that_it_cannot_repair_ends_the_loop_with_its_reason(
     assert (report.best, report.versions) == ("v001", 2)
 
 
+def test_a_version_whose_evaluation_fails_twice_in_the_same_way_ends_the_loop_with_its_reason() -> None:
+    def train(version: int, script: str) -> Trained:
+        return falling(0.9) if version == 1 else Trained(0.9, *FALLING, unscorable="code error")
+
+    told: list[Event] = []
+    report = run(FakeLoop(DIGITS, train, fixed=FIXED), told.append)
+
+    assert report.stop_reason is not None and "v002 failed twice in the same way" in report.stop_reason
+    assert (report.best, report.versions) == ("v001", 2)
+    assert [event.step for event in told if event.version == 2] == ["run_train", "run_eval", "run_eval"]
+
+
+@pytest.mark.parametrize(
+    "trained", [Trained(0.9, *FALLING, unscorable="code error"), Trained(None, failure="code error")]
+)
+def test_a_loop_without_any_score_is_not_ended_but_left_to_a_person(trained: Trained) -> None:
+    loop = FakeLoop(DIGITS, lambda version, script: trained, fixed=FIXED)
+
+    with pytest.raises(AgentStopped, match=r"no version is scored\. v001 failed"):
+        run(loop)
+
+    assert loop.report is None
+
+
 def test_a_refused_action_is_followed_by_the_next_best_one() -> None:
     def refuse(action: dict[str, Any]) -> str | None:
         return "user_instruction.md keeps the optimiser" if "AdamW" in action["change"] else None

@@ -143,14 +143,14 @@ async def test_an_evaluator_is_locked_with_what_it_imports(at: At, known: Attack
     "",
     (
         (
-            "A new evaluator after the first score",
+            "A new evaluator after the first action",
             "write_eval",
             "v001 was scored with it already; scores compare only while it stays",
         ),
     ),
 )
 async def test_an_agent_does_not_replace_the_evaluator(at: At, known: Attack) -> None:
-    folder = at("scored")
+    folder = at("authored")
     async with connected(folder) as agent:
         text = await agent.refused("write_eval", source=edited(EVALUATOR, ("p > 0.5", "p > 0.4")))
         assert known.says in text, text

@@ -364,11 +364,28 @@ def test_run_tells_a_file_how_far_a_long_training_is(gated: Folder) -> None:
 def test_run_says_what_it_cannot_do_and_leaves_it_to_a_person(folder: Folder) -> None:
     run = cli(folder.root, "run", "--agent", "offline")
     assert (run.code, run.out) == (1, "")
-    assert "no template serves task_type 'threshold search'" in run.err and "Next: " in run.err
+    assert "the loop's own doesn't serve task_type 'threshold search'" in run.err and "Next: " in run.err
     assert "Traceback" not in run.err
     folder.write("03_eval.py", EVALUATOR)
     assert cli(folder.root, "run").code == 0
     assert attempts(folder) == ["v001/eval-001", "v001/train-001"]
+
+
+def test_run_stops_after_the_second_same_failure_and_says_by_its_code_that_nothing_is_scored(folder: Folder) -> None:
+    folder.write("03_eval.py", "raise SystemExit('no such key')\n")
+    run = cli(folder.root, "run")
+    assert (run.code, run.out) == (1, "")
+    assert "no version is scored. v001 failed twice in the same way" in run.err and "Next: " in run.err
+    assert attempts(folder) == ["v001/eval-001", "v001/eval-002", "v001/train-001"]
+    folder.write("03_eval.py", EVALUATOR)
+    assert cli(folder.root, "run", "--versions", "1").code == 0
+
+
+def test_run_of_a_loop_that_ended_without_a_score_fails(folder: Folder) -> None:
+    folder.write("03_eval.py", "raise SystemExit(1)\n")
+    cli(folder.root, "start")
+    assert cli(folder.root, "report", "--stop-reason", "it can't be scored").code == 0
+    assert cli(folder.root, "run").code == 3
 
 
 # The machine

@@ -19,7 +19,7 @@ from support.projects import STATE, Folder
 pytest.importorskip("lightning")
 pytest.importorskip("sklearn")
 
-PROGRESS = re.compile(r"v\d{3}  (train|eval):")  # of a Step that takes long, on a busy machine
+PROGRESS = re.compile(r"(?:v\d{3}|    )  (?:train|eval|rehearse):")  # of a Step that takes long, on a busy machine
 
 
 @dataclass(frozen=True)

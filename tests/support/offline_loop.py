@@ -28,6 +28,8 @@ class Trained:
     train_loss: Sequence[float] = ()
     val_loss: Sequence[float] = ()
     failure: str | None = None
+    unscorable: str | None = None
+    """Why each of its evaluations fails."""
 
 
 @dataclass
@@ -141,7 +143,10 @@ class FakeLoop:
         return {"state": "failed", "message": own.result.failure, "failure": _failure(own.result.failure)}
 
     def _run_eval(self, version: int) -> dict[str, Any]:
-        self.versions[version - 1].scored = True
+        own = self.versions[version - 1]
+        if own.result is not None and (why := own.result.unscorable):
+            return {"state": "failed", "message": why, "failure": _failure(why)}
+        own.scored = True
         return {"state": "done"}
 
     def _repair_version(self, version: int, diff: str, root_cause: str, change_summary: str) -> dict[str, Any]:

@@ -335,7 +335,12 @@ class Agent:
         return result["failure"]
 
     async def score(self, version: int = 1) -> dict[str, Any]:
-        return await self.call("run_eval", version=version, wait_seconds=45)
+        """A call returns before the evaluation has ended where the machine is busy."""
+        for _ in range(5):
+            result = await self.call("run_eval", version=version, wait_seconds=45)
+            if result["state"] != "running":
+                break
+        return result
 
     async def failed_evaluation(self, version: int = 1) -> str:
         result = await self.score(version)

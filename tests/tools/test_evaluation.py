@@ -84,7 +84,7 @@ async def test_where_no_template_serves_the_agent_is_asked_to_write_the_evaluato
 
 
 @pytest.mark.requirement("E1")
-async def test_the_evaluator_is_fixed_from_the_first_score_on(at: At) -> None:
+async def test_an_evaluator_is_corrected_until_it_scores(at: At) -> None:
     folder = at("trained")
     async with connected(folder) as agent:
         assert "03_eval.py" in await agent.refused("write_eval", source="def main(:")
@@ -93,9 +93,7 @@ async def test_the_evaluator_is_fixed_from_the_first_score_on(at: At) -> None:
         assert "exit code 1" in await agent.failed_evaluation()
         await agent.call("write_eval", source=EVALUATOR)
         assert (await agent.call("write_eval", source=EVALUATOR))["already_done"]
-        await agent.score()
-        text = await agent.refused("write_eval", source=EVALUATOR + "\n# better\n")
-        assert "v001 was scored" in text and "only the user" in text
+        assert (await agent.score())["state"] == "done"
 
 
 @pytest.mark.requirement("E3", "E4")
@@ -143,6 +141,22 @@ async def test_an_evaluation_that_leaves_something_unsound_publishes_nothing_and
 
 
 @pytest.mark.requirement("E2")
+async def test_a_right_evaluator_whose_score_is_nan_for_weights_in_disorder_is_accepted(at: At) -> None:
+    source = edited(
+        EVALUATOR,
+        (
+            "    model = json.loads(Path(arguments.checkpoint).read_text())\n",
+            "    try:\n"
+            "        model = json.loads(Path(arguments.checkpoint).read_text())\n"
+            "    except ValueError:\n"
+            '        model = {"threshold": math.nan}\n',
+        ),
+    )
+    async with connected(at("trained")) as agent:
+        await agent.call("write_eval", source=source)
+        assert (await agent.score())["state"] == "done"
+
+
 async def test_an_evaluation_that_hangs_is_ended_at_its_limit(folder: Folder) -> None:
     folder.set_rules(loop_config={"max_eval_minutes": 0.005})
     async with connected(folder) as agent:

@@ -77,6 +77,10 @@ async def test_a_trained_version_is_scored_and_compared_with_an_older_score(left
         report = await finished(agent)
     assert rows(folder, report) == ["v002", "v001"]
     assert evaluations(folder, "v001") == 1
+    options = folder.json(f"{STATE}/attempts/v002/eval-001/eval.json")["arguments"]
+    known = ("version", "project", "source", "samples", "seed", "dataset-id")
+    assert sorted(options) == sorted(known), "its evaluator, one file, knows no other"
+    assert not folder.path("evaluator_parts").exists()
     assert "v001 → v002" in folder.read("Models/Artifacts/v002/result-analysis.md")
 
 

@@ -143,7 +143,7 @@ CASES: dict[str, tuple[tuple[tuple[str, str], ...], dict[str, str], str]] = {
             ("TensorDataset(inputs[340:], labels[340:])", "TensorDataset(inputs[:60], labels[:60], labels[60:120])"),
             ("labels = self(batch[0]), batch[1]\n", "labels = self(batch[0]), batch[1]\n        groups = batch[2]\n"),
         ),
-        {"shared": "warning", "other_score": "problem", "validation_same": "ok"},
+        {"shared": "warning", "same_score": "ok", "validation_same": "ok"},
         "60 of 60 validation inputs are in the training data",
     ),
     "a batch size from a file": (
@@ -179,15 +179,13 @@ async def test_a_task_without_a_template_and_a_loop_of_its_own_are_said_at_the_s
         "        nn.functional.cross_entropy(net(batch), target).backward()\n"
         "        optimizer.step()\n"
     )
-    lightning(made, task="time_series_forecasting", report_language="ko")
+    lightning(made, task="object_detection", report_language="ko")
     made.write("02_train_baseline.py", SCRIPT[:begin] + loop)
     async with connected(made) as agent:
         result = await start(agent)
         found = levels(result)
         assert found["ended"] == "ok" and found["not_lightning"] == found["no_evaluator"] == "warning", result
-        assert "200 steps" in text_of(result, "ended") and "classification, regression" in text_of(
-            result, "no_evaluator"
-        )
+        assert "200 steps" in text_of(result, "ended") and "regression, forecasting" in text_of(result, "no_evaluator")
         assert "batch_size = 16 is in force" in text_of(result, "rule"), "whoever calls is answered in English"
     assert "training_config.batch_size = 16: 지켜짐: " in made.read(PAGE)
 

@@ -1,4 +1,6 @@
-"""A version is measured by the same targets as the first: its own code reads them, so that is looked at."""
+"""A version is measured by the same targets as the first. An evaluator of one's own may read them by the version's
+code, so that is looked at; the loop's own refuses others (test_own_evaluator.py).
+"""
 
 import pytest
 

@@ -141,19 +141,26 @@ def _whole_numbers(values: Any) -> list[Any]:
 def write_disordered(source: Path, target: Path) -> int:
     """Copies the checkpoint with each floating tensor of its weights reversed and negated; how many records changed.
 
-    Raises ValueError if it is no checkpoint that torch wrote.
+    What holds no negative number is reversed alone, since a negative variance gives NaN whatever the model says; if
+    that changes nothing in the whole file, it is negated after all. Raises ValueError if it is no checkpoint that torch
+    wrote.
     """
     content = read(source)
     weights = content.get("state_dict", content) if isinstance(content, dict) else content
     kinds = {storage.key: _FLOATING[storage.kind] for storage in _storages(weights) if storage.kind in _FLOATING}
+    return _copy_disordered(source, target, kinds, keep=True) or _copy_disordered(source, target, kinds, keep=False)
+
+
+def _copy_disordered(source: Path, target: Path, kinds: dict[str, str], *, keep: bool) -> int:
+    """`keep`: what holds no negative number gets none."""
     changed = 0
     with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as copy:
         for entry in archive.infolist():
             data = archive.read(entry)
             folder, _, key = entry.filename.rpartition("/")
             if folder.endswith("/data") and key in kinds:
-                data = _disordered(data, kinds[key])
-                changed += 1
+                before, data = data, _disordered(data, kinds[key], keep=keep)
+                changed += data != before
             copy.writestr(entry.filename, data)
     return changed
 
@@ -170,10 +177,12 @@ def _storages(value: Any) -> Iterator[Storage]:
             yield from _storages(inner)
 
 
-def _disordered(data: bytes, code: str) -> bytes:
+def _disordered(data: bytes, code: str, *, keep: bool) -> bytes:
     words = array.array(code)
     whole = len(data) - len(data) % words.itemsize
     words.frombytes(data[:whole])
     words.reverse()
     sign = _SIGN[code]
+    if keep and not any(word & sign for word in words):
+        return words.tobytes() + data[whole:]
     return array.array(code, (word ^ sign for word in words)).tobytes() + data[whole:]

@@ -18,4 +18,6 @@ class Unpickler(pickle.Unpickler):
 
 tolerant = types.SimpleNamespace(Unpickler=Unpickler, load=pickle.load, __name__="tolerant")
 state = torch.load(sys.argv[1], weights_only=False, pickle_module=tolerant)["state_dict"]
-numpy.savez(sys.argv[2], **{name: value.numpy() for name, value in state.items()})
+# numpy has no bfloat16.
+plain = {name: one.float() if one.dtype == torch.bfloat16 else one for name, one in state.items()}
+numpy.savez(sys.argv[2], **{name: one.numpy() for name, one in plain.items()})

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from progressive_training.loop.evaluate.user_python.project_copy import make_stage
+from progressive_training.loop.evaluate.evaluator_parts.project_copy import make_stage
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -29,7 +29,9 @@ CLASSIFICATION = [
 REGRESSION = ["mae", "mse", "rmse", "r2", "mape", "smape", "spearman", "pearson", "explained_variance"]
 
 
-def render(task_type: str = "classification", metrics: list[str] | None = None, primary: str | None = "loss") -> str:
+def render(
+    task_type: str = "classification", metrics: list[str] | None = None, primary: str | None = "loss", **settings: str
+) -> str:
     templates = jinja2.FileSystemLoader(ROOT / "prompts" / "scripts")
     environment = jinja2.Environment(
         loader=templates,
@@ -46,9 +48,14 @@ def render(task_type: str = "classification", metrics: list[str] | None = None, 
         samples=10,
         seed=42,
         dataset_id="v1",
-        stage_source=(ROOT / "loop/evaluate/user_python/project_copy.py").read_text(encoding="utf-8"),
-        runner_source=(ROOT / "loop/evaluate/user_python/run_external_model.py").read_text(encoding="utf-8"),
+        formulas_told="As told.",
+        **(dict.fromkeys(("output", "target", "delimiter", "formula")) | settings),
     )
+
+
+def lay_parts(folder: Path) -> None:
+    """The evaluator's machinery, beside a 03_eval.py."""
+    shutil.copytree(ROOT / "loop" / "evaluate" / "evaluator_parts", folder / "evaluator_parts", dirs_exist_ok=True)
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,7 @@ class Project:
         if evaluator is not None:
             script = folder / "03_eval.py"
             script.write_text(evaluator, encoding="utf-8")
+            lay_parts(folder)
         return self.workshop.run(script, *self.options(stage, folder), *options, cwd=stage, folder=folder)
 
     def options(self, stage: Path, folder: Path) -> list[str]:
@@ -173,6 +181,7 @@ def train(
             (folder / relative).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(HERE / "projects" / source, folder / relative)
     (root / "03_eval.py").write_text(evaluator, encoding="utf-8")
+    lay_parts(root)
     project = Project(root, workshop)
     ended = workshop.run(root / "02_train_v001.py", cwd=root, alone=False)
     assert ended.code == 0, ended.err

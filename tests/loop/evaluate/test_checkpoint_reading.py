@@ -52,3 +52,20 @@ def test_other_weights_have_another_digest(reader: Any, tmp_path: Path, other: d
 
 def test_a_checkpoint_without_tensors_has_none(reader: Any, tmp_path: Path) -> None:
     assert reader.weights_digest(saved(tmp_path / "a.ckpt", {})) is None
+
+
+def disordered(reader: Any, tmp_path: Path, weights: dict[str, Any]) -> dict[str, Any]:
+    source, target = saved(tmp_path / "a.ckpt", weights), tmp_path / "b.ckpt"
+    assert reader.write_disordered(source, target)
+    return torch.load(target)["state_dict"]
+
+
+def test_weights_in_disorder_keep_variances_positive(reader: Any, tmp_path: Path) -> None:
+    weights = {"w": torch.tensor([1.0, -2.0, 3.0]), "bn.running_var": torch.tensor([0.5, 2.0, 4.0])}
+    found = disordered(reader, tmp_path, weights)
+    assert found["w"].tolist() == [-3.0, 2.0, -1.0]
+    assert found["bn.running_var"].tolist() == [4.0, 2.0, 0.5]
+
+
+def test_weights_that_reversing_leaves_as_they_are_become_others(reader: Any, tmp_path: Path) -> None:
+    assert disordered(reader, tmp_path, {"threshold": torch.tensor(0.6)})["threshold"] < 0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from progressive_training.loop.evaluate.user_python.project_copy import make_stage
+from progressive_training.loop.evaluate.evaluator_parts.project_copy import make_stage
 
 
 def write(root: Path, **files: str) -> None:

@@ -13,6 +13,8 @@ import pytest
 from evaluator_runs import CLASSIFICATION, Ended, Project, Workshop, render, train
 from sklearn import metrics as sk
 
+from progressive_training.loop.evaluate.evaluation import SCRIPT_AT_FAULT
+
 
 def softmax(logits: Any) -> Any:
     exponents = np.exp(logits - logits.max(1, keepdims=True))
@@ -284,7 +286,7 @@ RAISES = "def prepare():\n    raise KeyError('column')\nprepare()\n"
 
 def test_a_script_that_never_fits_is_told_how_to_go_on(plain: Project, tmp_path: Path) -> None:
     ended = plain.evaluate(snapshot=plain.with_script(NEVER_FITS, tmp_path))
-    assert ended.code == 1
+    assert ended.code == SCRIPT_AT_FAULT
     assert ended.last_line.startswith("03_eval.py: error: 02_train_v001.py ended without calling Trainer.fit")
     assert "write_eval" in ended.last_line
     assert not (ended.folder / "eval_score.json").exists()
@@ -292,7 +294,7 @@ def test_a_script_that_never_fits_is_told_how_to_go_on(plain: Project, tmp_path:
 
 def test_a_script_that_fails_before_fit_is_quoted(plain: Project, tmp_path: Path) -> None:
     ended = plain.evaluate(snapshot=plain.with_script(RAISES, tmp_path))
-    assert ended.code == 1
+    assert ended.code == SCRIPT_AT_FAULT
     assert "02_train_v001.py raised KeyError: 'column' before it reached Trainer.fit" in ended.last_line
     assert "in prepare" in ended.err
 
@@ -319,7 +321,7 @@ def test_a_checkpoint_of_another_model_is_refused(
     if named is None:  # a layer without weights fits
         assert ended.code == 0, ended.err
         return
-    assert ended.code == 1
+    assert ended.code == SCRIPT_AT_FAULT
     assert "best.ckpt doesn't fit the model that 02_train_v001.py builds" in ended.last_line
     assert named in ended.last_line
 
@@ -348,7 +350,7 @@ def test_a_checkpoint_that_holds_a_foreign_object_is_refused_by_name(plain: Proj
     made = plain.workshop.run(maker, str(plain.checkpoint), str(tmp_path / "best.ckpt"), cwd=tmp_path)
     assert made.code == 0, made.err
     ended = plain.evaluate("--checkpoint", str(tmp_path / "best.ckpt"))
-    assert ended.code == 1
+    assert ended.code == SCRIPT_AT_FAULT
     assert "best.ckpt holds fractions.Fraction" in ended.last_line
 
 
@@ -393,15 +395,15 @@ def test_a_score_that_is_not_finite_is_an_error(curves: Project, tmp_path: Path)
 def test_an_error_inside_the_users_validation_step_ends_in_one_line(curves: Project, tmp_path: Path) -> None:
     text = curves.script.replace('self.log("penalty", loss)', "raise ZeroDivisionError('of mine')")
     ended = curves.evaluate(snapshot=curves.with_script(text, tmp_path))
-    assert ended.code == 1
+    assert ended.code == SCRIPT_AT_FAULT
     assert ended.last_line.startswith("03_eval.py: error: ZeroDivisionError: of mine (02_train_v001.py, line ")
     assert "Traceback" in ended.err
 
 
 def test_a_task_that_it_does_not_know_is_refused(plain: Project) -> None:
-    ended = plain.evaluate(evaluator=render("ocr"))
+    ended = plain.evaluate(evaluator=render("object detection"))
     assert ended.code == 1
-    assert "task_type 'ocr' is neither a classification nor a regression" in ended.last_line
+    assert "task_type 'object detection' is none that can be scored here" in ended.last_line
 
 
 def test_the_rendered_file_is_clean_for_ruff_and_for_old_pythons(tmp_path: Path) -> None:

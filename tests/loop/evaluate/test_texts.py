@@ -1,14 +1,13 @@
 """03_eval.py on tasks whose answer is a text. Expected numbers come from torchmetrics and numpy, read on their own."""
 
 import json
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from evaluator_runs import Ended, Project, Workshop, render, train
+from evaluator_runs import HERE, Ended, Project, Workshop, render, train
 from torchmetrics.functional.text import char_error_rate, edit_distance, word_error_rate
 
 TOKENS = ["a", "b", " ", "<blank>"]
@@ -97,7 +96,7 @@ def test_samples_to_look_at_are_text_and_the_frames_fit_the_loop(lines_result: E
     assert len(folders) == 10
     for folder in folders:
         names = {path.name for path in folder.iterdir()}
-        assert names == {"input.npy", "output.txt", "gt.txt", "meta.json"}, "14×3 is no image"
+        assert names == {"input.npy", "output.txt", "gt.txt", "viz.txt", "meta.json"}, "14×3 is no image"
         meta = json.loads((folder / "meta.json").read_text())
         sample = lines_result.samples[meta["index"]]
         assert (folder / "output.txt").read_text(encoding="utf-8") == sample["prediction"] + "\n"
@@ -129,7 +128,10 @@ def test_a_predict_step_speaks_for_itself_and_needs_no_vocabulary(workshop: Work
     ("vocabulary", "told"),
     [
         (None, "vocab.json is missing"),
-        ('["a", "b", "<blank>"]', "the model scores 4 classes in each frame, and additional_assets/vocab.json has 3"),
+        (
+            '["a", "b", "<blank>"]',
+            "no output scores every class of each frame (outputs of one sample: met:ctc_loss#0 [14, 1, 4]",
+        ),
         ('["a", "a", " ", "<blank>"]', "has one token for several classes, so errors between them would not show"),
         ('["a", "b", " ", "c"]', "names 0 blanks"),
         ('{"a": [1]}', "neither a list of tokens nor an object"),
@@ -150,23 +152,50 @@ def test_a_vocabulary_that_does_not_fit_is_told(lines: Project, vocabulary: str 
     assert told in ended.last_line
 
 
-def test_a_picture_by_hand_is_a_png_that_holds_its_pixels(tmp_path: Path) -> None:
-    """What `write_png` writes is read back by its chunks: no image library is a dependency."""
-    scope: dict[str, Any] = {}
-    source = (Path(__file__).parents[3] / "prompts/scripts/eval/outputs.py.j2").read_text(encoding="utf-8")
-    function = source[source.index("def write_png(") : source.index("def as_picture(")]
-    exec("import struct, zlib\nfrom pathlib import Path\nimport numpy\n" + function, scope)
-    picture = np.arange(2 * 5 * 3, dtype="uint8").reshape(2, 5, 3)
-    scope["write_png"](tmp_path / "a.png", picture)
-    data = (tmp_path / "a.png").read_bytes()
-    assert data[:8] == b"\x89PNG\r\n\x1a\n"
-    place, chunks = 8, {}
-    while place < len(data):
-        size, name = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
-        body = data[place + 8 : place + 8 + size]
-        assert int.from_bytes(data[place + 8 + size : place + 12 + size], "big") == zlib.crc32(name + body)
-        chunks[name] = body
-        place += 12 + size
-    assert chunks[b"IHDR"] == (5).to_bytes(4, "big") + (2).to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])
-    lines_ = zlib.decompress(chunks[b"IDAT"])
-    assert lines_ == b"".join(b"\0" + row.tobytes() for row in picture)
+def test_a_token_for_the_space_between_words_makes_words(workshop: Workshop, tmp_path: Path) -> None:
+    script = (HERE / "projects" / "lines.py").read_text(encoding="utf-8")
+    piped = script.replace('"b", " ", "<blank>"', '"b", "|", "<blank>"').replace(
+        " in str(word)", " in str(word).replace(' ', '|')"
+    )
+    piped = piped.replace('" ": 2', '"|": 2')
+    assert piped.count("|") == 3
+    file = tmp_path / "piped.py"
+    file.write_text(piped, encoding="utf-8")
+    data = {"train": written(1, 60), "val": written(2, 23)}
+    evaluator = render("sequence", ["wer", "cer"], primary="cer")
+    project = train(workshop, tmp_path / "글 자", {"02_train_v001.py": str(file)}, data, evaluator)
+    ended = project.evaluate()
+    assert ended.code == 0, ended.err
+    predicted, target, _ = read_by_hand(project, "val")
+    assert [sample["target"] for sample in ended.samples] == target
+    assert ended.metrics["wer"] == pytest.approx(float(word_error_rate(predicted, target)))
+    assert ended.metrics["cer"] == pytest.approx(float(char_error_rate(predicted, target)))
+
+
+def test_words_as_classes_are_joined_as_predict_step_joins_them(workshop: Workshop, tmp_path: Path) -> None:
+    script = (HERE / "projects" / "spoken.py").read_text(encoding="utf-8")
+    words = (
+        script.replace('["good day", "좋은 날", "so bad"][i % 3]', "torch.tensor([[0, 1], [2, 3], [0, 3]][i % 3])")
+        .replace(
+            "import lightning as L\n",
+            "import json\nfrom pathlib import Path\n\nimport lightning as L\n"
+            "from torchmetrics.functional.text import word_error_rate\n\n"
+            "WORDS = ['good', 'day', '좋은', '날', '<blank>']\n",
+        )
+        .replace(
+            "        self.log(",
+            "        right = [' '.join(WORDS[int(one)] for one in row) for row in batch[1]]\n"
+            "        self.log('val_wer', word_error_rate(self.predict_step(batch), right))\n        self.log(",
+        )
+    )
+    words += "    assets = Path('Models/Artifacts/v001/additional_assets')\n    assets.mkdir()\n"
+    words += "    (assets / 'vocab.json').write_text(json.dumps(WORDS))\n"
+    file = tmp_path / "words.py"
+    file.write_text(words, encoding="utf-8")
+    evaluator = render("sequence", ["wer"], primary="wer")
+    ended = train(workshop, tmp_path / "낱말", {"02_train_v001.py": str(file)}, {}, evaluator).evaluate()
+    assert ended.code == 0, ended.err
+    target = [["good day", "좋은 날", "good 날"][index % 3] for index in range(16)]
+    predicted = ["good day" if index % 7 < 3 else "날 좋은" for index in range(16)]
+    assert [sample["target"] for sample in ended.samples] == target
+    assert ended.metrics["wer"] == pytest.approx(float(word_error_rate(predicted, target)))

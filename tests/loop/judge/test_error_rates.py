@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from progressive_training.loop.errors import EvaluationError
-from progressive_training.loop.evaluate.output import check_output
+from progressive_training.loop.evaluate.checks.output import check_output
 from progressive_training.loop.judge.noise.samples import SampleScores, load_samples
 from progressive_training.loop.judge.noise.verdict import NoiseVerdict, judge
 from progressive_training.loop.store.tree import Tree

@@ -29,6 +29,7 @@ PLACES = (
     *("target", "samples", "shared", "distinct", "compared", "metric", "score", "name", "own", "task", "known"),
     *("monitor", "primary", "epochs", "versions", "batches", "last", "_seconds", "run_seconds", "train_seconds"),
     *("evaluate_seconds", "loop_seconds", "limit_seconds", "version_bytes", "checkpoint_bytes", "loop_bytes"),
+    *("near", "one", "other", "within", "groups", "example", "how", "looked"),
     *("free_bytes", "limit_bytes", "fits", "fit"),
 )
 

@@ -23,6 +23,7 @@ GATED = edited(
     TRAINER,
     ("rows = fit()\n", f"rows = fit()\n    while {_UNLESS}:\n        __import__('time').sleep(0.01)\n"),
 )
+UNSCORABLE = edited(TRAINER, ('"threshold": threshold}', '"limit": threshold}'))
 _ROOTED = f'not (Path(arguments.project) / "{_SECOND}").exists()'
 GATED_EVALUATOR = edited(EVALUATOR, ("def main():\n", f"def main():\n    while {_ROOTED}:\n        time.sleep(0.01)\n"))
 FAILING_EVALUATOR = edited(
@@ -68,6 +69,7 @@ class Case:
 
 _OPENED = (do("write", path=_SECOND, text=""),)
 _TRAINED = (do("start_loop"), do("run_train", version=1), do("wait"))
+_EVALUATED = (do("run_eval", version=1), do("wait"), do("run_eval", version=1))
 _CHANGED_RULES = {**RULES, "loop_config": {"max_versions": 2, "max_attempts": 6}}
 
 CASES: tuple[Case, ...] = (
@@ -119,6 +121,15 @@ CASES: tuple[Case, ...] = (
         lookup={"diff": _diff("rows = fitt()", "rows = fit()")},
     ),
     Case("write_eval", "evaluate", do("write_eval", source=EVALUATOR)),
+    Case("write_eval, correct", "author", do("write_eval", source=EVALUATOR + "# corrected\n")),
+    Case(
+        "repair_version, after an evaluation",
+        None,
+        do("repair_version", version=1, root_cause="another key", change_summary="its own key"),
+        before=(*_TRAINED, do("run_train", version=1), do("write_eval", source=EVALUATOR), *_EVALUATED),
+        trainer=UNSCORABLE,
+        lookup={"diff": _diff('"limit": threshold}', '"threshold": threshold}')},
+    ),
     Case(
         "run_eval, start",
         "evaluate",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+from .named import inputs, parts
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
@@ -65,19 +67,16 @@ class Contents:
         if not self.whole or numpy is None:
             self.whole = False
             return
-        arrays = [array for leaf in leaves(batch) if (array := _array(leaf)) is not None]
-        size = len(arrays[0]) if arrays else 0
-        arrays = [array for array in arrays if len(array) == size]
-        self._bytes += sum(array.nbytes for array in arrays)
+        found = [(path, array) for path, leaf in parts(batch) if (array := readable(leaf)) is not None]
+        size = len(found[0][1]) if found else 0
+        hashes = {path: hashes_of(numpy, array) for path, array in found if len(array) == size}
+        self._bytes += sum(array.nbytes if hasattr(array, "nbytes") else sum(map(len, array)) for _, array in found)
         if not size or self.rows + size > self.MAX_ROWS or self._bytes > self.MAX_BYTES:
             self.whole = False
             return
         self.rows += size
-        rows = _row_hashes(numpy, arrays[0])
-        self.inputs.update(rows.tolist())
-        for array in arrays[1:]:
-            rows = _mixed(rows) + _row_hashes(numpy, array)
-        self._sum += int(rows.sum())
+        self.inputs.update(_together(hashes[path] for path in inputs([*hashes]) or [*hashes][:1]).tolist())
+        self._sum += int(_together(hashes.values()).sum())
 
     def listed(self) -> dict[str, Any]:
         digest = f"{self._sum & (1 << 64) - 1:016x}"
@@ -94,7 +93,27 @@ def digest_of(tensors: Any) -> str:
     return found.hexdigest()
 
 
-def _row_hashes(numpy: Any, array: Any) -> Any:
+def _together(hashes: Iterable[Any]) -> Any:
+    first, *more = hashes
+    for one in more:
+        first = _mixed(first) + one
+    return first
+
+
+def readable(leaf: Any) -> Any:
+    """A list of texts as it is, else a numpy view of it; None for what has none."""
+    return leaf if isinstance(leaf, (list, tuple)) else array_of(leaf)
+
+
+def hashes_of(numpy: Any, leaf: Any) -> Any:
+    """64 bits for each row, or each text."""
+    if not isinstance(leaf, (list, tuple)):
+        return row_hashes(numpy, leaf)
+    digests = (hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest() for text in leaf)
+    return numpy.array([int.from_bytes(one, "little") for one in digests], numpy.uint64)
+
+
+def row_hashes(numpy: Any, array: Any) -> Any:
     """64 bits for each row, the same in each process: all rows at once, a row at a time would cost a step's time."""
     size = len(array)
     rows = numpy.ascontiguousarray(array).reshape(size, -1).view(numpy.uint8)
@@ -119,7 +138,7 @@ def _mixed(words: Any) -> Any:
     return words ^ (words >> 33)
 
 
-def _array(leaf: Any) -> Any:
+def array_of(leaf: Any) -> Any:
     """A numpy view of it; None for what has none: on a device, sparse, of a type that numpy lacks."""
     device = getattr(leaf, "device", None)
     if device is None or isinstance(device, str):

@@ -16,6 +16,7 @@ from typing import Any
 from ..recording import Alike, Recorder, Rows, Section
 from . import forwards, rehearsal
 from .batches import Contents, size_of
+from .leaks.samples import Samples
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false, reportPrivateUsage=false
@@ -52,6 +53,7 @@ class Delivered:
         self.sizes, self.drawn = Alike(), Alike()
         self.indices: set[int] | None = set()
         self.contents = Contents()
+        self.samples = Samples(dataset) if rehearsal.keeps_samples() else None
         self.passes = Rows(20)
         self.going: collections.deque[Counted] = collections.deque()
         self.first_pass: int | None = None
@@ -127,6 +129,8 @@ class Pass:
         self.number = next(_numbers)
         self.loader = loader
         self.waiting: collections.deque[int] = collections.deque()  # drawn, not delivered yet: workers are ahead
+        self.indices: collections.deque[Any] = collections.deque()  # the same themselves, at a rehearsal
+        self.drawn: Any = None  # those of the batch that was delivered last
         self.is_first: bool | None = None
         self.section: Section | None = None  # in which it delivers
         self.delivered: Delivered | None = None
@@ -180,6 +184,8 @@ def _note_drawn(recorder: Recorder, iterator: Any, index: Any) -> None:
     if not isinstance(index, (list, tuple)):
         return
     drawn.waiting.append(len(index))
+    if rehearsal.now is not None:
+        drawn.indices.append(index)
     if drawn.is_first is False:
         return
     found = _delivered(recorder.section, drawn.loader)
@@ -204,8 +210,11 @@ def _note_batch(recorder: Recorder, iterator: Any, batch: Any) -> None:
         return
     row.add(found, size_of(batch), now.waiting.popleft() if now.waiting else None)
     row.last = time.monotonic()
+    now.drawn = now.indices.popleft() if now.indices else None
     if found.passes.count == 1:
         found.contents.add(batch)
+        if found.samples is not None:
+            found.samples.add(batch, now.drawn)
     recorder.last_loader = found
     if section.trainer is None:
         recorder.mark("training" if found.backwards else "validation")

@@ -14,6 +14,8 @@ from typing import Any
 
 from ..recording import Recorder, Section
 from .batches import Contents
+from .leaks.samples import Samples
+from .leaks.search import search
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportPrivateUsage=false
@@ -174,6 +176,12 @@ def end_fit(recorder: Recorder, section: Section, *, whole: bool) -> None:
     rehearsed["batch_seconds"] = round(usual[len(usual) // 2], 5) if usual else None
     if whole and not now.ends_with_fit:
         recorder.guarded(_walk)(recorder, section, rehearsed)
+        recorder.guarded(_look_for_leaks)(recorder, section, rehearsed)
+
+
+def keeps_samples() -> bool:
+    """Whether leaks are looked for when this process has trained."""
+    return now is not None and not now.ends_with_fit
 
 
 def leaves() -> bool:
@@ -204,6 +212,8 @@ def count_step(recorder: Recorder) -> None:
         facts["cut"] = True
         if now.steps_done > 1:
             facts["batch_seconds"] = (at - now.first_step) / (now.steps_done - 1)
+        if not now.ends_with_fit:
+            recorder.guarded(_look_for_leaks)(recorder, recorder.outside, facts)
         leave(recorder)
 
 
@@ -215,17 +225,32 @@ def _walk(recorder: Recorder, section: Section, rehearsed: dict[str, Any]) -> No
     whole, rows = True, 0
     try:
         for delivered in [one for one in section.loaders.values() if one.role == "train"]:
-            contents = Contents()
-            for batch in delivered.loader() or ():
+            loader = delivered.loader()
+            contents, samples = Contents(), Samples(getattr(loader, "dataset", None))
+            iterator = iter(loader or ())
+            for batch in iterator:
                 contents.add(batch)
-                if not contents.whole or time.monotonic() > until:
+                samples.add(batch, getattr(getattr(iterator, "_recorded_pass", None), "drawn", None))
+                whole = whole and contents.whole
+                if not (contents.whole or samples.whole) or time.monotonic() > until:
                     whole = False
                     break
+            if samples.rows > delivered.samples.rows:
+                delivered.samples = samples
             delivered.contents.inputs |= contents.inputs
             rows += contents.rows
     finally:
         recorder.section = before
     rehearsed["compared_rows"], rehearsed["compared_whole"] = rows, whole
+
+
+def _look_for_leaks(recorder: Recorder, section: Section, rehearsed: dict[str, Any]) -> None:
+    """Of what was kept; then it is let go."""
+    sides: list[tuple[str | None, Samples]] = []
+    for one in section.loaders.values():
+        sides.append((one.role or ("train" if one.backwards else "validation"), one.samples))
+        one.samples = Samples(None)
+    rehearsed["leaks"] = search(recorder, sides)
 
 
 def shape_of(batch: Any, depth: int = 0) -> str:

@@ -1,6 +1,5 @@
 """Constants at module level, pytorch_lightning, dict batches, a validation loader that shuffles and drops samples."""
 
-import atexit
 import json
 import sys
 from pathlib import Path
@@ -16,7 +15,6 @@ DATASET_ID = "v1"
 DATA = Path("dataset") / "prepdata" / DATASET_ID
 OUT = Path("Models") / "Artifacts" / VERSION
 
-atexit.register(lambda: print("lightning imported:", "lightning" in sys.modules))
 OUT.mkdir(parents=True, exist_ok=True)
 (OUT / "spec.json").write_text(json.dumps({"additional_assets": "not_required"}))
 
@@ -40,6 +38,9 @@ class GlyphReader(pl.LightningModule):
 
     def forward(self, pixels):
         return self.head(pixels)
+
+    def on_validation_start(self):
+        print("lightning imported:", "lightning" in sys.modules)
 
     def training_step(self, batch, batch_idx):
         return nn.functional.cross_entropy(self(batch["pixels"]), batch["label"])

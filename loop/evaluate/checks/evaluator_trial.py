@@ -1,0 +1,122 @@
+"""The trial of an evaluator: before its first score counts it is run three times, and judged by what comes out.
+
+It must give the same score twice, and another one (or none) for the same weights in disorder: an evaluator that ignores
+the model is refused.
+"""
+
+import ast
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from ...errors import EvaluationError
+from ...project.notices import Notice
+from ...project.project import Project
+from ...script.source import read_script
+from ...store.paths import EVAL_SCRIPT
+from ...store.tree import Tree
+from .output import read_metrics
+
+_HINT = "correct 03_eval.py through write_eval"
+# Two runs on one machine agree to the last bit or nearly so; what differs more is another measurement.
+_SAME = 1e-9
+_TOLERATED = 1e-3
+_TRAINING_DATA = re.compile(r"(?:^|[/\\\\])train(?:ing)?(?:[/\\\\.]|$)|^train_dataloader$", re.I)
+
+
+def training_data_warnings(project: Project) -> tuple[Notice, ...]:
+    """A warning where the evaluator names the training data, which is allowed: its statistics may be needed."""
+    script = read_script(project.workspace.root / EVAL_SCRIPT)
+    words = [
+        node.attr if isinstance(node, ast.Attribute) else node.value
+        for node in ast.walk(script.tree)
+        if isinstance(node, ast.Attribute) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+    ]
+    named = sorted({str(word) for word in words if _TRAINING_DATA.search(str(word))})
+    if not named:
+        return ()
+    return (Notice.of("training_data", script=EVAL_SCRIPT, names=", ".join(named)[:200]),)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The three runs of an acceptance, as the child left them: folders, and exit codes (None: not run)."""
+
+    first: str
+    again: str
+    disordered: str
+    codes: tuple[int | None, ...]
+
+
+def judge(tree: Tree, trial: Trial, primary: str) -> tuple[float, tuple[Notice, ...]]:
+    """The spread between two runs, and warnings. Raises `EvaluationError` if the evaluator can't be accepted."""
+    again_code, disordered_code = (*trial.codes, None, None)[1:3]
+    if again_code != 0:
+        raise EvaluationError("fails when it is run a second time", where=EVAL_SCRIPT, hint=_HINT)
+    first = read_metrics(tree, trial.first)
+    spread = _spread(first, read_metrics(tree, trial.again))
+    if spread > _TOLERATED:
+        raise EvaluationError(
+            f"scores the same weights differently each time (up to {spread:.2g} apart, relative)",
+            where=EVAL_SCRIPT,
+            hint=f"{_HINT}: fix every seed, and score without dropout or sampling",
+        )
+    warnings = [Notice.of("spread", spread=spread)] if spread > _SAME else []
+    if disordered_code is None:
+        return spread, (*warnings, Notice.of("no_weights"))
+    if disordered_code == 0:
+        warnings += _require_moved(tree, trial, first, primary)
+    return spread, tuple(warnings)
+
+
+def _require_moved(tree: Tree, trial: Trial, first: Mapping[str, float], primary: str) -> list[Notice]:
+    try:
+        moved = read_metrics(tree, trial.disordered)
+    except EvaluationError:
+        return []  # NaN, such as a variance out of order gives, is no JSON: another score than the first one
+    if primary in first and moved.get(primary) != first[primary]:
+        return []
+    ignored = EvaluationError(
+        "gives the same score for the weights in disorder, so it doesn't measure the model",
+        where=EVAL_SCRIPT,
+        hint=f"{_HINT}: load --checkpoint into the model and score its predictions",
+    )
+    before, after = _sample_scores(tree, trial.first), _sample_scores(tree, trial.disordered)
+    if primary in first and before == after:
+        raise ignored
+    if moved == first and before == after:
+        raise ignored
+    # A model that always says the same class may keep its accuracy by luck; its losses can't.
+    return [Notice.of("unmoved", metric=primary)]
+
+
+def _sample_scores(tree: Tree, out: str) -> str:
+    """A digest of every sample's scores, without what may differ between runs."""
+    digest = hashlib.sha256()
+    try:
+        for line in tree.read(f"{out}/samples.jsonl", limit=4 << 30).splitlines():
+            digest.update(_scores_of(line))
+    except FileNotFoundError:
+        return ""
+    return digest.hexdigest()
+
+
+def _scores_of(line: bytes) -> bytes:
+    """A line's scores; the line itself where it has none that can be read, since it is compared and no more."""
+    try:
+        content: object = json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+    scores = cast("dict[object, object]", content).get("scores") if isinstance(content, dict) else None
+    return json.dumps(scores, sort_keys=True).encode()
+
+
+def _spread(first: Mapping[str, float], again: Mapping[str, float]) -> float:
+    """The largest relative difference of any metric; infinite if one is missing."""
+    if first.keys() != again.keys():
+        return math.inf
+    return max((abs(first[name] - again[name]) / max(abs(first[name]), 1e-12) for name in first), default=math.inf)

@@ -1,0 +1,9 @@
+"""What an evaluation says when it can't go on."""
+
+
+class EvalError(Exception):
+    """What is wrong, where, and what to do next; printed as the last line."""
+
+
+class ScriptFault(EvalError):
+    """The version's own code is the cause, so that a repair of it may help."""

@@ -1,0 +1,276 @@
+"""The first version's evaluation decides how all are scored, and proves it by the script's own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ..errors import EvalError
+from ..formulas import FAMILIES, Family, Formula, lower_is_better, variants
+from ..tasks import ALSO
+from ..trees import at, count, cut, digest, leaves, shape, spelled
+from .reading import (
+    Comparison,
+    Own,
+    Reading,
+    as_list,
+    blanked,
+    compared,
+    entering,
+    loss_formula,
+    matches,
+    own_name,
+    readings,
+    secret,
+    target_paths,
+)
+from .session import Session
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
+MOST_BATCHES, ENOUGH_SAMPLES = 64, 1024
+_MOST_READINGS, _MOST_TARGETS = 8, 4
+_CHOICES = (
+    'Next: name the right one by write_eval(settings={"output": …, "target": …}), or take the script\'s own formula by '
+    'write_eval(settings={"formula": "script"}), or correct validation_step with repair_version, or write a 03_eval.py '
+    "with write_eval(source=…)"
+)
+
+
+class Settings(NamedTuple):
+    """Corrections that write_eval was given, as 03_eval.py states them; None is found out."""
+
+    output: str | None = None
+    target: str | None = None
+    delimiter: str | None = None
+    formula: str | None = None
+
+
+class Asked(NamedTuple):
+    """What is wanted of which batches, and what the script says of them."""
+
+    wanted: list[str]
+    settings: Settings
+    trees: list[Any]
+    found: dict[str, Any]
+    own: Own
+
+
+class Decided(NamedTuple):
+    """How the script's validation is read: which output, which leaf is its target, and what each number is."""
+
+    family: Family
+    reading: Reading
+    target: Any
+    inputs: list[Any]
+    met: list[Any]
+    direct: bool
+    loss: str | None
+    comparisons: list[Comparison]
+    own: Own
+
+
+def accept(session: Session, family: Family, wanted: list[str], settings: Settings) -> Decided:
+    """Tries the readings on some batches. Raises `EvalError` where none gives the script's own numbers."""
+    trees = some_batches(session)
+    sizes = [count(tree) or 0 for tree in trees]
+    if not trees or not all(sizes):
+        made = shape(trees[0]) if trees else "nothing"
+        raise EvalError(
+            f"no samples can be told apart in a validation batch ({made}). Next: write a 03_eval.py with write_eval"
+        )
+    session.model(op="load")
+    own = own_words(session, trees, sizes)
+    found = session.model(op="discover", batch=trees[0], tell=False)
+    asked = Asked(wanted, settings, trees, found, own)
+    problems: list[str] = []
+    for one in (family, *(FAMILIES[name] for name in ALSO.get(family.name, ()))):
+        best = _best(session, one, asked, problems)
+        if best is not None:
+            _require_own_word(session, best, trees)
+            return best
+    raise EvalError(_nothing_fits(trees[0], found, problems, settings, family))
+
+
+def _best(session: Session, family: Family, asked: Asked, problems: list[str]) -> Decided | None:
+    """The reading that says most of what the script says; None where no output and target are of this family."""
+    best = None
+    for reading, path in _pairs(asked):
+        try:
+            family.shaped(reading.first, at(asked.trees[0], path))
+        except (ValueError, RuntimeError, IndexError, TypeError) as error:
+            problems.append(str(error))
+            continue
+        decided = _tried(session, family, asked, reading, path)
+        if best is None or _rank(decided) > _rank(best):
+            best = decided
+        if _rank(decided)[0] == 0 and (decided.loss or not asked.own.losses):
+            break
+    return best
+
+
+def some_batches(session: Session) -> list[Any]:
+    """The first batches, as many as tell formulas apart."""
+    trees, samples = [], 0
+    walk = session.batches()
+    for tree, _ in walk:
+        trees.append(tree)
+        samples += count(tree) or 0
+        if len(trees) >= MOST_BATCHES or samples >= ENOUGH_SAMPLES:
+            break
+    walk.close()
+    return trees
+
+
+def own_words(session: Session, trees: list[Any], sizes: list[int]) -> Own:
+    """What the script's own validation says of these batches, with the trained weights."""
+    session.model(op="begin")
+    steps = [session.model(op="judge", batch=tree, index=index) for index, tree in enumerate(trees)]
+    return Own(steps, session.model(op="end"), sizes)
+
+
+def _pairs(asked: Asked) -> Iterator[tuple[Reading, Any]]:
+    tree, size, found, settings = asked.trees[0], asked.own.sizes[0], asked.found, asked.settings
+    made = [one for one in readings(found, size) if matches(one.output, settings.output)][:_MOST_READINGS]
+    for place in range(_MOST_TARGETS):
+        for reading in made:
+            paths = [
+                path for path in target_paths(tree, size, found, reading) if settings.target in (None, spelled(path))
+            ]
+            if place < len(paths):
+                yield reading, paths[place]
+
+
+def _tried(session: Session, family: Family, asked: Asked, reading: Reading, path: Any) -> Decided:
+    trees, found, own = asked.trees, asked.found, asked.own
+    inputs, met = entering(found), [path for one in found["meetings"] for path in one["paths"]]
+    direct = any(reading.output in call["outputs"] and call["direct"] for call in found["calls"])
+    hidden = secret(trees[0], own.sizes[0], inputs, path, met, direct=direct)
+    outputs = [session.model(op="answer", batch=blanked(tree, hidden), reading=reading.output) for tree in trees]
+    targets = [at(tree, path) for tree in trees]
+    loss = loss_formula(outputs, targets, family, own)
+    comparisons = []
+    for name in asked.wanted:
+        tried = _formulas(family, name, asked.settings)
+        comparisons.append(compared(name, tried, outputs, targets, family, own, loss))
+    return Decided(family, reading, path, inputs, met, direct, loss, comparisons, own)
+
+
+def _formulas(family: Family, name: str, settings: Settings) -> list[Formula]:
+    return [] if settings.formula == "script" else variants(family, name)
+
+
+def _rank(decided: Decided) -> tuple[int, int, int]:
+    """Fewer contradictions first, then a loss that is known, then more agreement."""
+    standings = [one.standing for one in decided.comparisons]
+    return -standings.count("other"), int(decided.loss is not None), standings.count("same")
+
+
+def _require_own_word(session: Session, decided: Decided, trees: list[Any]) -> None:
+    """Raises `EvalError` with both numbers where they differ by more than the adding up of batches."""
+    wrong = [one for one in decided.comparisons if one.standing == "other"]
+    if not wrong or inputs_vary(session, decided, trees):
+        return
+    parts = [
+        f"{one.metric}: {one.ours:.6g} by {one.formula.name if one.formula else 'us'} of {decided.reading.output} "
+        f"against {spelled(decided.target)}, and validation_step logs {one.said} = {one.own:.6g}"
+        for one in wrong
+    ]
+    samples = parting(session, decided.family, decided, trees, wrong[0])
+    raise EvalError(
+        f"not the script's own score on the same {sum(decided.own.sizes)} samples: {'; '.join(parts)}.{samples} "
+        f"Other outputs: {_others(decided)}. {_CHOICES}"
+    )
+
+
+def _others(decided: Decided) -> str:
+    inputs = ", ".join(map(spelled, decided.inputs)) or "–"
+    return f"the batch is taken as inputs {inputs}, target {spelled(decided.target)}"
+
+
+def inputs_vary(session: Session, decided: Decided, trees: list[Any]) -> bool:
+    """Whether the same batches hold other values when they are read again: random augmentation."""
+    again = some_batches(session)
+    paths = [path for path, _ in leaves(trees[0])]
+    return any(digest(one, paths, 0, 0) != digest(other, paths, 0, 0) for one, other in zip(trees, again))
+
+
+def parting(session: Session, family: Family, decided: Decided, trees: list[Any], wrong: Comparison) -> str:
+    """Two samples for which our number and the script's differ, in words; "" where single samples don't tell."""
+    if wrong.formula is None:
+        return ""
+    told: list[str] = []
+    for number, (tree, row, of) in enumerate(_singles(trees)):
+        one = cut(tree, row, of)
+        said, _ = session.tried(op="judge", batch=one, index=0)
+        hidden = secret(one, 1, decided.inputs, decided.target, decided.met, direct=decided.direct)
+        output, _ = session.tried(op="answer", batch=blanked(one, hidden), reading=decided.reading.output)
+        if said is None or output is None or wrong.said not in said["logged"]:
+            return ""
+        try:
+            shaped, target = family.shaped(output, at(one, decided.target))
+            predicted = family.predicted(shaped, decided.loss)
+            ours = float(wrong.formula.compute(predicted, target))
+        except (ValueError, RuntimeError, IndexError):
+            return ""
+        if abs(ours - said["logged"][wrong.said]) > 1e-4 * max(1.0, abs(ours)):
+            answer, right = family.answer(predicted[0]), as_list(target)[0]
+            told.append(
+                f"sample {number}: predicted {str(answer)[:60]}, target {str(_plain(right))[:60]}, {ours:.4g} "
+                f"and {said['logged'][wrong.said]:.4g}"
+            )
+        if len(told) == 2 or number >= 63:
+            break
+    return f" For example {'; '.join(told)}." if told else ""
+
+
+def _singles(trees: list[Any]) -> Iterator[tuple[Any, int, int]]:
+    for tree in trees:
+        of = count(tree) or 0
+        yield from ((tree, row, of) for row in range(of))
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _nothing_fits(tree: Any, found: dict[str, Any], problems: list[str], settings: Settings, family: Family) -> str:
+    outputs = [key for call in found["calls"] for key in call["outputs"]] + [one["key"] for one in found["meetings"]]
+    asked = [f"{name} {value!r}" for name, value in zip(("output", "target"), settings[:2]) if value]
+    why = f"{problems[0]}" if problems else "no output of validation_step meets a target"
+    return (
+        f"nothing that validation_step judges is a {family.name}'s output and target"
+        f"{' with ' + ', '.join(asked) if asked else ''}: {why}. "
+        f"A batch holds {shape(tree)}; outputs: {', '.join(outputs[:8]) or 'none'}. {_CHOICES}"
+    )
+
+
+def metrics_of(decided: Decided, wanted: list[str], monitors: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Whose formula each metric is, with its direction. Raises `EvalError` for one that nobody knows."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in decided.comparisons:
+        if one.formula is not None:
+            found[one.metric] = {"kind": "server", "name": one.formula.name, "said": one.said, "standing": one.standing}
+        elif one.said:
+            found[one.metric] = {"kind": "script", "name": one.said, "higher": higher(one, monitors)}
+    return found
+
+
+def higher(one: Comparison, monitors: list[dict[str, Any]]) -> bool:
+    """Which way a metric of the script's own is better: by what its ModelCheckpoint looks for, else by its name."""
+    for saver in monitors:
+        if saver.get("monitor") == one.said and saver.get("mode") in ("min", "max"):
+            return saver["mode"] == "max"
+    falling = lower_is_better(one.metric)
+    return not falling
+
+
+def loss_of(decided: Decided) -> dict[str, Any] | None:
+    if decided.loss is not None:
+        return {"kind": "server", "name": decided.loss}
+    own = decided.own
+    name = own.loss_name or own_name(decided.family, "loss", own.names) or ""
+    return {"kind": "script", "name": name} if own.losses is not None or name else None

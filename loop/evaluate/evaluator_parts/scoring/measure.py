@@ -1,0 +1,136 @@
+"""The numbers of one version or external model, and what vouches for each, sample by sample."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
+
+from ..errors import EvalError
+from ..formulas import Family, Formula
+from .frozen import Frozen
+from .reading import blanked
+from .session import Session
+from .walk import Scored, single_batches
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
+LATENCY_REQUESTS = 100
+WARM_UP_REQUESTS = 5
+
+
+class MetricRow(NamedTuple):
+    name: str
+    value: float
+    higher_is_better: bool
+    by_sample: dict[str, list[float]]  # scores by name, one a sample
+    by: str  # "server", or "script": whose formula it is
+
+
+class Request(NamedTuple):
+    """One sample as a service gets it: its batch without a target, what was put out, and how long that took."""
+
+    batch: Any
+    output: Any
+    milliseconds: float
+
+
+def measure(
+    name: str, family: Family, frozen: Frozen, wanted: list[str], scored: Scored, left_out: frozenset[str] = frozenset()
+) -> list[MetricRow]:
+    """The loss, then every wanted metric; a value that isn't finite is an error."""
+    found = []
+    if scored.loss is not None:
+        terms = {f"loss_{term}": values for term, values in scored.loss_terms.items()}
+        by_sample = {"loss": scored.losses} if scored.losses else terms
+        by = "server" if (frozen.loss or {}).get("kind") == "server" else "script"
+        found.append(MetricRow("loss", scored.loss, False, by_sample, by))
+    for metric in wanted:
+        if metric in left_out:
+            continue
+        found.append(_row(metric, family, frozen, scored))
+    if not found:
+        raise EvalError(f"{name} gives nothing that any of the metrics could be computed from")
+    for row in found:
+        _require_finite(row)
+    return found
+
+
+def _row(metric: str, family: Family, frozen: Frozen, scored: Scored) -> MetricRow:
+    whose = frozen.metrics.get(metric)
+    if whose is None:
+        _unknown(metric, family)
+    if whose["kind"] == "script":
+        if metric not in scored.script:
+            raise EvalError(
+                f"metric {metric!r} is the script's own {whose['name']}, and validation_step doesn't log it any more. "
+                "Next: let it log that again (repair_version)"
+            )
+        return MetricRow(metric, scored.script[metric], whose["higher"], {}, "script")
+    kind = family.metrics[whose["name"]]
+    try:
+        value = float(kind.compute(scored.predicted, scored.targets))
+    except ValueError as error:
+        raise EvalError(
+            f"{metric} can't be computed: {error}. Next: use another metric in eval_config.metrics"
+        ) from None
+    return MetricRow(metric, value, kind.higher_is_better, sample_scores(metric, kind, scored), "server")
+
+
+def _unknown(metric: str, family: Family) -> NoReturn:
+    names = ["loss", *family.metrics]
+    close = difflib.get_close_matches(metric, names, n=3, cutoff=0.4) or names
+    raise EvalError(
+        f"metric {metric!r} is neither known for {family.name} nor logged by validation_step. Closest: "
+        f"{', '.join(close)}. Next: use one of these in eval_config.metrics, or log it as val_{metric}"
+    )
+
+
+def sample_scores(name: str, kind: Formula, scored: Scored) -> dict[str, list[float]]:
+    """What vouches for the metric: each sample's own value, or its terms as `name_errors` and `name_length`."""
+    if kind.each is not None:
+        values = kind.each(scored.predicted, scored.targets)
+        return {name: values.tolist() if hasattr(values, "tolist") else list(values)}
+    if kind.terms is None:
+        return {}
+    return {f"{name}_{term}": values for term, values in kind.terms(scored.predicted, scored.targets).items()}
+
+
+def _require_finite(row: MetricRow) -> None:
+    values = next(iter(row.by_sample.values()), [])
+    bad = next((index for index, value in enumerate(values) if not math.isfinite(value)), None)
+    if bad is not None or not math.isfinite(row.value):
+        place = f" (sample number {bad})" if bad is not None else ""
+        raise EvalError(
+            f"{row.name} isn't finite: {row.value}{place}. Next: look for a diverged training, or for predictions "
+            "or targets that are all the same"
+        )
+
+
+def requests(session: Session, scored: Scored, indices: list[int], read: Callable[[Any], Any]) -> dict[int, Request]:
+    """These samples asked about one at a time. `read` makes a prediction of an output."""
+    found: dict[int, Request] = {}
+    how = scored.how
+    for number, (index, (tree, prepared)) in enumerate(zip(indices, single_batches(session, indices))):
+        batch = blanked(tree, how.hidden)
+        repeats = WARM_UP_REQUESTS + 1 if number == 0 else 1
+        began = time.perf_counter()
+        told = session.model(op="timed", batch=batch, reading=how.output, repeats=repeats)
+        waited = time.perf_counter() - began
+        began = time.perf_counter()
+        output = read(told["answer"])
+        # The model's own word, as long as we didn't see less: the way between two processes is no part of it.
+        seconds = prepared + min(max(0.0, float(told["seconds"])), waited) + time.perf_counter() - began
+        found[index] = Request(batch, output, seconds * 1000)
+    return found
+
+
+def latency_ms(found: dict[int, Request]) -> float:
+    """Median time of one request: prepare the sample, run the model, read the answer. The model is loaded and warm."""
+    return statistics.median(one.milliseconds for one in list(found.values())[:LATENCY_REQUESTS])

@@ -1,0 +1,279 @@
+"""Scores one version: the first one decides how, and later ones are held against what is frozen."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import Any
+
+import torch
+
+from ..errors import EvalError, ScriptFault
+from ..formulas import Family
+from ..trees import at, count, leaves, rows, spelled
+from .acceptance import Decided, Settings, accept, loss_of, metrics_of
+from .frozen import Frozen
+from .reading import Comparison, Reading, as_list, blanked, entering, joined, readings, same_target, secret
+from .session import Session
+from .walk import Collected, How, Loss, Scored, by_the_script, collect, loss_by, one_at_a_time
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
+
+def first_score(
+    session: Session, family: Family, wanted: list[str], settings: Settings
+) -> tuple[Frozen, Scored, list[dict[str, Any]]]:
+    """Decides how all versions are scored, and scores this one so. The last are notes, as codes with values."""
+    decided = accept(session, family, wanted, settings)
+    family = decided.family
+    how = How(
+        decided.reading.output,
+        tuple(_hidden(session, decided)),
+        tuple(decided.inputs),
+        decided.target,
+    )
+    collected = collect(session, how)
+    ids = session.ids(len(collected.targets))
+    metrics = metrics_of(decided, wanted, session.monitors)
+    frozen = Frozen(
+        family=family.name,
+        output=how.output,
+        via=decided.reading.via,
+        target=tuple(decided.target),
+        loss=loss_of(decided),
+        metrics=metrics,
+        delimiter=None,
+        targets=collected.targets,
+        inputs=collected.inputs,
+        random_inputs=False,
+        ids=ids,
+        formula="",
+    )
+    scored = _scored(session, family, frozen, how, collected, ids)
+    if scored.script or (frozen.loss or {}).get("kind") == "script":
+        frozen = frozen._replace(formula=session.model(op="formula")["digest"])
+    return frozen, scored, [*comparison_notes(decided.comparisons), *_opaque(collected)]
+
+
+def later_score(session: Session, family: Family, frozen: Frozen) -> tuple[Scored, list[dict[str, Any]]]:
+    """Scores a version as the first one was. Raises `EvalError` where it answers for other samples."""
+    tree = _first_batch(session)
+    size = count(tree) or 0
+    target = _target_leaf(tree, size, frozen)
+    session.model(op="load")
+    how = _how(session, family, frozen, tree, size, target)
+    collected = collect(session, how)
+    _require_same_targets(collected, frozen)
+    notes = _opaque(collected)
+    changed = sum(one != other for one, other in zip(collected.inputs, frozen.inputs))
+    if changed and not frozen.random_inputs:
+        notes.append({"key": "other_inputs", "differing": changed, "count": len(frozen.inputs)})
+    if how.output != frozen.output:
+        notes.append({"key": "other_reading", "output": how.output, "before": frozen.output})
+    # By the first version's ids: samples are the same ones by their targets and order, whatever they are called now.
+    scored = _scored(session, family, frozen, how, collected, frozen.ids)
+    require_formula(session, frozen)
+    return scored, notes
+
+
+def read_again(session: Session, family: Family, frozen: Frozen, scored: Scored) -> Scored:
+    """The same set with the weights as they are now."""
+    collected = collect(session, scored.how)
+    return _scored(session, family, frozen, scored.how, collected, scored.ids)
+
+
+def depends_on_batch(scored: Scored, found: dict[int, Any]) -> list[dict[str, Any]]:
+    """A note where a sample alone gets another prediction than among others: the score holds for batches only."""
+    if not isinstance(scored.predicted, torch.Tensor) or not scored.predicted.is_floating_point():
+        return []
+    other = [
+        index
+        for index, one in found.items()
+        if isinstance(one.output, torch.Tensor)
+        and one.output.shape == scored.predicted[index].shape
+        and not torch.allclose(one.output, scored.predicted[index], rtol=1e-2, atol=1e-3)
+    ]
+    return [{"key": "depends_on_batch", "differing": len(other), "count": len(found)}] if other else []
+
+
+def read_one(family: Family, found: Any, scored: Scored, loss: str | None) -> Any:
+    """The prediction that one request's output means."""
+    target = scored.targets[:1]
+    output, _ = family.shaped(found, target)
+    return family.predicted(output, loss)[0]
+
+
+def _hidden(session: Session, decided: Decided) -> list[Any]:
+    tree = _first_batch(session)
+    size = count(tree) or 0
+    return secret(tree, size, decided.inputs, decided.target, decided.met, direct=decided.direct)
+
+
+def _first_batch(session: Session) -> Any:
+    walk = session.batches()
+    tree = next(walk, (None, 0.0))[0]
+    walk.close()
+    if tree is None:
+        raise EvalError("the validation loader gave 0 samples, expected at least one. Next: check its collate_fn")
+    return tree
+
+
+def require_formula(session: Session, frozen: Frozen) -> None:
+    """Raises `EvalError` where a number by the script's own formula is computed by other code than the first one's."""
+    if not frozen.formula:
+        return
+    found = session.model(op="formula")
+    if found["digest"] != frozen.formula:
+        raise ScriptFault(
+            "a number is by the script's own formula, and this version computes it by other code than the first one "
+            f"({', '.join(found['functions'][:6])}). Next: leave validation_step and what it "
+            "calls as they were (repair_version); only the user may change the evaluation protocol"
+        )
+
+
+def _target_leaf(tree: Any, size: int, frozen: Frozen) -> Any:
+    """The leaf that holds the first version's targets; its old place where none does."""
+    wanted = frozen.targets[:size]
+    for path, leaf in leaves(tree):
+        if rows(leaf) == size and all(map(same_target, as_list(leaf), wanted)):
+            return frozen.target if _holds(tree, frozen.target, size, wanted) else path
+    try:
+        at(tree, frozen.target)
+    except LookupError:
+        raise ScriptFault(
+            f"a validation batch has no {spelled(frozen.target)} any more, which held the targets of the first "
+            "version. Next: keep the validation set's targets as they were (repair_version)"
+        ) from None
+    return frozen.target
+
+
+def _holds(tree: Any, path: Any, size: int, wanted: list[Any]) -> bool:
+    try:
+        leaf = at(tree, path)
+    except LookupError:
+        return False
+    return rows(leaf) == size and all(map(same_target, as_list(leaf), wanted))
+
+
+def _how(session: Session, family: Family, frozen: Frozen, tree: Any, size: int, target: Any) -> How:
+    """The reading of this version that is the first one's: what meets the target in the same call, or has its name."""
+    found = session.model(op="discover", batch=blanked(tree, [target]), tell=False)
+    inputs, met = entering(found), [path for one in found["meetings"] for path in one["paths"]]
+    fitting = [one for one in readings(found, size) if _fits(family, one, tree, target)]
+    if not fitting:
+        raise ScriptFault(
+            f"no output of this version's validation_step is one of a {family.name} for the first version's targets. "
+            "Next: let it judge its outputs as the first version did (repair_version)"
+        )
+    reading = next((one for one in fitting if one.via and one.via == frozen.via), None)
+    reading = reading or next((one for one in fitting if one.output == frozen.output), fitting[0])
+    direct = any(reading.output in call["outputs"] and call["direct"] for call in found["calls"])
+    hidden = secret(tree, size, inputs, target, met, direct=direct)
+    return How(reading.output, tuple(hidden), tuple(inputs), target)
+
+
+def _fits(family: Family, reading: Reading, tree: Any, target: Any) -> bool:
+    try:
+        family.shaped(reading.first, at(tree, target))
+    except (ValueError, RuntimeError, IndexError, TypeError):
+        return False
+    return True
+
+
+def _require_same_targets(collected: Collected, frozen: Frozen) -> None:
+    count_, first = len(collected.targets), len(frozen.targets)
+    if count_ != first:
+        raise ScriptFault(
+            f"this version answers for {count_} validation samples, the first one for {first}: such scores don't "
+            "compare. Next: keep the validation set as it was (repair_version)"
+        )
+    other = [n for n, pair in enumerate(zip(collected.targets, frozen.targets)) if not same_target(*pair)]
+    if other:
+        raise ScriptFault(
+            f"{len(other)} of {first} validation samples have other targets than in the first version (the first is "
+            f"number {other[0]}): such scores don't compare. Next: keep the validation set, its order and its targets "
+            "as they were (repair_version)"
+        )
+
+
+def _scored(session: Session, family: Family, frozen: Frozen, how: How, collected: Collected, ids: list[str]) -> Scored:
+    outputs, targets = family.shaped(joined(collected.outputs), put_together(frozen.targets))
+    loss_name = frozen.loss["name"] if frozen.loss and frozen.loss["kind"] == "server" else None
+    found = _server_loss(family, loss_name, outputs, targets)
+    loss, losses = found.value, found.each
+    predicted = family.predicted(outputs, loss_name)
+    script: dict[str, float] = {}
+    own = [name for name, one in frozen.metrics.items() if one["kind"] == "script"]
+    if own or (loss is None and frozen.loss is not None):
+        values = by_the_script(session)
+        script = {name: values[frozen.metrics[name]["name"]] for name in own if frozen.metrics[name]["name"] in values}
+        if loss is None and frozen.loss is not None:
+            losses = one_at_a_time(session, len(targets))
+            loss = values.get(frozen.loss["name"] or "loss")
+            loss = loss if loss is not None else statistics.fmean(losses) if losses else None
+    means = {name: _means(family, one, collected, frozen, loss_name) for name, one in frozen.metrics.items()}
+    return Scored(outputs, targets, predicted, loss, losses, script, ids, how, means, found.terms)
+
+
+def _means(family: Family, one: dict[str, Any], collected: Collected, frozen: Frozen, loss: str | None) -> list[float]:
+    """What the metric would be as a mean of its batches' values: by their sizes, and of all alike."""
+    if one["kind"] != "server":
+        return []
+    found, first = [], 0
+    for output in collected.outputs:
+        size = len(output) if output.dim() else 1
+        targets = put_together(frozen.targets[first : first + size])
+        first += size
+        try:
+            shaped, right = family.shaped(output, targets)
+            found.append((float(family.metrics[one["name"]].compute(family.predicted(shaped, loss), right)), size))
+        except (ValueError, RuntimeError, IndexError, TypeError):
+            return []
+    whole = sum(value * size for value, size in found) / max(1, sum(size for _, size in found))
+    values = [whole, sum(value for value, _ in found) / max(1, len(found))]
+    return [value for value in values if math.isfinite(value)]
+
+
+def put_together(targets: list[Any]) -> Any:
+    if all(isinstance(one, torch.Tensor) for one in targets) and len({tuple(one.shape) for one in targets}) == 1:
+        return torch.stack(targets)
+    return targets
+
+
+def _server_loss(family: Family, name: str | None, outputs: Any, targets: Any) -> Loss:
+    if name is None:
+        return Loss(None, None, {})
+    try:
+        return loss_by(family.losses[name], outputs, targets)
+    except ValueError:
+        # A head of another make, such as probabilities for logits: the same loss, from what metrics take.
+        other = family.losses.get("nll of probabilities")
+        return loss_by(other, family.predicted(outputs), targets) if other else Loss(None, None, {})
+
+
+def comparison_notes(comparisons: list[Comparison]) -> list[dict[str, Any]]:
+    """What was compared with the script's own word, for whoever reads the score."""
+    found = []
+    for one in comparisons:
+        key = {"same": "same_as_script", "batches": "mean_of_batches", "unsaid": "script_says_nothing"}.get(
+            one.standing
+        )
+        if one.standing == "script":
+            key = "script_formula"
+        found.append(
+            {
+                "key": key or "other_than_script",
+                "metric": one.metric,
+                "ours": one.ours,
+                "own": one.own,
+                "name": one.said,
+            }
+        )
+    return found
+
+
+def _opaque(collected: Collected) -> list[dict[str, Any]]:
+    return [{"key": "opaque_batch", "name": collected.opaque}] if collected.opaque else []

@@ -1,0 +1,147 @@
+"""The whole validation set: each batch read by one process, and answered by the other."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ..errors import EvalError, ScriptFault
+from ..formulas import Formula
+from ..trees import Opaque, at, count, cut, digest, leaves, rows
+from .reading import as_list, blanked
+from .session import Session
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
+# pyright: reportPrivateUsage=false
+# What the script and torch hand over has no type here.
+
+
+class How(NamedTuple):
+    """How a version is asked: the reading, and the leaves that are blanked before."""
+
+    output: str
+    hidden: tuple[Any, ...]
+    inputs: tuple[Any, ...]
+    target: Any
+
+
+class Scored(NamedTuple):
+    """The whole set: outputs and targets in the family's form, a loss for each sample where there is one.
+
+    `script` holds values by the script's own formula. `how` is how single requests are answered.
+    """
+
+    outputs: Any
+    targets: Any
+    predicted: Any
+    loss: float | None
+    losses: list[float] | None
+    script: dict[str, float]
+    ids: list[str]
+    how: How
+    means: dict[str, list[float]] = {}  # noqa: RUF012 - by metric: means of batches' values, by their sizes and plain
+    loss_terms: dict[str, list[float]] = {}  # noqa: RUF012 - where the loss is no mean of samples
+
+
+class Loss(NamedTuple):
+    """A loss of the whole set: each sample's where it is their mean, else what of each it is a ratio of."""
+
+    value: float | None
+    each: list[float] | None
+    terms: dict[str, list[float]]
+
+
+def loss_by(formula: Formula, outputs: Any, targets: Any) -> Loss:
+    """Raises `ValueError` where the formula takes no such outputs."""
+    if formula.each is not None:
+        each = [float(one) for one in formula.each(outputs, targets)]
+        return Loss(statistics.fmean(each) if each else None, each, {})
+    terms = formula.terms(outputs, targets) if formula.terms is not None else {}
+    return Loss(float(formula.compute(outputs, targets)), None, terms)
+
+
+class Collected(NamedTuple):
+    """One walk over the set: `inputs` are digests, `opaque` is the class of an object that nobody could look into."""
+
+    outputs: list[Any]
+    targets: list[Any]
+    inputs: list[str]
+    opaque: str
+
+
+def collect(session: Session, how: How) -> Collected:
+    """Every batch once: its targets stay here, its inputs are digested, and the rest is answered."""
+    found, before = Collected([], [], [], ""), session.model(op="weights")
+    for tree, _ in session.batches():
+        size = count(tree) or 0
+        leaf = at(tree, how.target)
+        found.targets.extend(as_list(leaf))
+        paths = [path for path, one in leaves(tree) if path != how.target and rows(one) == size]
+        # What isn't of one sample is of them all.
+        rest = [path for path, one in leaves(tree) if path != how.target and rows(one) != size]
+        common = digest(tree, rest, 0, 0) if rest else ""
+        found.inputs.extend(digest(tree, paths, row, size) + common for row in range(size))
+        if not found.opaque:
+            found = found._replace(opaque=next((one.name for _, one in leaves(tree) if isinstance(one, Opaque)), ""))
+        found.outputs.append(session.model(op="answer", batch=blanked(tree, how.hidden), reading=how.output))
+    if session.model(op="weights") != before:
+        raise ScriptFault(
+            "its weights changed while it answered: a model that learns as it is asked has no score. Next: let "
+            "validation_step and forward leave the parameters as they are (repair_version)"
+        )
+    samples = session.about["samples"]
+    if not found.targets or (samples is not None and len(found.targets) != samples):
+        expected = "at least one" if samples is None else samples
+        raise EvalError(
+            f"the validation loader gave {len(found.targets)} samples, expected {expected}. Next: check its collate_fn"
+        )
+    return found
+
+
+def by_the_script(session: Session) -> dict[str, float]:
+    """Every value that the script's own validation logs over the whole set. It sees the targets for this."""
+    session.model(op="begin")
+    logged: dict[str, list[tuple[float, int]]] = {}
+    for index, (tree, _) in enumerate(session.batches()):
+        step = session.model(op="judge", batch=tree, index=index)
+        values = dict(step["logged"])
+        if step["loss"]:
+            values.setdefault(step["loss"]["name"] or "loss", step["loss"]["value"])
+        for name, value in values.items():
+            logged.setdefault(name, []).append((value, count(tree) or 1))
+    values = {name: sum(v * n for v, n in pairs) / sum(n for _, n in pairs) for name, pairs in logged.items()}
+    return {**values, **session.model(op="end")}
+
+
+def one_at_a_time(session: Session, samples: int) -> list[float] | None:
+    """Each sample's loss as `validation_step` gives it for a batch of that one sample; None where it gives none."""
+    losses = []
+    for index, (tree, _) in enumerate(single_batches(session, list(range(samples)))):
+        step, error = session.tried(op="judge", batch=tree, index=index)
+        if error is not None:
+            raise EvalError(
+                f"validation_step fails on a batch of one sample (number {index}): {error}. "
+                "Next: let it take any batch size, as squeeze(-1) rather than squeeze() does (repair_version)"
+            )
+        if not step["loss"]:
+            return None
+        losses.append(step["loss"]["value"])
+    return losses
+
+
+def single_batches(session: Session, indices: list[int]) -> Iterator[tuple[Any, float]]:
+    """A batch of each of these samples alone, in ascending order, and the seconds that preparing it took."""
+    if session.about["samples"] is not None:
+        yield from session.singles(indices)
+        return
+    wanted, first = set(indices), 0
+    walk = session.batches()
+    for tree, _ in walk:
+        size = count(tree) or 0
+        yield from ((cut(tree, row, size), 0.0) for row in range(size) if first + row in wanted)
+        first += size
+        if not wanted or first > max(wanted):
+            break
+    walk.close()

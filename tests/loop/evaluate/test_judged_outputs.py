@@ -1,0 +1,413 @@
+"""03_eval.py finds what validation_step judges, however it is written. One linear model, so that numpy knows it too."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from evaluator_runs import Ended, Project, Workshop, labelled, render, train
+
+from progressive_training.loop.evaluate.evaluation import SCRIPT_AT_FAULT
+
+#: What every script here begins and ends with; `Net` and `batch_of` stand between.
+HEAD = """
+import sys
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+VERSION = "v001"
+
+
+def load(name):
+    with np.load(f"dataset/prepdata/v1/{name}.npz") as arrays:
+        return [(torch.from_numpy(x), torch.tensor(int(y))) for x, y in zip(arrays["x"], arrays["y"])]
+
+
+def batch_of(samples):
+    return torch.stack([x for x, _ in samples]), torch.stack([y for _, y in samples])
+
+
+class Base(L.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.head(x)
+
+    def training_step(self, batch, _):
+        return self.head.weight.square().mean()
+
+    def validation_step(self, batch, _):
+        x, y = batch
+        out = self(x)
+        self.log("val_loss", F.cross_entropy(out, y))
+        self.log("val_acc", (out.argmax(1) == y).float().mean())
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def trainer(**more):
+    saver = ModelCheckpoint(dirpath=f"Models/Artifacts/{VERSION}", filename="best")
+    return L.Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_progress_bar=False,
+                     enable_model_summary=False, callbacks=[saver], **more)
+
+
+def loader(name):
+    return DataLoader(load(name), batch_size=6, collate_fn=lambda samples: batch_of(samples))
+"""
+TAIL = """
+L.seed_everything(5, verbose=False)
+trainer().fit(Net(), loader("train"), loader("val"))
+"""
+PLAIN = "\nclass Net(Base):\n    pass\n"
+DATA = {"train": labelled(1, 24, 4, 3), "val": labelled(2, 21, 4, 3)}
+
+
+def step(body: str) -> str:
+    return "    def validation_step(self, batch, _):\n" + "".join(f"        {line}\n" for line in body.splitlines())
+
+
+WAYS = {
+    "forward returns the loss and the output": """
+class Net(Base):
+    def forward(self, x, y=None):
+        out = self.head(x)
+        return (F.cross_entropy(out, y), out) if y is not None else out
+
+"""
+    + step("""x, y = batch
+loss, out = self(x, y)
+self.log("val_loss", loss)
+self.log("val_acc", (out.argmax(1) == y).float().mean())"""),
+    "a group and a mask stand after the label": """
+def batch_of(samples):
+    x, y = torch.stack([x for x, _ in samples]), torch.stack([y for _, y in samples])
+    return x, y, torch.arange(len(y)) % 2, torch.ones(len(y), dtype=torch.bool)
+
+class Net(Base):
+"""
+    + step("""x, y, group, mask = batch
+out = self(x)
+self.log("val_loss", F.cross_entropy(out[mask], y[mask]))
+self.log("val_acc", (out.argmax(1) == y).float().mean())"""),
+    "batches are dicts": """
+def batch_of(samples):
+    return {"label": torch.stack([y for _, y in samples]), "x": torch.stack([x for x, _ in samples])}
+
+class Net(Base):
+"""
+    + step("""out = self(batch["x"])
+self.log("val_loss", F.cross_entropy(out, batch["label"]))
+self.log("val_acc", (out.argmax(1) == batch["label"]).float().mean())"""),
+    "forward gives embeddings and the step has the head": """
+class Net(Base):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Identity()
+
+    def forward(self, x):
+        return self.body(x)
+
+"""
+    + step("""x, y = batch
+out = self.head(self(x))
+self.log("val_loss", F.cross_entropy(out, y))
+self.log("val_acc", (out.argmax(1) == y).float().mean())"""),
+    "the mean over a mirrored input is judged": """
+class Net(Base):
+"""
+    + step("""x, y = batch
+out = (self(x) + self(x)) / 2
+self.log("val_loss", F.cross_entropy(out, y))
+self.log("val_acc", (out.argmax(1) == y).float().mean())"""),
+    "validation data are a stream": """
+class Stream(torch.utils.data.IterableDataset):
+    def __init__(self, name):
+        self.name = name
+
+    def __iter__(self):
+        yield from load(self.name)
+
+def loader(name):
+    return DataLoader(Stream(name), batch_size=6)
+
+class Net(Base):
+    pass
+""",
+    "a frozen backbone is in no checkpoint": """
+class Net(Base):
+    strict_loading = False
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Linear(4, 4, bias=False).requires_grad_(False)
+        nn.init.eye_(self.backbone.weight)
+
+    def forward(self, x):
+        return self.head(self.backbone(x))
+
+    def on_save_checkpoint(self, checkpoint):
+        del checkpoint["state_dict"]["backbone.weight"]
+""",
+    "an object that nobody looks into is in the batch": """
+class Place:
+    def __init__(self, number):
+        self.number = number
+
+def batch_of(samples):
+    return torch.stack([x for x, _ in samples]), torch.stack([y for _, y in samples]), Place(len(samples))
+
+class Net(Base):
+    def validation_step(self, batch, index):
+        super().validation_step(batch[:2], index)
+""",
+}
+
+
+@pytest.fixture
+def made(workshop: Workshop, tmp_path: Path) -> Callable[..., Project]:
+    def make(code: str, metrics: list[str], name: str = "프로젝트 a") -> Project:
+        sources = HEAD + code + TAIL
+        file = tmp_path / f"{name}.py"
+        file.write_text(sources, encoding="utf-8")
+        return train(workshop, tmp_path / name, {"02_train_v001.py": str(file)}, DATA, render(metrics=metrics))
+
+    return make
+
+
+def by_numpy(project: Project, layer: str = "head", x: Any = None) -> dict[str, float]:
+    """The loss and the accuracy of the one linear model."""
+    x, y, w = project.array("val", "x") if x is None else x, project.array("val", "y"), project.weights
+    logits = x @ w[f"{layer}.weight"].T + w[f"{layer}.bias"]
+    top = logits.max(1, keepdims=True)
+    losses = np.log(np.exp(logits - top).sum(1)) + top[:, 0] - logits[np.arange(len(y)), y]
+    return {"loss": losses.mean(), "accuracy": float((logits.argmax(1) == y).mean())}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_judged_output_is_found_and_scored_by_the_servers_formula(way: str, made: Callable[..., Project]) -> None:
+    project = made(WAYS[way], ["accuracy"])
+    ended = project.evaluate()
+    assert ended.code == 0, ended.err
+    assert ended.metrics == pytest.approx(by_numpy(project), rel=1e-4)
+    assert told(ended)["formulas"] == {"loss": "server", "accuracy": "server"}
+
+
+def told(ended: Ended) -> dict[str, Any]:
+    return json.loads((ended.folder / "evaluation.json").read_text(encoding="utf-8"))
+
+
+def later(project: Project, code: str, tmp_path: Path, change: Callable[[str], str] = str, *, name: str) -> Ended:
+    """A later version's evaluation with the same weights, held against the first one's protocol."""
+    first = project.evaluate()
+    assert first.code == 0, first.err
+    folder = tmp_path / name
+    folder.mkdir()
+    return project.evaluate(
+        "--protocol", str(first.folder), snapshot=project.with_script(change(HEAD) + code + TAIL, folder)
+    )
+
+
+LATER = {
+    "other targets": (
+        "torch.tensor(int(y))",
+        "torch.tensor((int(y) + 1) % 3)",
+        "21 of 21 validation samples",
+    ),
+    "fewer samples": ('zip(arrays["x"], arrays["y"])]', 'zip(arrays["x"], arrays["y"])][:20]', "for 20 validation"),
+    "another order": ('zip(arrays["x"], arrays["y"])]', 'zip(arrays["x"], arrays["y"])][::-1]', "have other targets"),
+}
+
+
+@pytest.mark.parametrize("what", LATER)
+def test_a_later_version_that_answers_for_other_samples_is_refused(
+    what: str, made: Callable[..., Project], tmp_path: Path
+) -> None:
+    old, new, message = LATER[what]
+    ended = later(made(PLAIN, ["accuracy"]), PLAIN, tmp_path, lambda head: head.replace(old, new), name="later")
+    assert message in ended.last_line
+    assert ended.code == SCRIPT_AT_FAULT
+
+
+def test_a_later_versions_changed_inputs_are_noted(made: Callable[..., Project], tmp_path: Path) -> None:
+    project = made(PLAIN, ["accuracy"])
+    ended = later(
+        project,
+        PLAIN,
+        tmp_path,
+        lambda head: head.replace("torch.from_numpy(x),", "torch.from_numpy(x) * 2,"),
+        name="n",
+    )
+    assert ended.code == 0, ended.err
+    assert {"key": "other_inputs", "differing": 21, "count": 21} in told(ended)["notes"]
+
+
+def test_probabilities_and_a_focal_loss_in_a_later_version_are_scored_by_the_first_formula(
+    made: Callable[..., Project], tmp_path: Path
+) -> None:
+    project = made(PLAIN, ["accuracy"])
+    focal = "\nclass Net(Base):\n" + step("""x, y = batch
+out = self(x).softmax(1)
+right = out.gather(1, y[:, None])[:, 0]
+self.log("val_loss", -((1 - right) ** 2 * right.log()).mean())
+self.log("val_acc", (out.argmax(1) == y).float().mean())""")
+    ended = later(project, focal, tmp_path, name="focal")
+    assert ended.code == 0, ended.err
+    assert ended.metrics == pytest.approx(by_numpy(project), rel=1e-4)
+
+
+def test_weights_that_the_loop_did_not_train_are_refused(made: Callable[..., Project], tmp_path: Path) -> None:
+    trains = """
+class Net(Base):
+    def on_load_checkpoint(self, checkpoint):
+        weights = checkpoint["state_dict"]
+        weights["head.weight"] = weights["head.weight"] + 0.5
+"""
+    ended = later(made(PLAIN, ["accuracy"]), trains, tmp_path, name="made")
+    assert ended.code == SCRIPT_AT_FAULT
+    assert "head.weight hold values that are in no tensor of best.ckpt" in ended.last_line
+
+
+def test_a_model_that_opens_the_data_set_or_starts_a_program_is_stopped(
+    made: Callable[..., Project], tmp_path: Path
+) -> None:
+    project = made(PLAIN, ["accuracy"])
+    reads = """
+class Net(Base):
+    def forward(self, x):
+        np.load("dataset/prepdata/v1/val.npz")
+        return self.head(x)
+"""
+    starts = reads.replace('np.load("dataset/prepdata/v1/val.npz")', '__import__("subprocess").run(["true"])')
+    for name, code in (("reads", reads), ("starts", starts)):
+        ended = later(project, code, tmp_path, name=name)
+        assert ended.code == SCRIPT_AT_FAULT, name
+        assert "PermissionError" in ended.last_line, name
+
+
+def test_the_second_of_two_fits_is_scored(made: Callable[..., Project]) -> None:
+    first = """
+class Net(Base):
+    pass
+
+warm = L.Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False,
+                 enable_progress_bar=False, enable_model_summary=False)
+warm.fit(Net(), loader("train"), loader("train"))
+"""
+    project = made(first, ["accuracy"])
+    ended = project.evaluate("--fit", "2")
+    assert ended.code == 0, ended.err
+    assert ended.metrics == pytest.approx(by_numpy(project), rel=1e-4)
+    assert ended.score["num_samples"] == 21
+
+
+def test_of_two_validation_loaders_the_first_is_scored_and_it_is_noted(made: Callable[..., Project]) -> None:
+    two = """
+class Net(Base):
+    def validation_step(self, batch, index, dataloader_idx=0):
+        super().validation_step(batch, index)
+
+one = loader
+def loader(name):
+    return [one("val"), one("train")] if name == "val" else one(name)
+"""
+    project = made(two, ["accuracy"])
+    ended = project.evaluate()
+    assert ended.code == 0, ended.err
+    assert ended.metrics == pytest.approx(by_numpy(project), rel=1e-4)
+    assert {"key": "several_loaders", "count": 2} in told(ended)["notes"]
+
+
+def test_a_formula_of_the_scripts_own_may_not_change(made: Callable[..., Project], tmp_path: Path) -> None:
+    own = "\nclass Net(Base):\n" + step("""x, y = batch
+out = self(x)
+self.log("val_loss", F.cross_entropy(out, y))
+self.log("val_sharpness_error", out.softmax(1).amax(1).mean())""")
+    project = made(own, ["sharpness_error"])
+    first = project.evaluate()
+    assert first.code == 0, first.err
+    assert told(first)["formulas"] == {"loss": "server", "sharpness_error": "script"}
+    ended = later(project, own.replace("out.softmax(1)", "(out * 3).softmax(1)"), tmp_path, name="changed")
+    assert ended.code == SCRIPT_AT_FAULT
+    assert "this version computes it by other code than the first one" in ended.last_line
+
+
+def test_a_moving_average_that_the_step_judges_is_what_is_scored(made: Callable[..., Project]) -> None:
+    averaged = """
+class Net(Base):
+    def __init__(self):
+        super().__init__()
+        self.average = nn.Linear(4, 3)
+
+    def training_step(self, batch, _):
+        return F.cross_entropy(self(batch[0]), batch[1])
+
+    def on_train_batch_end(self, *_):
+        for mine, other in zip(self.average.parameters(), self.head.parameters()):
+            mine.data.mul_(0.5).add_(other.data, alpha=0.5)
+
+""" + step("""x, y = batch
+out = self.average(x)
+self.log("val_loss", F.cross_entropy(out, y))
+self.log("val_acc", (out.argmax(1) == y).float().mean())""")
+    project = made(averaged, ["accuracy"])
+    ended = project.evaluate()
+    assert ended.code == 0, ended.err
+    assert ended.metrics == pytest.approx(by_numpy(project, "average"), rel=1e-4)
+    assert ended.metrics["loss"] != pytest.approx(by_numpy(project)["loss"], rel=1e-3)
+
+
+def test_normalisation_over_batches_uses_what_training_has_counted(made: Callable[..., Project]) -> None:
+    normed = """
+class Net(Base):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        return self.head(self.norm(x))
+
+    def training_step(self, batch, _):
+        return F.cross_entropy(self(batch[0]), batch[1])
+"""
+    project = made(normed, ["accuracy"])
+    ended = project.evaluate()
+    assert ended.code == 0, ended.err
+    w = project.weights
+    x = (project.array("val", "x") - w["norm.running_mean"]) / np.sqrt(w["norm.running_var"] + 1e-5)
+    assert ended.metrics == pytest.approx(by_numpy(project, x=x * w["norm.weight"] + w["norm.bias"]), rel=1e-4)
+
+
+def test_half_precision_weights_are_scored(made: Callable[..., Project]) -> None:
+    project = made(
+        "\nclass Net(Base):\n    pass\n\nplain = trainer\ntrainer = lambda: plain(precision='bf16-true')\n", []
+    )
+    ended = project.evaluate()
+    assert ended.code == 0, ended.err
+    assert ended.metrics["loss"] == pytest.approx(by_numpy(project)["loss"], rel=0.02)
+
+
+def test_weights_that_a_compiler_has_renamed_are_found(made: Callable[..., Project], tmp_path: Path) -> None:
+    project = made(PLAIN, ["accuracy"])
+    rename = tmp_path / "rename.py"
+    rename.write_text(
+        "import sys, torch\n"
+        "checkpoint = torch.load(sys.argv[1], weights_only=False)\n"
+        "weights = checkpoint['state_dict']\n"
+        "checkpoint['state_dict'] = {n.replace('head.', 'head._orig_mod.'): v for n, v in weights.items()}\n"
+        "torch.save(checkpoint, sys.argv[2])\n"
+    )
+    renamed = str(tmp_path / "best.ckpt")
+    assert project.workshop.run(rename, str(project.checkpoint), renamed, cwd=tmp_path).code == 0
+    ended = project.evaluate("--checkpoint", renamed)
+    assert ended.code == 0, ended.err
+    assert ended.metrics == pytest.approx(by_numpy(project), rel=1e-4)
