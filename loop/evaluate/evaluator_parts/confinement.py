@@ -68,7 +68,7 @@ def confine(hidden: Iterable[Path], kept: Iterable[Path] = (), writable: Iterabl
         _allow(library, rules, path, _LOOK)
     # CUDA names its threads in /proc/self/task, and doesn't begin where it may not. Memory of others isn't to be had
     # there: a process that is confined may not trace one that is less so.
-    for path in (*writable, *_around(Path("/dev"), [path.resolve() for path in hidden]), Path("/proc")):
+    for path in (*writable, *_around(Path("/dev"), [path.resolve() for path in hidden]), Path("/proc/self")):
         _allow(library, rules, path, handled)
     if library.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or library.syscall(_RESTRICT, rules, 0):
         return "Landlock can't be used here: " + os.strerror(ctypes.get_errno())
