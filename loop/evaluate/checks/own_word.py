@@ -158,7 +158,7 @@ def _why(metric: Metric, own: float, section: Section, said: Said) -> str | None
     if any(_close(mean, own, section) for mean in said.means.get(metric.name, ())):
         return ", the mean of its batches' values"
     if "random_inputs" in said.keys:
-        return ", on inputs that are drawn anew each time"
+        return ", with other random numbers"
     loaders = section.loaders_of("validation")
     if len(loaders) > 1:
         return f", over {len(loaders)} loaders"

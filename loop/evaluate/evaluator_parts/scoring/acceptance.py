@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import torch
+
 from ..errors import EvalError
 from ..formulas import FAMILIES, Family, Formula, lower_is_better, variants
 from ..tasks import ALSO
@@ -71,6 +73,7 @@ class Decided(NamedTuple):
     loss: str | None
     comparisons: list[Comparison]
     own: Own
+    is_random: bool = False
 
 
 def accept(session: Session, family: Family, wanted: list[str], settings: Settings) -> Decided:
@@ -90,6 +93,7 @@ def accept(session: Session, family: Family, wanted: list[str], settings: Settin
     for one in (family, *(FAMILIES[name] for name in ALSO.get(family.name, ()))):
         best = _best(session, one, asked, problems)
         if best is not None:
+            best = best._replace(is_random=is_drawn_anew(session, best, trees))
             _require_own_word(session, best, trees)
             return best
     raise EvalError(_nothing_fits(trees[0], found, problems, settings, family))
@@ -112,10 +116,10 @@ def _best(session: Session, family: Family, asked: Asked, problems: list[str]) -
     return best
 
 
-def some_batches(session: Session) -> list[Any]:
+def some_batches(session: Session, draw: int = 0) -> list[Any]:
     """The first batches, as many as tell formulas apart."""
     trees, samples = [], 0
-    walk = session.batches()
+    walk = session.batches(draw)
     for tree, _ in walk:
         trees.append(tree)
         samples += count(tree) or 0
@@ -172,7 +176,7 @@ def _rank(decided: Decided) -> tuple[int, int, int]:
 def _require_own_word(session: Session, decided: Decided, trees: list[Any]) -> None:
     """Raises `EvalError` with both numbers where they differ by more than the adding up of batches."""
     wrong = [one for one in decided.comparisons if one.standing == "other"]
-    if not wrong or inputs_vary(session, decided, trees):
+    if not wrong or decided.is_random:
         return
     parts = [
         f"{one.metric}: {one.ours:.6g} by {one.formula.name if one.formula else 'us'} of {decided.reading.output} "
@@ -191,11 +195,16 @@ def _others(decided: Decided) -> str:
     return f"the batch is taken as inputs {inputs}, target {spelled(decided.target)}"
 
 
-def inputs_vary(session: Session, decided: Decided, trees: list[Any]) -> bool:
-    """Whether the same batches hold other values when they are read again: random augmentation."""
-    again = some_batches(session)
+def is_drawn_anew(session: Session, decided: Decided, trees: list[Any]) -> bool:
+    """Whether other random numbers make other inputs, or other outputs of the same ones: random augmentation."""
+    again = some_batches(session, draw=1)
     paths = [path for path, _ in leaves(trees[0])]
-    return any(digest(one, paths, 0, 0) != digest(other, paths, 0, 0) for one, other in zip(trees, again))
+    if any(digest(one, paths, 0, 0) != digest(other, paths, 0, 0) for one, other in zip(trees, again)):
+        return True
+    hidden = secret(trees[0], count(trees[0]) or 0, decided.inputs, decided.target, decided.met, direct=decided.direct)
+    asked = {"op": "answer", "batch": blanked(trees[0], hidden), "reading": decided.reading.output}
+    one, other = session.model(**asked), session.model(**asked, draw=1)
+    return not torch.equal(one, other)
 
 
 def parting(session: Session, family: Family, decided: Decided, trees: list[Any], wrong: Comparison) -> str:

@@ -88,9 +88,12 @@ class Session:
             return None, str(ended)
         return message.get("found"), message.get("error")
 
-    def batches(self) -> Generator[tuple[Any, float], None, None]:
-        """Each batch as a tree, and the seconds that preparing it took. The next one is prepared meanwhile."""
-        self._data.send({"op": "batches"})
+    def batches(self, draw: int = 0) -> Generator[tuple[Any, float], None, None]:
+        """Each batch as a tree, and the seconds that preparing it took. The next one is prepared meanwhile.
+
+        Data that are drawn at random are the same for the same `draw`.
+        """
+        self._data.send({"op": "batches", "draw": draw})
         yield from self._walk()
 
     def singles(self, indices: list[int]) -> Generator[tuple[Any, float], None, None]:

@@ -48,14 +48,15 @@ def first_score(
         delimiter=None,
         targets=collected.targets,
         inputs=collected.inputs,
-        random_inputs=False,
+        random_inputs=decided.is_random,
         ids=ids,
         formula="",
     )
     scored = _scored(session, family, frozen, how, collected, ids)
     if scored.script or (frozen.loss or {}).get("kind") == "script":
         frozen = frozen._replace(formula=session.model(op="formula")["digest"])
-    return frozen, scored, [*comparison_notes(decided.comparisons), *_opaque(collected)]
+    drawn = [{"key": "random_inputs"}] if decided.is_random else []
+    return frozen, scored, [*comparison_notes(decided.comparisons), *_opaque(collected), *drawn]
 
 
 def later_score(session: Session, family: Family, frozen: Frozen) -> tuple[Scored, list[dict[str, Any]]]:

@@ -29,7 +29,9 @@ WRONG_CALL = (TypeError, ValueError, RuntimeError, LookupError, AttributeError, 
 class Probe:
     """Runs the model on batches that come as trees."""
 
-    def __init__(self, call: FitCall, device: torch.device) -> None:
+    def __init__(self, call: FitCall, device: torch.device, seed: Callable[[int], None]) -> None:
+        # Before each batch, so that what is drawn at random is the same whoever asks, and for every version.
+        self.seed = seed
         self.model, self.datamodule, self.device = call.model, call.datamodule, device
         self.precision = getattr(getattr(call.trainer, "precision_plugin", None), "val_step_context", None)
         if not own(self.model.validation_step):
@@ -71,6 +73,7 @@ class Probe:
     @torch.inference_mode()
     def judge(self, tree: Any, index: int) -> dict[str, Any]:
         """What `validation_step` logs and returns for a whole batch."""
+        self.seed(0)
         returned = self._step(self.on_device(unboxed(tree)), index)
         logged = {name: number for name, value in self.logged.items() if (number := as_number(value)) is not None}
         return {"logged": logged, "loss": _loss(logged, returned), "names": sorted(self.logged)}
@@ -119,6 +122,7 @@ class Probe:
 
     @torch.inference_mode()
     def _traced(self, tree: Any, *, marked: bool) -> tuple[Trace, Any]:
+        self.seed(0)
         batch = self.on_device(unboxed(tree))
         marked_batch = _marked_leaves(batch) if marked else batch
         trace = Trace(self.model, marked)
@@ -140,9 +144,13 @@ class Probe:
 
     # ------------------------------------------------------------ from inputs alone
 
-    @torch.inference_mode()
-    def answer(self, tree: Any, reading: str) -> Any:
+    def answer(self, tree: Any, reading: str, draw: int = 0) -> Any:
         """What the model puts out for a batch whose targets are blank, by the reading that was decided on."""
+        self.seed(draw)
+        return self._answer(tree, reading)
+
+    @torch.inference_mode()
+    def _answer(self, tree: Any, reading: str) -> Any:
         batch = self.on_device(unboxed(tree))
         if reading == "predict_step":
             parameters = len(inspect.signature(self.model.predict_step).parameters)
@@ -177,8 +185,9 @@ class Probe:
         """The answer to one request, and the seconds that the last of so many took."""
         for _ in range(repeats - 1):
             self.answer(tree, reading)
+        self.seed(0)
         began = time.perf_counter()
-        answer = self.answer(tree, reading)
+        answer = self._answer(tree, reading)
         return {"answer": answer, "seconds": time.perf_counter() - began}
 
 

@@ -91,7 +91,7 @@ def _read(validation: Validation, channel: Channel, other: Channel, seed: int) -
     # As in a DataLoader's worker: threads of the parent aren't here.
     torch.set_num_threads(1)
     try:
-        serve(validation, channel, lambda: seed_everything(seed))
+        serve(validation, channel, lambda draw: seed_everything(seed + draw))
     except Ended:
         pass
     except BaseException as error:  # noqa: BLE001 - the data set's own, whatever it is
@@ -105,14 +105,17 @@ def _read(validation: Validation, channel: Channel, other: Channel, seed: int) -
 def _answer(order: Order, call: FitCall, channel: Channel, first: str | None) -> None:
     """Everything that the scorer asks of the model, until it hangs up."""
     monitors = [_saver(one) for one in getattr(call.trainer, "checkpoint_callbacks", ())]
-    probe, watched = Probe(call, _device(order.device)), Watched(order.script.parent)
+    probe, watched = (
+        Probe(call, _device(order.device), lambda draw: seed_everything(order.seed + draw)),
+        Watched(order.script.parent),
+    )
     gc.collect()
     problem = confine((*order.hidden, *order.data, SHARED_MEMORY), (*order.kept, order.scratch), (order.scratch,))
     problem = problem or first
     channel.send({"confined": problem, "speaks": probe.speaks, "monitors": monitors})
     operations: dict[str, Callable[[dict[str, Any]], Any]] = {
         "discover": lambda asked: probe.discover(asked["batch"], tell=asked["tell"]),
-        "answer": lambda asked: probe.answer(asked["batch"], asked["reading"]),
+        "answer": lambda asked: probe.answer(asked["batch"], asked["reading"], asked.get("draw", 0)),
         "timed": lambda asked: probe.timed(asked["batch"], asked["reading"], asked["repeats"]),
         "begin": lambda asked: probe.begin(),
         "judge": lambda asked: watched(probe.judge)(asked["batch"], asked["index"]),

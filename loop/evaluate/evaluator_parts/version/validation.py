@@ -76,8 +76,11 @@ def sample_ids(dataset: Any, count: int) -> list[str]:
     return [str(index) for index in (ids if len(set(ids)) == count else range(count))]
 
 
-def serve(validation: Validation, channel: Channel, seed: Callable[[], None]) -> None:
-    """Answers the scorer: `about`, `batches` and `singles` (which begin a walk), and `next`, until it hangs up."""
+def serve(validation: Validation, channel: Channel, seed: Callable[[int], None]) -> None:
+    """Answers the scorer: `about`, `batches` and `singles` (which begin a walk), and `next`, until it hangs up.
+
+    `draw` says which random numbers a walk has.
+    """
     walk: Iterator[Any] = iter(())
     while True:
         request = channel.receive()
@@ -87,7 +90,7 @@ def serve(validation: Validation, channel: Channel, seed: Callable[[], None]) ->
         elif operation == "ids":
             channel.send(sample_ids(validation.dataset, request["count"]))
         elif operation == "batches":
-            seed()
+            seed(request["draw"])
             walk = iter(validation.loader)
         elif operation == "singles":
             walk = _singles(validation, request["indices"])
