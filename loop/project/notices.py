@@ -94,7 +94,8 @@ TEXTS: Mapping[NoticeKey, str] = {
     "kept_in_disorder": "with its weights in disorder, {metric} of the first {count} samples is still {left:.4g} of"
     " {score:.4g} ({chance:.4g} by chance): a part of it doesn't come from the weights",
     "heeds_no_targets": "{metric} is the same whatever the targets are",
-    "random_inputs": "its validation draws random numbers: here the same ones for every version, in each training others",
+    "random_inputs": "its validation draws random numbers: here the same ones for every version, in each training"
+    " others",
     "not_hidden": "it could have read the data set while it was scored: {reason}",
     "own_evaluator": "it could have read the data set while it was scored: the evaluator is its own",
     # an evaluator's acceptance
