@@ -168,7 +168,8 @@ def collated(extra: str) -> list[tuple[str, str]]:
         [
             (
                 VALIDATION,
-                VALIDATION + '    val_loader.dataset.tensors = tuple(one[::2] for one in load("train").tensors)\n',
+                VALIDATION + "    inputs, labels = (one[::2].roll(1, 0) for one in load('train').tensors)\n"
+                "    val_loader.dataset.tensors = (inputs + 0.001, labels)\n",
             )
         ],
     ),

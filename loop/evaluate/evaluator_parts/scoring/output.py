@@ -106,7 +106,7 @@ def write_infer_samples(
         folder = root / f"{chosen.index(index) + 1:04d}"
         folder.mkdir(parents=True)
         seen = raw_input(found[index].batch, scored.how)
-        frames = found[index].output if isinstance(outputs[index], str) else None
+        frames = found[index].output if isinstance(found[index].output, torch.Tensor) else None
         draw(folder, family.name, seen, outputs[index], scored.targets[index], frames)
         meta = {
             "sample_id": scored.ids[index],
