@@ -11,8 +11,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 DOCUMENT = HERE.parent.parent / "docs" / "trust.md"
+# In the order of their names, as pytest imports them.
 MODULES = (
-    *("test_bypassing_rules", "test_bent_values", "test_bypassing_rules_in_runs", "test_more_than_one_action"),
+    *("test_bent_values", "test_bypassing_rules", "test_bypassing_rules_in_runs", "test_more_than_one_action"),
     *("test_faking_scores", "test_scoring_oneself", "test_tampering", "test_paths_and_text"),
 )
 OPEN, CLOSE = "<!-- attacks: written by tests/attacks/trust_table.py -->", "<!-- /attacks -->"

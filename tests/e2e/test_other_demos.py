@@ -57,7 +57,7 @@ def test_rows_of_digits_are_read_better_from_version_to_version_and_compared_wit
         assert len(shown) == 10
         for sample in shown:
             names = {path.name for path in sample.iterdir()}
-            assert names == {"input.png", "output.txt", "gt.txt", "viz.png", "meta.json"}
+            assert names == {"input.png", "output.txt", "gt.txt", "viz.png", "viz.txt", "meta.json"}
     assets = {path.name for path in folder.path("Models/Artifacts/v002/additional_assets").iterdir()}
     assert assets == {"vocab.json", "image_processor.json"}
     again = cli(tmp_path, "demo", folder.root.name)

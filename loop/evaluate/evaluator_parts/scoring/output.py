@@ -106,7 +106,8 @@ def write_infer_samples(
         folder = root / f"{chosen.index(index) + 1:04d}"
         folder.mkdir(parents=True)
         seen = raw_input(found[index].batch, scored.how)
-        frames = found[index].output if isinstance(found[index].output, torch.Tensor) else None
+        reads = isinstance(outputs[index], str) and isinstance(found[index].output, torch.Tensor)
+        frames = found[index].output if reads else None
         draw(folder, family.name, seen, outputs[index], scored.targets[index], frames)
         meta = {
             "sample_id": scored.ids[index],
