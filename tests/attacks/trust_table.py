@@ -1,6 +1,6 @@
 """Writes the tables of docs/trust.md from the attacks that the tests register.
 
-python tests/attacks/trust_table.py
+python tests/attacks/trust_table.py [--check]
 """
 
 import importlib
@@ -11,7 +11,6 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 DOCUMENT = HERE.parent.parent / "docs" / "trust.md"
-# In the order of their names, as pytest imports them.
 MODULES = (
     *("test_bent_values", "test_bypassing_rules", "test_bypassing_rules_in_runs", "test_more_than_one_action"),
     *("test_faking_scores", "test_scoring_oneself", "test_tampering", "test_paths_and_text"),
@@ -56,5 +55,14 @@ def written(document: str) -> str:
     return f"{before}{OPEN}\n\n{tables()}\n\n{CLOSE}{after}"
 
 
+def main() -> int:
+    before = DOCUMENT.read_text(encoding="utf-8")
+    made = written(before)
+    if sys.argv[1:] == ["--check"]:
+        return int(made != before)
+    DOCUMENT.write_text(made, encoding="utf-8")
+    return 0
+
+
 if __name__ == "__main__":
-    DOCUMENT.write_text(written(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
+    sys.exit(main())
