@@ -336,10 +336,10 @@ class Agent:
 
     async def score(self, version: int = 1) -> dict[str, Any]:
         """A call returns before the evaluation has ended where the machine is busy."""
-        for _ in range(5):
-            result = await self.call("run_eval", version=version, wait_seconds=45)
-            if result["state"] != "running":
-                break
+        result = await self.call("run_eval", version=version, wait_seconds=45)
+        for _ in range(4):
+            if result["state"] == "running":
+                result = await self.call("run_eval", version=version, wait_seconds=45)
         return result
 
     async def failed_evaluation(self, version: int = 1) -> str:
