@@ -150,7 +150,7 @@ class Recorder:
         self.mark: Callable[[Gap], None] = lambda kind: None
         self.saw_loss: Callable[[Section, int, int, float], None] = lambda section, epoch, backward, value: None
         self.after_step: Callable[[Any], None] = lambda optimizer: None
-        self.end_live: Callable[..., None] = lambda diverged=False: None
+        self.end_live: Callable[[bool], None] = lambda diverged: None
         self.forwards: Any = None
         self.forked = False
         self.begin(folder)
@@ -254,7 +254,7 @@ class Recorder:
         """The process ends of itself. Of a worker that trained nothing there is nothing to tell."""
         self.ended = True
         self.look_at_losses()
-        self.end_live()
+        self.end_live(False)
         processes: Any = sys.modules.get("multiprocessing.process")
         is_child = self.forked or (processes is not None and processes.parent_process() is not None)
         if self.trains or ("torch" in sys.modules and not is_child):
