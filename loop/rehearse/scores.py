@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 
-from ..evaluate.checks.own_word import same_name
+from ..evaluate.checks.own_word import logged_for_best, same_name
 from ..evaluate.evaluator_parts.tasks import SERVED
 from ..jobs.logs import error_line
 from ..project.receipts import Finding
@@ -42,7 +42,7 @@ def findings(observed: Observed) -> Iterator[Finding]:
 
 def _beside(observed: Observed) -> Iterator[Finding]:
     section = _scored(observed)
-    own = _logged(section) if section is not None else {}
+    own = logged_for_best(section) if section is not None else {}
     whole = section is not None and _is_whole(section, observed.num_samples) and not differs(observed)
     whole = whole and not (observed.scored_fit and are_folds(observed))
     for name, value in observed.scores.items():
@@ -64,12 +64,6 @@ def _scored(observed: Observed) -> Section | None:
     """The fit of the checkpoint that was scored; the last one where that can't be told."""
     fits, number = observed.fits, observed.scored_fit
     return fits[-1 if number is None else number] if fits else None
-
-
-def _logged(section: Section) -> dict[str, float]:
-    """What the script logged for the validation after which the best checkpoint was saved."""
-    rows = [row for row in section.metrics.rows if row.role == "validation"]
-    return {name: value for row in rows[-1:] for name, value in row.values.items() if value is not None}
 
 
 def _is_whole(section: Section, scored: int | None) -> bool:

@@ -110,7 +110,7 @@ def differences(version: Version, metrics: Sequence[Metric], said: Said) -> tupl
     if facts is None or not facts.fits:
         return ()
     section = facts.fits[_left_best(facts)].first
-    logged = _logged(section)
+    logged = {name: value for name, value in logged_for_best(section).items() if math.isfinite(value)}
     found: list[Difference] = []
     for metric in metrics:
         name = same_name(metric.name, logged)
@@ -136,15 +136,14 @@ def _is_best(saver: SavedBest) -> bool:
     return saver.best_model_path is not None and PurePath(saver.best_model_path).name == _BEST
 
 
-def _logged(section: Section) -> dict[str, float]:
+def logged_for_best(section: Section) -> dict[str, float]:
     """What was logged for the validation after which the best checkpoint was saved."""
     rows = [row for row in section.metrics.rows if row.role == "validation"]
     saver = next((one for one in section.checkpoints if _is_best(one)), None)
     saver = saver or next((one for one in section.checkpoints if one.best_epoch is not None), None)
     if saver is not None and saver.best_epoch is not None:
         rows = [row for row in rows if row.epoch == saver.best_epoch] or rows
-    found = {name: value for row in rows[-1:] for name, value in row.values.items() if value is not None}
-    return {name: value for name, value in found.items() if math.isfinite(value)}
+    return {name: value for row in rows[-1:] for name, value in row.values.items() if value is not None}
 
 
 def _close(score: float, own: float, section: Section) -> bool:

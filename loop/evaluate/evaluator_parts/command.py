@@ -240,9 +240,8 @@ def _scored(constants: Constants, options: Any, family: Family, decided: frozen.
 def _version(
     made: Evaluation, session: Session, notes: list[dict[str, Any]], asked: disorder.Asked, *, first: bool
 ) -> str:
-    family, scored, loss = made.family, made.scored, made.decided.loss
+    family, scored, loss_name = made.family, made.scored, made.decided.server_loss
     rows = measure.measure(made.options.version, family, made.decided, made.wanted, scored)
-    loss_name = loss["name"] if loss and loss["kind"] == "server" else None
 
     def read(found: Any) -> Any:
         """The prediction that one request's output means."""

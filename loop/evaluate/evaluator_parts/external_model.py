@@ -2,7 +2,7 @@
 
     python -I -B external_model.py FOLDER [HIDDEN …]
 
-Standard library only, Python 3.9; `scoring/external.py` starts its text. What is imported is `adapter.py`
+Standard library only, Python 3.9; `scoring/external.py` starts it. What is imported is `adapter.py`
 of FOLDER, else `inference_sample.py`; it must offer `load(folder)` and `predict(model, inputs)`. Where the kernel has
 Landlock, the HIDDEN folders can't be read any more (but FOLDER), and nothing but temporary files can be written.
 
@@ -12,16 +12,13 @@ Messages are a length of 8 bytes and so many bytes: lists of inputs come in pick
 from __future__ import annotations
 
 import ast
-import ctypes
 import importlib.util
 import json
 import os
 import pickle
-import stat
 import struct
 import sys
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,19 +28,14 @@ from typing import Any, BinaryIO
 SCRIPTS = ("adapter.py", "inference_sample.py")
 OFFERED = ("load", "predict")
 
-# The kernel's own numbers (linux/landlock.h); the system calls have the same ones on every architecture.
-_CREATE, _ADD, _RESTRICT, _NO_NEW_PRIVILEGES = 444, 445, 446, 38
-_EXECUTE, _WRITE, _READ, _LIST, _TRUNCATE = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14
-_ON_FILES = _EXECUTE | _WRITE | _READ | _TRUNCATE
-_LOOK = _EXECUTE | _READ | _LIST
-
 
 def main() -> int:
     folder, hidden = Path(sys.argv[1]).resolve(), [Path(name).resolve() for name in sys.argv[2:]]
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what the model prints must not come between the answers
     sys.stdout = sys.stderr  # not buffered: whoever starts this process ends it by force
-    problem = confine(folder, hidden)
+    temporary = [Path(os.environ["TMPDIR"])] if "TMPDIR" in os.environ else []  # the caller makes one for it alone
+    problem = confinement().confine(hidden, (folder,), temporary)
     try:
         script = script_of(folder)
         predict, model = opened(folder, script)
@@ -137,55 +129,13 @@ def decoded(value: Any) -> Any:
     return value
 
 
-def confine(folder: Path, hidden: list[Path]) -> str | None:
-    """Lets this process see no more of `hidden` than `folder`, and write temporary files only; why not, if it can't."""
-    if sys.platform != "linux":
-        return "Landlock needs Linux"
-    library = ctypes.CDLL(None, use_errno=True)
-    version = library.syscall(_CREATE, None, 0, 1)
-    if version < 1:
-        return "this kernel has no Landlock"
-    handled = (1 << 13) - 1 | (1 << 13 if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
-    rules = library.syscall(_CREATE, ctypes.byref(ctypes.c_uint64(handled)), 8, 0)
-    if rules < 0:
-        return "no Landlock rules can be made: " + os.strerror(ctypes.get_errno())
-    for path in [*around(Path("/"), hidden), folder, Path(sys.prefix), Path(sys.base_prefix)]:
-        allow(library, rules, path, _LOOK)
-    if "TMPDIR" in os.environ:  # the caller makes one for this process alone
-        allow(library, rules, Path(os.environ["TMPDIR"]), handled)
-    allow(library, rules, Path("/dev"), handled)
-    if library.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or library.syscall(_RESTRICT, rules, 0):
-        return "Landlock can't be used here: " + os.strerror(ctypes.get_errno())
-    os.close(rules)
-    return None
-
-
-def around(place: Path, hidden: list[Path]) -> Iterator[Path]:
-    """Everything below `place` that is neither hidden nor on the way to it. Links are left out: their targets count."""
-    try:
-        entries = [entry for entry in place.iterdir() if not entry.is_symlink()]
-    except OSError:
-        return
-    for entry in entries:
-        if entry in hidden:
-            continue
-        if any(entry in path.parents for path in hidden):
-            yield from around(entry, hidden)
-        else:
-            yield entry
-
-
-def allow(library: ctypes.CDLL, rules: int, path: Path, rights: int) -> None:
-    try:
-        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except OSError:
-        return  # what can't be opened can't be read either
-    try:
-        if not stat.S_ISDIR(os.fstat(handle).st_mode):
-            rights &= _ON_FILES
-        library.syscall(_ADD, rules, 1, struct.pack("<Qi", rights, handle), 0)
-    finally:
-        os.close(handle)
+def confinement() -> Any:
+    """The module beside this file, by its place: `-I` leaves its folder off the search path, which is meant."""
+    spec = importlib.util.spec_from_file_location("confinement", Path(__file__).with_name("confinement.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 if __name__ == "__main__":

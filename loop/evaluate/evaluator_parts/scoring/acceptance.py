@@ -19,11 +19,11 @@ from .reading import (
     blanked,
     compared,
     entering,
+    hidden_from,
     loss_formula,
     matches,
     own_name,
     readings,
-    secret,
     target_paths,
 )
 from .session import Session
@@ -68,8 +68,7 @@ class Decided(NamedTuple):
     reading: Reading
     target: Any
     inputs: list[Any]
-    met: list[Any]
-    direct: bool
+    hidden: list[Any]
     loss: str | None
     comparisons: list[Comparison]
     own: Own
@@ -150,9 +149,7 @@ def _pairs(asked: Asked) -> Iterator[tuple[Reading, Any]]:
 
 def _tried(session: Session, family: Family, asked: Asked, reading: Reading, path: Any) -> Decided:
     trees, found, own = asked.trees, asked.found, asked.own
-    inputs, met = entering(found), [path for one in found["meetings"] for path in one["paths"]]
-    direct = any(reading.output in call["outputs"] and call["direct"] for call in found["calls"])
-    hidden = secret(trees[0], own.sizes[0], inputs, path, met, direct=direct)
+    hidden = hidden_from(trees[0], own.sizes[0], found, reading, path)
     outputs = [session.model(op="answer", batch=blanked(tree, hidden), reading=reading.output) for tree in trees]
     targets = [at(tree, path) for tree in trees]
     loss = loss_formula(outputs, targets, family, own)
@@ -160,7 +157,7 @@ def _tried(session: Session, family: Family, asked: Asked, reading: Reading, pat
     for name in asked.wanted:
         tried = _formulas(family, name, asked.settings)
         comparisons.append(compared(name, tried, outputs, targets, family, own, loss))
-    return Decided(family, reading, path, inputs, met, direct, loss, comparisons, own)
+    return Decided(family, reading, path, entering(found), hidden, loss, comparisons, own)
 
 
 def _formulas(family: Family, name: str, settings: Settings) -> list[Formula]:
@@ -201,8 +198,7 @@ def is_drawn_anew(session: Session, decided: Decided, trees: list[Any]) -> bool:
     paths = [path for path, _ in leaves(trees[0])]
     if any(digest(one, paths, 0, 0) != digest(other, paths, 0, 0) for one, other in zip(trees, again)):
         return True
-    hidden = secret(trees[0], count(trees[0]) or 0, decided.inputs, decided.target, decided.met, direct=decided.direct)
-    asked = {"op": "answer", "batch": blanked(trees[0], hidden), "reading": decided.reading.output}
+    asked = {"op": "answer", "batch": blanked(trees[0], decided.hidden), "reading": decided.reading.output}
     one, other = session.model(**asked), session.model(**asked, draw=1)
     return not torch.equal(one, other)
 
@@ -215,8 +211,7 @@ def parting(session: Session, family: Family, decided: Decided, trees: list[Any]
     for number, (tree, row, of) in enumerate(_singles(trees)):
         one = cut(tree, row, of)
         said, _ = session.tried(op="judge", batch=one, index=0)
-        hidden = secret(one, 1, decided.inputs, decided.target, decided.met, direct=decided.direct)
-        output, _ = session.tried(op="answer", batch=blanked(one, hidden), reading=decided.reading.output)
+        output, _ = session.tried(op="answer", batch=blanked(one, decided.hidden), reading=decided.reading.output)
         if said is None or output is None or wrong.said not in said["logged"]:
             return ""
         try:
@@ -257,10 +252,10 @@ def _nothing_fits(tree: Any, found: dict[str, Any], problems: list[str], setting
     )
 
 
-def metrics_of(decided: Decided, wanted: list[str], monitors: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Whose formula each metric is, with its direction. Raises `EvalError` for one that nobody knows."""
+def metrics_of(comparisons: list[Comparison], monitors: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Whose formula each metric is, with its direction; one that nobody knows is left out."""
     found: dict[str, dict[str, Any]] = {}
-    for one in decided.comparisons:
+    for one in comparisons:
         if one.formula is not None:
             found[one.metric] = {"kind": "server", "name": one.formula.name, "said": one.said, "standing": one.standing}
         elif one.said:

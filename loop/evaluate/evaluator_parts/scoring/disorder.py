@@ -178,7 +178,7 @@ def of_outputs(session: Session, family: Family, decided: Frozen, scored: Scored
             break
     walk.close()
     targets = put_together(decided.targets[:size])
-    loss = decided.loss["name"] if decided.loss and decided.loss["kind"] == "server" else None
+    loss = decided.server_loss
 
     def outputs() -> list[Any]:
         return [session.model(op="answer", batch=tree, reading=scored.how.output) for tree in trees]

@@ -44,8 +44,7 @@ class External:
         python = str(own_python) if os.access(own_python, os.X_OK) else sys.executable
         self.name = folder.name
         self.scratch = tempfile.mkdtemp(prefix="external-")
-        # Its text, not its place: the folder that it lies in is hidden from it.
-        command = [python, "-I", "-B", "-c", RUNNER.read_text(encoding="utf-8"), str(folder), *map(str, hidden)]
+        command = [python, "-I", "-B", str(RUNNER), str(folder), *map(str, hidden)]
         environment = {**os.environ, "TMPDIR": self.scratch}
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
@@ -147,7 +146,7 @@ def _from_answers(answers: list[Any], family: Family, frozen: Frozen, reference:
     numbers = torch.tensor(answers, dtype=torch.float32)
     if not bool(numbers.isfinite().all()):
         raise ValueError("not every one is finite")
-    loss = frozen.loss["name"] if frozen.loss and frozen.loss["kind"] == "server" else None
+    loss = frozen.server_loss
     predictions: Any = reference.predicted
     if family.name != "classification":
         predicted = numbers.reshape(len(answers), *predictions.shape[1:])

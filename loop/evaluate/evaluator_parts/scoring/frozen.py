@@ -38,6 +38,11 @@ class Frozen(NamedTuple):
     formula: str
     disorder: float = 0.0
 
+    @property
+    def server_loss(self) -> str | None:
+        """The name of the loss's formula, where it is one of ours."""
+        return self.loss["name"] if self.loss and self.loss["kind"] == "server" else None
+
 
 def save(frozen: Frozen, folder: Path) -> None:
     with (folder / FILE).open("wb") as file:

@@ -138,6 +138,13 @@ def secret(tree: Any, count: int, inputs: Any, target: Any, met: Any, *, direct:
     return [*hidden, *([target] if target not in inputs and target not in hidden else [])]
 
 
+def hidden_from(tree: Any, count: int, found: dict[str, Any], reading: Reading, target: Any) -> list[Any]:
+    """The leaves that are blanked before the model is asked by this reading."""
+    inputs, met = entering(found), [path for one in found["meetings"] for path in one["paths"]]
+    direct = any(reading.output in call["outputs"] and call["direct"] for call in found["calls"])
+    return secret(tree, count, inputs, target, met, direct=direct)
+
+
 def as_list(leaf: Any) -> list[Any]:
     """One entry a row."""
     if isinstance(leaf, Box):

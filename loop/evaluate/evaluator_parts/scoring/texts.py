@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ..errors import EvalError, ScriptFault
 from ..formulas import Family, Formula, ctc_loss, variants
-from .acceptance import Settings, higher, own_words, some_batches
+from .acceptance import Settings, metrics_of, own_words, some_batches
 from .disorder import ENOUGH_TEXTS, Asked
 from .frozen import Frozen
 from .reader import Read, read_all, read_one, spelled
@@ -62,7 +62,7 @@ def first_texts(
         via="",
         target=tuple(read.how.target),
         loss=_loss(read, vocabulary),
-        metrics=_metrics(best.comparisons, session.monitors),
+        metrics=metrics_of(best.comparisons, session.monitors),
         delimiter=json.dumps([best.spelling.delimiter, best.spelling.joint]) if best.spelling else None,
         targets=targets,
         inputs=read.inputs,
@@ -152,17 +152,6 @@ def _require_own_word(best: Spelled, read: Read, own: Own) -> None:
         'write_eval(settings={"formula": "script"}), or correct validation_step with repair_version, or write a '
         "03_eval.py with write_eval(source=…)"
     )
-
-
-def _metrics(comparisons: list[Comparison], monitors: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Whose formula each metric is; one that nobody knows is left out."""
-    return {
-        one.metric: {"kind": "server", "name": one.formula.name, "said": one.said, "standing": one.standing}
-        if one.formula is not None
-        else {"kind": "script", "name": one.said, "higher": higher(one, monitors)}
-        for one in comparisons
-        if one.formula is not None or one.said
-    }
 
 
 def _loss(read: Read, vocabulary: Vocabulary | None) -> dict[str, Any] | None:

@@ -11,9 +11,9 @@ import torch
 from ..errors import EvalError, ScriptFault
 from ..formulas import Family
 from ..trees import at, count, leaves, rows, spelled
-from .acceptance import Decided, Settings, accept, loss_of, metrics_of
+from .acceptance import Settings, accept, loss_of, metrics_of
 from .frozen import Frozen
-from .reading import Comparison, Reading, as_list, blanked, entering, joined, readings, same_target, secret
+from .reading import Comparison, Reading, as_list, blanked, entering, hidden_from, joined, readings, same_target
 from .session import Session
 from .walk import Collected, How, Loss, Scored, by_the_script, collect, loss_by, one_at_a_time
 
@@ -31,13 +31,13 @@ def first_score(
     family = decided.family
     how = How(
         decided.reading.output,
-        tuple(_hidden(session, decided)),
+        tuple(decided.hidden),
         tuple(decided.inputs),
         decided.target,
     )
     collected = collect(session, how)
     ids = session.ids(len(collected.targets))
-    metrics = metrics_of(decided, wanted, session.monitors)
+    metrics = metrics_of(decided.comparisons, session.monitors)
     frozen = Frozen(
         family=family.name,
         output=how.output,
@@ -107,12 +107,6 @@ def read_one(family: Family, found: Any, scored: Scored, loss: str | None) -> An
     return family.predicted(output, loss)[0]
 
 
-def _hidden(session: Session, decided: Decided) -> list[Any]:
-    tree = _first_batch(session)
-    size = count(tree) or 0
-    return secret(tree, size, decided.inputs, decided.target, decided.met, direct=decided.direct)
-
-
 def _first_batch(session: Session) -> Any:
     walk = session.batches()
     tree = next(walk, (None, 0.0))[0]
@@ -162,7 +156,6 @@ def _holds(tree: Any, path: Any, size: int, wanted: list[Any]) -> bool:
 def _how(session: Session, family: Family, frozen: Frozen, tree: Any, size: int, target: Any) -> How:
     """The reading of this version that is the first one's: what meets the target in the same call, or has its name."""
     found = session.model(op="discover", batch=blanked(tree, [target]), tell=False)
-    inputs, met = entering(found), [path for one in found["meetings"] for path in one["paths"]]
     fitting = [one for one in readings(found, size) if _fits(family, one, tree, target)]
     if not fitting:
         raise ScriptFault(
@@ -171,9 +164,8 @@ def _how(session: Session, family: Family, frozen: Frozen, tree: Any, size: int,
         )
     reading = next((one for one in fitting if one.via and one.via == frozen.via), None)
     reading = reading or next((one for one in fitting if one.output == frozen.output), fitting[0])
-    direct = any(reading.output in call["outputs"] and call["direct"] for call in found["calls"])
-    hidden = secret(tree, size, inputs, target, met, direct=direct)
-    return How(reading.output, tuple(hidden), tuple(inputs), target)
+    hidden = hidden_from(tree, size, found, reading, target)
+    return How(reading.output, tuple(hidden), tuple(entering(found)), target)
 
 
 def _fits(family: Family, reading: Reading, tree: Any, target: Any) -> bool:
@@ -202,7 +194,7 @@ def _require_same_targets(collected: Collected, frozen: Frozen) -> None:
 
 def _scored(session: Session, family: Family, frozen: Frozen, how: How, collected: Collected, ids: list[str]) -> Scored:
     outputs, targets = family.shaped(joined(collected.outputs), put_together(frozen.targets))
-    loss_name = frozen.loss["name"] if frozen.loss and frozen.loss["kind"] == "server" else None
+    loss_name = frozen.server_loss
     found = _server_loss(family, loss_name, outputs, targets)
     loss, losses = found.value, found.each
     predicted = family.predicted(outputs, loss_name)
