@@ -135,6 +135,8 @@ def _action(version: Version, rules: Rules, state: LoopState) -> Context:
         "symbols": evidence.symbol_list(version.script(authored=False)),
         "best": best.id if best else None,
         "script_name": version.script_name,
+        "following": version.child.id,
+        "deferred": led.deferred if (led := _led_here(version)) else (),
     }
 
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..loop.judge.best import cost, primary_metric
+from ..loop.judge.labels import recorded
 from ..loop.project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt
 from ..loop.project.version import Version
 from ..loop.rules.reading import Rules
@@ -21,14 +22,14 @@ MOST_NEWEST, MOST_BEST = 30, 20  # actions of the past in a brief
 
 @dataclass(frozen=True)
 class Tried:
-    """An action that was carried out, and what became of the primary metric."""
+    """An action that was carried out, and what became of the primary metric; `label` says how sure that is."""
 
     version_id: str
-    goal: str
     change: str
     symbols: tuple[str, ...]
     before: str
     after: str
+    label: str
 
 
 def curve_table(curves: Curves | None, most: int = 12) -> str:
@@ -156,12 +157,23 @@ def _tried(version: Version, rules: Rules) -> Tried | None:
     before, after = _primary(version, rules), _primary(version.child, rules)
     return Tried(
         version_id=version.child.id,
-        goal=action.goal,
         change=action.change,
         symbols=authored.symbols,
         before=f"{before.value:.6g}" if before else "(no score)",
         after=f"{after.value:.6g}" if after else "(no score)",
+        label=_label(version.child, rules),
     )
+
+
+def _label(version: Version, rules: Rules) -> str:
+    """How sure the primary metric's move is, as the version's judgement on record says: "better, noise"."""
+    primary = rules.file.eval_config.primary_metric
+    parent = version.parent.id if version.parent else None
+    found = next((one for one in recorded(version) if (one.metric, one.against) == (primary, parent)), None)
+    if found is None or found.delta is None or found.label is None:
+        return ""
+    moved = "level" if found.delta == 0 else "better" if found.delta > 0 else "worse"
+    return moved if moved == "level" else f"{moved}, {found.label}"
 
 
 def _primary(version: Version, rules: Rules) -> Metric | None:

@@ -21,7 +21,7 @@ def write_action(
     verification: str,
     deferred: list[str] | None = None,
 ) -> StepResult:
-    """Write action-extract.md: exactly ONE low-risk action that keeps the user's rules."""
+    """Write action-extract.md: exactly ONE action (one hypothesis, however large) that keeps the user's rules."""
     action = work().Action(goal, change, tuple(where), expected_impact, risk, verification, tuple(deferred or ()))
     receipt, already_done = work().write_action(project, version, action)
     state = where_now(project)

@@ -20,9 +20,9 @@ resources (read_resource), so read what you need and no more.
 - What only the user may decide (changed rules, a changed evaluator or data set) is not yours: stop and say so.
 
 What is wanted of you is judgement. An analysis says what the numbers show and what they don't; a difference \
-labelled noise is no basis for anything. An action is one low-risk change with one cause and one effect, chosen for \
-the evidence at hand and not from habit, unlike what was tried in vain, and within the user's rules. A diff makes that \
-change and nothing else."""
+labelled noise is no basis for a claim. An action is one hypothesis, as large as it needs to be: all that serves one \
+cause and nothing else, chosen for the gain that the evidence lets you expect and not from habit or timidity, unlike \
+what was tried in vain, and within the user's rules. A diff makes that change and nothing else."""
 
 _DONE = """
 The last thing to do is the analysis of the whole loop: read loop://leaderboard and the best versions' action and \

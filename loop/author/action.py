@@ -65,6 +65,7 @@ def write_action(project: Project, number: int, action: Action) -> tuple[ActionR
             expected_impact=action.expected_impact,
             risk=action.risk,
             verification=action.verification,
+            deferred=action.deferred,
             at=journal.now(),
         )
         t.version.save(receipt)

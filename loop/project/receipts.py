@@ -339,6 +339,7 @@ class ActionReceipt(Record):
     expected_impact: str
     risk: str
     verification: str
+    deferred: tuple[str, ...] = ()  # the other hypotheses, ranked
     at: str
 
 

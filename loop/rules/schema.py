@@ -20,7 +20,7 @@ _ElsewhereName = Annotated[str, AfterValidator(_name_elsewhere)]
 class LoopConfig(Section):
     max_versions: Annotated[int, Field(ge=1, le=999_999)] = 10
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
-    max_changed_statements: Annotated[int, Field(ge=1, le=100_000)] = 60
+    max_changed_statements: Annotated[int, Field(ge=1, le=100_000)] = 300
     max_train_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_eval_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     # A training without a new step for so long, and for ten times as long as usual, is said to have stalled.

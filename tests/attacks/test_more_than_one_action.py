@@ -233,13 +233,13 @@ async def test_an_action_that_is_several_or_any_is_refused(at: At, known: Attack
         (
             "A rewrite under the cover of one function",
             AUTHOR,
-            "the diff changes 63 statements, and loop_config.max_changed_statements is 60",
+            "the diff changes 303 statements, and loop_config.max_changed_statements is 300",
         ),
     ),
 )
 async def test_a_change_that_is_too_large_to_be_traced_is_refused(at: At, known: Attack) -> None:
     folder = at("analysed")
-    steps = "".join(f"        threshold -= {number} / 10000\n" for number in range(63))
+    steps = "".join(f"        threshold -= {number} / 100000\n" for number in range(303))
     async with connected(folder) as agent:
         await agent.act(where=["fit"], change="fit moves in small steps")
         patch = folder.diff(V001, ("        rows.append(", steps + "        rows.append("))

@@ -154,11 +154,27 @@ async def test_the_brief_of_a_long_loop_shows_the_newest_actions_and_the_best_be
         brief = await agent.brief()
         shown = [int(number) for number in re.findall(r"^- v(\d{3}): ", brief, re.M)]
         assert shown == [*sorted(best), *range(61, 91)]
-        assert f"{values[89]:.6g} → {values[90]:.6g}\n" in brief
+        assert f"{values[89]:.6g} → {values[90]:.6g}" in brief
         assert "39 more are left out" in brief
         uri = re.findall(r"`(loop://\S+/action)` is the action that led from v001 to v002", brief)[0]
         found = await agent.client.read_resource(uri)
         assert getattr(found.contents[0], "text", "") == folder.read("Models/Artifacts/v001/action-extract.md")
+
+
+async def test_the_next_brief_brings_back_what_was_deferred_and_says_what_each_change_showed(at: At) -> None:
+    left = ["batches of another order", "a wider threshold"]
+    async with connected(at("analysed")) as agent:
+        await agent.act(deferred=left)
+        await agent.author()
+        await agent.train(2)
+        await agent.score(2)
+        await agent.analyse(2)
+        brief = await agent.brief()
+    assert re.search(r"^1\. batches of another order\n2\. a wider threshold$", brief, re.M)
+    assert re.search(
+        r"^- v002: LEARNING_RATE from 0.2 to 0.5 \[LEARNING_RATE\] \S+ → \S+ \((better|worse), \w+\)$", brief, re.M
+    )
+    assert "take it back and make the new change: v003 is then one action away from the best" in brief
 
 
 async def test_an_action_brief_of_an_adopted_version_counts_the_loops_own_actions_only(at: At) -> None:
