@@ -111,6 +111,7 @@ def _analysis(version: Version, rules: Rules, state: LoopState) -> Context:
     comparison = compare(version, rules)
     assert comparison is not None, "the phase says that it is scored"
     curves, receipt = evidence.curves_of(version), version.receipt(EvalReceipt)
+    erring = evidence.errors_of(version, rules)
     return {
         "comparison": comparison,
         "table": previous_table(comparison),
@@ -118,7 +119,8 @@ def _analysis(version: Version, rules: Rules, state: LoopState) -> Context:
         "since_first": since_first(comparison),
         "curves": evidence.curve_table(curves),
         "curve_note": evidence.overfitting_note(curves),
-        "worst": evidence.worst_table(evidence.worst_samples(version)),
+        "errors": evidence.error_tables(erring),
+        "worst": evidence.worst_table(version, erring.hardest if erring else ()),
         "samples": evidence.infer_digest(version),
         "warnings": receipt.warnings if receipt else (),
         "action": _led_here(version),

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from ..loop.errors import ProjectError
 from ..loop.judge.best import cost, primary_metric
+from ..loop.judge.errors import MOST_ROWS, Errors, errors
 from ..loop.judge.labels import recorded
+from ..loop.judge.noise.samples import SampleScores, load_samples
 from ..loop.project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt
 from ..loop.project.version import Version
 from ..loop.rules.reading import Rules
@@ -68,45 +69,65 @@ def curves_of(version: Version) -> Curves | None:
     return read_curves(version.project.workspace.tree, version.artifacts)
 
 
-def worst_samples(version: Version, most: int = 8) -> tuple[Mapping[str, object], ...]:
-    """The samples with the highest loss, each as its line of samples.jsonl; empty where there are no losses."""
+def errors_of(version: Version, rules: Rules) -> Errors | None:
+    """Where the version errs, beside its parent where that is scored; None where the samples don't say."""
+    receipt = version.receipt(EvalReceipt)
+    primary = primary_metric(receipt, rules) if receipt else None
+    parent = version.parent
+    new, old = _samples(version), _samples(parent) if parent and parent.receipt(EvalReceipt) else None
+    return errors(new, old, primary) if new is not None and primary is not None else None
+
+
+def _samples(version: Version) -> SampleScores | None:
     workspace = version.project.workspace
     try:
-        text = workspace.tree.read(workspace.sample_scores(version.number), limit=1 << 28).decode(errors="replace")
-    except FileNotFoundError:
-        return ()
-    rows: list[tuple[float, Mapping[str, object]]] = []
-    for line in text.splitlines():
-        loss, row = _loss_of(line)
-        if loss is not None:
-            rows.append((loss, row))
-    return tuple(row for _, row in sorted(rows, key=lambda pair: pair[0], reverse=True)[:most])
+        return load_samples(workspace.tree, workspace.sample_scores(version.number))
+    except ProjectError:  # the label beside the metric says so
+        return None
 
 
-class _Sample(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
-    scores: dict[str, object]
+def error_tables(found: Errors | None) -> str:
+    """The errors by class, range or group, and what the last change fixed and broke, as Markdown."""
+    if found is None:
+        return ""
+    lines: list[str] = []
+    if found.rows:
+        told = {"class": "taken for", "range": "mean of prediction - target", "group": "", "": ""}[found.by]
+        lines += [f"| {found.by} | samples | {found.measure} | {told} |", "|---|---|---|---|"]
+        lines += [
+            f"| {cell(row.name, 60)} | {row.samples} | {row.mean:.4g} | {cell(row.told, 80)} |" for row in found.rows
+        ]
+        lines.append("")
+    if found.change is not None and (found.change.better or found.change.worse):
+        change, verbs = found.change, ("fixed", "broke") if found.kind == "wrong" else ("improved", "worsened")
+        lines.append(f"The last action {verbs[0]} {change.better} samples{_ids(change.fixed)}")
+        lines.append(f"and {verbs[1]} {change.worse}{_ids(change.broke)}.")
+    return "\n".join(lines)
 
 
-def _loss_of(line: str) -> tuple[float | None, Mapping[str, object]]:
-    """The loss that a line of samples.jsonl states, and the line; None for a line that is damaged."""
-    try:
-        sample = _Sample.model_validate_json(line)
-    except ValidationError:
-        return None, {}
-    loss = sample.scores.get("loss")
-    return (float(loss) if isinstance(loss, int | float) else None), sample.model_dump()
+def _ids(ids: Sequence[str]) -> str:
+    return f" ({', '.join(clean(one, 40) for one in ids)}{', …' if len(ids) == MOST_ROWS else ''})" if ids else ""
 
 
-def worst_table(rows: Sequence[Mapping[str, object]]) -> str:
+def worst_table(version: Version, places: Sequence[int]) -> str:
+    """The samples of these lines of samples.jsonl: what the version says of each, what is right, and what it scores."""
+    rows = _lines_of(version, places)
     if not rows:
-        return "(the evaluator left no losses by sample)"
+        return "(the evaluator left no errors by sample)"
     lines = ["| sample | prediction | target | scores |", "|---|---|---|---|"]
     for row in rows:
         cells = (row.get("id"), row.get("prediction", ""), row.get("target", ""), row.get("scores"))
         texts = [cell(json.dumps(value, ensure_ascii=False), 120) for value in cells]
         lines.append(f"| {' | '.join(texts)} |")
     return "\n".join(lines)
+
+
+def _lines_of(version: Version, places: Sequence[int]) -> tuple[Mapping[str, object], ...]:
+    workspace = version.project.workspace
+    if not places:
+        return ()
+    lines = workspace.tree.read(workspace.sample_scores(version.number), limit=1 << 28).splitlines()
+    return tuple(json.loads(lines[place]) for place in places)
 
 
 def infer_digest(version: Version, most: int = 5) -> str:

@@ -168,8 +168,12 @@ async def test_the_next_brief_brings_back_what_was_deferred_and_says_what_each_c
         await agent.author()
         await agent.train(2)
         await agent.score(2)
+        evidence = await agent.brief()
         await agent.analyse(2)
         brief = await agent.brief()
+    assert re.search(r"^## Where it errs\n(\|.*\n)*\n?The last action (fixed|improved) \d+ samples", evidence, re.M), (
+        evidence
+    )
     assert re.search(r"^1\. batches of another order\n2\. a wider threshold$", brief, re.M)
     assert re.search(
         r"^- v002: LEARNING_RATE from 0.2 to 0.5 \[LEARNING_RATE\] \S+ → \S+ \((better|worse), \w+\)$", brief, re.M

@@ -44,6 +44,7 @@ class SampleScores:
     target: Column = field(default_factory=Column)
     probabilities: FloatArray | None = None  # (n, classes)
     groups: IntArray | None = None  # (n,), the number of each sample's group
+    group_names: tuple[str, ...] = ()  # by that number
 
 
 def load_samples(tree: Tree, relative: str) -> SampleScores:
@@ -148,6 +149,7 @@ def _assembled(
         target=target.column(),
         probabilities=found if found is None or found.ndim == 2 else found[:, None],
         groups=groups.numbers(),
+        group_names=groups.names(),
     )
 
 
@@ -210,6 +212,10 @@ class _Groups:
         import numpy as np
 
         return np.array(self._codes, dtype=np.int64) if self._named else None
+
+    def names(self) -> tuple[str, ...]:
+        """By number; "" for a sample that names no group."""
+        return tuple("" if isinstance(label, tuple) else str(label) for label in self._known) if self._named else ()
 
 
 def _label(value: object) -> int | str | None:
