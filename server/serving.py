@@ -12,8 +12,10 @@ import anyio
 
 from ..loop.errors import LoopError
 from ..loop.project.project import Project
-from .access import VARIABLE, Guard, Token, allowed, find_token, host_and_port, is_loopback
+from .access import Guard, allowed
+from .addresses import ENDPOINT, host_and_port, is_loopback
 from .app import build_server
+from .bearer_token import VARIABLE, Token, find_token, own_file, own_token
 from .importing import uncollected
 
 if TYPE_CHECKING:
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     Routes = Callable[[Project], Sequence[BaseRoute]]
-
-ENDPOINT = "/mcp"
-_LAST_SECONDS = 3
 
 
 def serve(
@@ -57,34 +56,38 @@ def _serve_http(
 ) -> None:
     import uvicorn
 
+    from .listening import configured
+
     host, port = host_and_port(http)
-    token = find_token(token_file)
-    if token is None and not is_loopback(host):
+    root = project.workspace.root
+    token = find_token(token_file, root)
+    known = "the token that was given"
+    if token is None:
+        _require_loopback(host)
+        token, known = Token.of(own_token(own_file(), root), "the user's token"), f"the token in {own_file()}"
+    app = http_app(project, host, port, token=token, allowed_hosts=names, routes=routes(project) if routes else ())
+    _require_free(host, port)
+    told = "" if is_loopback(host) else " (unencrypted: put TLS in front of it)"
+    sys.stderr.write(
+        f"progressive-training serves {root} at http://{http}{ENDPOINT}{told}\n"
+        f"to who sends {known}; in a browser, at http://{http}/, it is the password of any name\n"
+    )
+    anyio.run(uvicorn.Server(configured(app, host, port)).serve)
+
+
+def _require_loopback(host: str) -> None:
+    if not is_loopback(host):
         raise LoopError(
             f"{host!r} is not a loopback address, and whoever reaches these tools runs code here",
             where="--http",
             hint=f"serve on 127.0.0.1 and use an SSH tunnel, or give a token (--token-file or {VARIABLE})",
         )
-    _ = project.workspace
-    app = http_app(project, host, token=token, allowed_hosts=names, routes=routes(project) if routes else ())
-    _require_free(host, port)
-    told = "" if is_loopback(host) else " (unencrypted: put TLS in front of it)"
-    sys.stderr.write(f"progressive-training serves {project.workspace.root} at http://{http}{ENDPOINT}{told}\n")
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        log_level="warning",
-        server_header=False,
-        # A client that listens for changes holds its stream open; without an end, Ctrl-C would wait for it for ever.
-        timeout_graceful_shutdown=_LAST_SECONDS,
-    )
-    anyio.run(uvicorn.Server(config).serve)
 
 
 def http_app(
     project: Project,
-    host: str = "127.0.0.1",
+    host: str,
+    port: int,
     *,
     token: Token | None = None,
     allowed_hosts: tuple[str, ...] = (),
@@ -96,9 +99,9 @@ def http_app(
     Routes are ordinary Starlette routes and are looked up after those two, so one of them may be a `Mount("/")`. Every
     request to them has passed the same checks of Host, Origin and token as one to `/mcp`; they check nothing
     themselves. A browser without the token is asked for it (as the password of any name), for GET and HEAD only.
-    `server` is another one than the project's own, for tests.
+    Without a `token` everybody is let in, and `server` is another one than the project's own: both for tests.
     """
-    security = allowed(host, allowed_hosts)
+    security = allowed(host, port, allowed_hosts)
     mcp = (server or build_server(project)).streamable_http_app(
         streamable_http_path=ENDPOINT, host=host, transport_security=security
     )

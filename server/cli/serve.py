@@ -1,4 +1,4 @@
-"""`progressive-training serve` and `dashboard`: what goes on until it is interrupted."""
+"""`progressive-training serve`, which goes on until it is interrupted."""
 
 import argparse
 import sys
