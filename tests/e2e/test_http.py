@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from progressive_training.loop.errors import LoopError
 from progressive_training.server.addresses import host_and_port, is_loopback
 from progressive_training.server.bearer_token import Token
-from progressive_training.server.serving import http_app
+from progressive_training.server.over_http import http_app
 from support.e2e import BEARER, TOKEN, cli, endpoint, plain_failures, served
 from support.projects import Agent, At, Folder
 

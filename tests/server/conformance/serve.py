@@ -11,7 +11,7 @@ import uvicorn
 from progressive_training.loop.project.project import Project
 from progressive_training.server.app import build_server
 from progressive_training.server.listening import configured
-from progressive_training.server.serving import http_app
+from progressive_training.server.over_http import http_app
 
 from . import fixtures
 from .task_fixtures import FixtureTasks
