@@ -2,89 +2,64 @@
 
 import base64
 import binascii
-import hashlib
-import hmac
-import ipaddress
-import os
-import stat
-from dataclasses import dataclass
-from pathlib import Path
 
 from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..loop.errors import LoopError
+from .bearer_token import Token
 
-VARIABLE = "PROGRESSIVE_TRAINING_TOKEN"
-LEAST_CHARACTERS = 32
-_MAKE_ONE = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+# Of these a second one would be for whoever looks at the other.
+_SINGLE = ("host", "origin", "authorization")
+# Who is refused keeps no connection open.
+CLOSED = {"Connection": "close", "Cache-Control": "no-store"}
+_NAMES = (
+    "421: the Host header names another host or port than this server's.\n\n"
+    "Reach it under its own address and port, or start it with --allowed-host NAME or NAME:PORT.\n"
+)
+_ORIGINS = "403: this page is of another origin (Origin header), and no page of elsewhere may call.\n"
+_DESCRIPTION = (
+    "send Authorization: Bearer TOKEN. `progressive-training token` prints this user's, "
+    "`progressive-training setup CLIENT --http HOST:PORT` connects a client with it, and a browser takes it as the "
+    "password of any name"
+)
 
 
-@dataclass(frozen=True)
-class Token:
-    """A secret of which only the hash is kept, so that it is in no traceback."""
+def allowed(host: str, port: int, names: tuple[str, ...]) -> TransportSecuritySettings:
+    """Refuses what a web page of elsewhere sends here (DNS rebinding), also one of another port of this machine.
 
-    digest: bytes
-
-    @classmethod
-    def of(cls, text: str, where: str) -> "Token":
-        """Raises `LoopError` for one that is too short to be a secret, or can't stand in a header."""
-        if len(text) < LEAST_CHARACTERS:
-            raise LoopError(f"the token has fewer than {LEAST_CHARACTERS} characters", where=where, hint=_MAKE_ONE)
-        if not text.isascii() or not text.isprintable() or " " in text:
-            raise LoopError("the token holds more than printable ASCII characters", where=where, hint=_MAKE_ONE)
-        return cls(_digest(text))
-
-    def matches(self, text: str) -> bool:
-        """In the same time for every text."""
-        return hmac.compare_digest(self.digest, _digest(text))
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
-
-
-def find_token(file: str | None) -> Token | None:
-    """The token in the named file, else in the environment, from where it is taken away; None if neither is given.
-
-    Raises `LoopError` for a file that can't be read, that others may read or write, or a token that is none.
-    """
-    given = os.environ.pop(VARIABLE, None)
-    if file is None:
-        return None if given is None else Token.of(given.strip(), VARIABLE)
-    path = Path(file)
-    try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise LoopError("is not a file", where=file, hint="give --token-file a file with the token in it")
-        if mode & stat.S_IRWXO:
-            raise LoopError("other users may read or change the token", where=file, hint=f"chmod 600 {file}")
-        return Token.of(path.read_text(encoding="ascii").strip(), file)
-    except (OSError, UnicodeDecodeError) as error:
-        told = error.strerror if isinstance(error, OSError) and error.strerror else "it holds no ASCII text"
-        raise LoopError(f"the token can't be read: {told}", where=file, hint=_MAKE_ONE) from error
-
-
-def allowed(host: str, names: tuple[str, ...]) -> TransportSecuritySettings:
-    """Refuses what a web page of elsewhere sends here (DNS rebinding).
-
-    Only for requests to loopback, to `host` itself where that is an address, and to `names`.
+    Only for requests to loopback or to `host` itself where that is an address, at `port`, and to `names`: NAME is
+    reached at the usual port and at ours, NAME:PORT at that one.
     """
     wildcard = host in ("0.0.0.0", "::")
     bound = () if wildcard else (f"[{host}]" if ":" in host else host,)
-    hosts = dict.fromkeys((*_LOOPBACK_NAMES, *bound, *names))
+    usual = port == 80
+    own = [form for name in dict.fromkeys((*_LOOPBACK_NAMES, *bound)) for form in _forms(name, port, bare=usual)]
+    named = [form for name in names for form in _forms(name, port, bare=True)]
     return TransportSecuritySettings(
-        allowed_hosts=[form for name in hosts for form in (f"{name}:*", *((name,) if name in names else ()))],
-        allowed_origins=[
-            form
-            for name in hosts
-            for form in (f"http://{name}:*", *((f"https://{name}", f"https://{name}:*") if name in names else ()))
-        ],
+        allowed_hosts=[*own, *named],
+        allowed_origins=[*(f"http://{one}" for one in (*own, *named)), *(f"https://{one}" for one in named)],
     )
+
+
+def _forms(name: str, port: int, *, bare: bool) -> tuple[str, ...]:
+    """How a name may stand in a header: as it is, and with our port where it has none."""
+    if name.rpartition(":")[2].isdigit() and not name.endswith("]"):
+        return (name,)
+    return (f"{name}:{port}", *((name,) if bare else ()))
+
+
+async def places_refusal(places: TransportSecurityMiddleware, request: Request) -> Response | None:
+    """What to answer to a request that names another host, or comes from a page of elsewhere; None for any other."""
+    if any(len(request.headers.getlist(name)) > 1 for name in _SINGLE):
+        return PlainTextResponse("a header comes twice\n", 400, CLOSED)
+    refused = await places.validate_request(request)
+    if refused is None:
+        return None
+    return PlainTextResponse(_NAMES if refused.status_code == 421 else _ORIGINS, refused.status_code, CLOSED)
 
 
 class Guard:
@@ -118,14 +93,14 @@ class Guard:
         path: str = request.scope["path"]
         if path == "/healthz":
             return JSONResponse({"status": "ok", "version": self._version})
-        refused = await self._places.validate_request(request)
+        refused = await places_refusal(self._places, request)
         if refused is not None or self._token is None or self._is_known(request, path):
             return refused
         scheme = "Bearer" if path == self._endpoint else "Basic"
         return JSONResponse(
-            {"error": "invalid_token", "error_description": "send Authorization: Bearer TOKEN"},
+            {"error": "invalid_token", "error_description": _DESCRIPTION},
             status_code=401,
-            headers={"WWW-Authenticate": f'{scheme} realm="progressive-training"'},
+            headers={"WWW-Authenticate": f'{scheme} realm="progressive-training"', **CLOSED},
         )
 
     def _is_known(self, request: Request, path: str) -> bool:
@@ -143,20 +118,3 @@ def _password(credentials: str) -> str:
         return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return ""
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT`. Raises `LoopError` for anything else."""
-    host, separator, port = address.rpartition(":")
-    host = host.strip("[]")
-    if not separator or not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
-        raise LoopError(f"{address!r} is not HOST:PORT", where="--http", hint="use for example 127.0.0.1:8765")
-    return host, int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the host; False for a name other than localhost, whatever it means here."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

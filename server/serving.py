@@ -1,29 +1,13 @@
 """Serving the tools: over stdio for clients that start us, over HTTP for those that connect."""
 
 import logging
-import os
-import socket
 import sys
-from collections.abc import Callable, Sequence
-from importlib.metadata import version as installed_version
-from typing import TYPE_CHECKING, Any
-
-import anyio
+from collections.abc import Sequence
 
 from ..loop.errors import LoopError
 from ..loop.project.project import Project
-from .access import VARIABLE, Guard, Token, allowed, find_token, host_and_port, is_loopback
 from .app import build_server
 from .importing import uncollected
-
-if TYPE_CHECKING:
-    from mcp.server.mcpserver import MCPServer
-    from starlette.routing import BaseRoute
-
-    Routes = Callable[[Project], Sequence[BaseRoute]]
-
-ENDPOINT = "/mcp"
-_LAST_SECONDS = 3
 
 
 def serve(
@@ -32,11 +16,9 @@ def serve(
     *,
     token_file: str | None = None,
     allowed_hosts: Sequence[str] = (),
-    routes: "Routes | None" = None,
 ) -> None:
     """Serves until the client goes away (stdio) or the process is ended. Jobs go on either way.
 
-    `routes` are what else is served over HTTP, under the same checks; see `http_app`.
     Raises `LoopError` for an address that others could reach without a token, and for a token that is none.
     """
     # stdout is the wire on stdio, so every word of ours goes to stderr.
@@ -49,66 +31,6 @@ def serve(
         _ = project.workspace
         server.run("stdio")
     else:
-        _serve_http(project, http, token_file, tuple(allowed_hosts), routes)
+        from .over_http import serve_http  # a server on stdio starts without uvicorn and the pages
 
-
-def _serve_http(
-    project: Project, http: str, token_file: str | None, names: tuple[str, ...], routes: "Routes | None"
-) -> None:
-    import uvicorn
-
-    host, port = host_and_port(http)
-    token = find_token(token_file)
-    if token is None and not is_loopback(host):
-        raise LoopError(
-            f"{host!r} is not a loopback address, and whoever reaches these tools runs code here",
-            where="--http",
-            hint=f"serve on 127.0.0.1 and use an SSH tunnel, or give a token (--token-file or {VARIABLE})",
-        )
-    _ = project.workspace
-    app = http_app(project, host, token=token, allowed_hosts=names, routes=routes(project) if routes else ())
-    _require_free(host, port)
-    told = "" if is_loopback(host) else " (unencrypted: put TLS in front of it)"
-    sys.stderr.write(f"progressive-training serves {project.workspace.root} at http://{http}{ENDPOINT}{told}\n")
-    config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        log_level="warning",
-        server_header=False,
-        # A client that listens for changes holds its stream open; without an end, Ctrl-C would wait for it for ever.
-        timeout_graceful_shutdown=_LAST_SECONDS,
-    )
-    anyio.run(uvicorn.Server(config).serve)
-
-
-def http_app(
-    project: Project,
-    host: str = "127.0.0.1",
-    *,
-    token: Token | None = None,
-    allowed_hosts: tuple[str, ...] = (),
-    routes: "Sequence[BaseRoute]" = (),
-    server: "MCPServer[Any] | None" = None,
-) -> Guard:
-    """The ASGI application: MCP at `/mcp`, `/healthz`, and whatever `routes` add.
-
-    Routes are ordinary Starlette routes and are looked up after those two, so one of them may be a `Mount("/")`. Every
-    request to them has passed the same checks of Host, Origin and token as one to `/mcp`; they check nothing
-    themselves. A browser without the token is asked for it (as the password of any name), for GET and HEAD only.
-    `server` is another one than the project's own, for tests.
-    """
-    security = allowed(host, allowed_hosts)
-    mcp = (server or build_server(project)).streamable_http_app(
-        streamable_http_path=ENDPOINT, host=host, transport_security=security
-    )
-    mcp.router.routes.extend(routes)
-    return Guard(mcp, security, token, endpoint=ENDPOINT, version=installed_version("progressive-training"))
-
-
-def _require_free(host: str, port: int) -> None:
-    try:
-        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
-    except OSError as error:
-        told = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-        raise LoopError(f"{host}:{port}: {told}", where="--http", hint="name another address or port") from error
+        serve_http(project, http, token_file, tuple(allowed_hosts))

@@ -10,9 +10,10 @@ import uvicorn
 from starlette.applications import Starlette
 
 from ...loop.errors import LoopError
-from ..access import Token
+from ..bearer_token import Token
 from ..dashboard.access import Access
 from ..dashboard.routes import routes
+from ..listening import configured
 from .options import project_of
 
 HOST = "127.0.0.1"
@@ -27,19 +28,12 @@ def on_dashboard(arguments: argparse.Namespace) -> int:
     except OSError as error:
         told = f"port {port} can't be listened on ({error.strerror})"
         raise LoopError(told, where="--port", hint="name another port, or 0 for a free one") from error
-    token = secrets.token_urlsafe(32)
-    address = f"http://{HOST}:{listening.getsockname()[1]}/?token={token}"
+    token, port = secrets.token_urlsafe(32), listening.getsockname()[1]
+    address = f"http://{HOST}:{port}/?token={token}"
     sys.stdout.write(f"The dashboard of {project.workspace.root}, read-only; Ctrl-C ends it:\n\n  {address}\n\n")
     sys.stdout.flush()
-    config = uvicorn.Config(
-        Access(Starlette(routes=routes(project)), Token.of(token, "the dashboard's token"), HOST),
-        log_level="warning",
-        server_header=False,
-        access_log=False,
-        # An open page holds a stream of events, which ends when we do.
-        timeout_graceful_shutdown=3,
-    )
+    app = Access(Starlette(routes=routes(project)), Token.of(token, "the dashboard's token"), HOST, port)
     # Ctrl-C is how it is meant to end; uvicorn hands the signal on once it has closed.
     with listening, suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
+        uvicorn.Server(configured(app)).run(sockets=[listening])
     return 0

@@ -80,16 +80,25 @@ def _add_driving(add: AddParser) -> None:
     serve.add_argument(
         "--token-file",
         metavar="FILE",
-        help="holds the bearer token that HTTP clients must send, needed off loopback; or PROGRESSIVE_TRAINING_TOKEN",
+        help="holds the bearer token that HTTP clients must send (or PROGRESSIVE_TRAINING_TOKEN); default on loopback: "
+        "your own, which `token` prints",
     )
     serve.add_argument(
-        "--allowed-host", action="append", default=[], metavar="NAME", help="a name that clients reach this host by"
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME[:PORT]",
+        help="a name that clients reach it by",
     )
+    _command(add, "token", "clients:on_token", "print the token of your own that HTTP clients send, and nothing else")
     setup = _command(
         add, "setup", "setup:on_setup", "connect the loop to an agent: add it to the agent's configuration"
     )
     setup.add_argument("client", choices=["claude-code", "codex", "cursor", "vscode", "gemini"], help="the agent")
     _project_option(setup)
+    setup.add_argument(
+        "--http", metavar="HOST:PORT", help="connect to the server that `serve --http` runs there, with its token"
+    )
     setup.add_argument("--user", action="store_true", help="in your own configuration instead of the project's")
     setup.add_argument("--dry-run", action="store_true", help="only show the entry and where it would go")
     dashboard = _command(add, "dashboard", "dashboard:on_dashboard", "show the loop in the browser, live and read-only")

@@ -4,10 +4,7 @@ import argparse
 import json
 import os
 import re
-import sys
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -15,76 +12,14 @@ from pydantic import JsonValue
 
 from ...loop.errors import LoopError
 from ...loop.store.tree import Tree
-from .invocation import program
+from ..addresses import ENDPOINT, host_and_port, is_loopback
+from ..bearer_token import VARIABLE, own_file, own_token
+from .clients import CLIENTS, KEY, Client, Object, entry_of, http_entry_of
+from .invocation import command
 from .progress_display import console
 
-KEY = "loop"
 _BOM = b"\xef\xbb\xbf"
-Object = dict[str, JsonValue]
-
-
-@dataclass(frozen=True)
-class Client:
-    """Where an agent looks for MCP servers.
-
-    `folder` is what it puts in place of the open project's folder, None where it knows no such thing. `user_file` is
-    its folder in the home folder and the file in it; `user_folder` the variable that names another such folder.
-    `elsewhere` is how its own program adds a server for all projects.
-    """
-
-    title: str
-    project_file: str
-    section: str
-    then: str
-    user_file: tuple[str, str] | None = None
-    user_folder: str = ""
-    elsewhere: str = ""
-    folder: str | None = None
-    says_stdio: bool = False
-
-
-CLIENTS: Mapping[str, Client] = {
-    "claude-code": Client(
-        "Claude Code",
-        ".mcp.json",
-        "mcpServers",
-        f"start claude in the project's folder and approve the server `{KEY}`",
-        elsewhere=f"claude mcp add --scope user {KEY} -- …",
-        folder="${CLAUDE_PROJECT_DIR:-.}",
-    ),
-    "codex": Client(
-        "Codex",
-        ".codex/config.toml",
-        "mcp_servers",
-        "codex mcp list; Codex reads a project's file once the project is trusted",
-        user_file=(".codex", "config.toml"),
-        user_folder="CODEX_HOME",
-    ),
-    "cursor": Client(
-        "Cursor",
-        ".cursor/mcp.json",
-        "mcpServers",
-        f"open the project in Cursor and enable `{KEY}` under Settings, MCP",
-        user_file=(".cursor", "mcp.json"),
-        folder="${workspaceFolder}",
-    ),
-    "vscode": Client(
-        "VS Code",
-        ".vscode/mcp.json",
-        "servers",
-        f"open the project in VS Code and start `{KEY}` with the command MCP: List Servers",
-        elsewhere="the command MCP: Open User Configuration",
-        folder="${workspaceFolder}",
-        says_stdio=True,
-    ),
-    "gemini": Client(
-        "Gemini CLI",
-        ".gemini/settings.json",
-        "mcpServers",
-        "start gemini in the project's folder; /mcp shows the server",
-        user_file=(".gemini", "settings.json"),
-    ),
-}
+_HEADERS = ("headers", "http_headers")
 
 
 def on_setup(arguments: argparse.Namespace) -> int:
@@ -96,7 +31,14 @@ def on_setup(arguments: argparse.Namespace) -> int:
     if not project.is_dir():
         raise LoopError("there is no such project folder", where=str(project), hint="give --project a folder")
     root, relative = _file(client, project, for_user=for_user)
-    entry = entry_of(client, project.resolve(), for_user=for_user)
+    # In the project's own file the user's code would find the token, and so would whoever the file is handed to.
+    token = None
+    if arguments.http and for_user and not (root / relative).is_relative_to(project.resolve()):
+        token = own_token(own_file()) if not arguments.dry_run or own_file().exists() else "TOKEN"
+    if arguments.http:
+        entry = http_entry_of(client, _address(arguments.http), token)
+    else:
+        entry = entry_of(client, project.resolve(), for_user=for_user)
     before = _content(root, relative)
     change = _with_table if relative.endswith(".toml") else _with_member
     after = change(before, client.section, entry, root / relative)
@@ -107,9 +49,27 @@ def on_setup(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         out.print(f"{root / relative} would get:\n{shown(relative, client.section, entry)}", markup=False)
         return 0
-    _write(root, relative, after)
-    out.print(f"{root / relative}: `{KEY}` is added.\nNext: {client.then}", markup=False)
+    _write(root, relative, after, secret=token is not None)
+    told = ", and only you can read the file, since it holds your token" if token else ""
+    out.print(f"{root / relative}: `{KEY}` is added{told}.", markup=False, soft_wrap=True)
+    if arguments.http and token is None:
+        out.print(f'Next: export {VARIABLE}="$({command("token")})", and in that shell', markup=False, soft_wrap=True)
+        out.print(client.then, markup=False)
+    else:
+        out.print(f"Next: {client.then}", markup=False)
     return 0
+
+
+def _address(http: str) -> str:
+    host, _ = host_and_port(http)
+    if not is_loopback(host):
+        raise LoopError(
+            f"{host!r} is not this machine, and another one's server has a token of its own",
+            where="--http",
+            hint=f"put http(s)://{http}{ENDPOINT} and `Authorization: Bearer` with that token into the client's "
+            "configuration by hand (docs/clients.md), or give its port on this machine, through an SSH tunnel",
+        )
+    return f"http://{http}{ENDPOINT}"
 
 
 def _file(client: Client, project: Path, *, for_user: bool) -> tuple[Path, str]:
@@ -126,25 +86,17 @@ def _file(client: Client, project: Path, *, for_user: bool) -> tuple[Path, str]:
     return Path.home().resolve(), f"{folder}/{name}"
 
 
-def entry_of(client: Client, project: Path, *, for_user: bool) -> Object:
-    """What the client is to start; with the project's absolute path where it can't fill in the open folder."""
-    folder = client.folder if client.folder is not None and not for_user else str(project)
-    command, *first = _program()
-    started: Object = {"command": command, "args": [*first, "serve", "--project", folder]}
-    return {"type": "stdio", **started} if client.says_stdio else started
-
-
-def _program() -> Sequence[str]:
-    """How an editor is to start this very installation."""
-    own = Path(sys.executable).parent
-    # Where an environment is active only in this terminal, an editor started elsewhere would not find the program.
-    path = os.pathsep.join(one for one in os.get_exec_path() if Path(one) != own or sys.prefix == sys.base_prefix)
-    return program(path)
-
-
 def shown(relative: str, section: str, entry: Object) -> str:
-    """The entry as it stands in the client's file."""
+    """The entry as it stands in the client's file, but for the token, of which nothing is shown."""
+    entry = _hidden(entry)
     return _table(section, entry) if relative.endswith(".toml") else _json({section: {KEY: entry}}, "  ")
+
+
+def _hidden(entry: Object) -> Object:
+    return {
+        name: {"Authorization": "Bearer TOKEN"} if name in _HEADERS and "$" not in str(value) else value
+        for name, value in entry.items()
+    }
 
 
 def _content(root: Path, relative: str) -> bytes | None:
@@ -177,7 +129,7 @@ def _with_member(before: bytes | None, section: str, entry: Object, where: Path)
 def _with_table(before: bytes | None, section: str, entry: Object, where: Path) -> bytes | None:
     """The TOML with the entry as a table at its end, None if it has it; not a byte before it changes."""
     text = _text(before, where)
-    by_hand = f"add this by hand:\n{_table(section, entry)}"
+    by_hand = f"add this by hand:\n{shown('.toml', section, entry)}"
     try:
         whole = tomllib.loads(text)
         servers = whole.get(section, {})
@@ -218,8 +170,13 @@ def _json(value: Object, indent: str) -> str:
 
 
 def _table(section: str, entry: Object) -> str:
-    """JSON's strings and lists of strings are TOML's too."""
-    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in entry.items()]
+    """JSON's strings and lists of strings are TOML's too; what is one deeper gets a dotted key."""
+    flat = [
+        (f"{name}.{below}" if below else name, inner)
+        for name, value in entry.items()
+        for below, inner in (value.items() if isinstance(value, dict) else (("", value),))
+    ]
+    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in flat]
     return "\n".join((f"[{section}.{KEY}]", *lines))
 
 
@@ -236,13 +193,20 @@ def _bytes(text: str, before: bytes | None) -> bytes:
     return (_BOM if before.startswith(_BOM) else b"") + ended.encode()
 
 
-def _write(root: Path, relative: str, data: bytes) -> None:
-    """Written beside it and renamed over it. Who may read it stays as it was: these files may hold keys."""
+def _write(root: Path, relative: str, data: bytes, *, secret: bool) -> None:
+    """Written beside it and renamed over it. Who may read it stays as it was, since these files may hold keys.
+
+    With a `secret` it is the user alone.
+    """
     path = root / relative
-    if not path.exists():  # the file and its folder are made as the user's umask says
+    if path.exists():
+        hidden = 0o777 & ~path.stat().st_mode
+    elif secret:
+        hidden = 0o077
+    else:  # the file and its folder are made as the user's umask says
         Tree(root).write(relative, data)
         return
-    before = os.umask(0o777 & ~path.stat().st_mode)
+    before = os.umask(hidden | (0o077 if secret else 0))
     try:
         Tree(root).write(relative, data)
     finally:

@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..access import Token, allowed
+from ..access import CLOSED, allowed, places_refusal
+from ..bearer_token import Token
 
 COOKIE = "progressive_training_dashboard"
 _LOGIN = (
@@ -30,17 +31,17 @@ class Access:
     Not guaranteed: secrecy on the wire; it is meant for loopback.
     """
 
-    def __init__(self, app: ASGIApp, token: Token, host: str) -> None:
+    def __init__(self, app: ASGIApp, token: Token, host: str, port: int) -> None:
         self._app = app
         self._token = token
-        self._places = TransportSecurityMiddleware(allowed(host, ()))
+        self._places = TransportSecurityMiddleware(allowed(host, port, ()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":  # no websocket is served
             request = Request(scope)
-            refused = await self._places.validate_request(request) or self._answered(request)
+            refused = await places_refusal(self._places, request) or self._answered(request)
             await (refused or self._app)(scope, receive, send)
 
     def _answered(self, request: Request) -> Response | None:
@@ -50,7 +51,7 @@ class Access:
             return self._with_cookie(request)  # so that the token stays in no address bar
         if given is None and hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), self._session.encode()):
             return None
-        return PlainTextResponse(_LOGIN, 401, {"WWW-Authenticate": "Bearer", "Cache-Control": "no-store"})
+        return PlainTextResponse(_LOGIN, 401, {"WWW-Authenticate": "Bearer", **CLOSED})
 
     @property
     def _session(self) -> str:

@@ -5,8 +5,6 @@ import http.client
 import json
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,11 +16,13 @@ from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 
 from progressive_training.loop.errors import LoopError
-from progressive_training.server.access import Token, host_and_port, is_loopback
-from progressive_training.server.serving import http_app
-from support.e2e import cli, ended, free_port, listens, plain_failures, started, until
+from progressive_training.server.addresses import host_and_port, is_loopback
+from progressive_training.server.bearer_token import Token
+from progressive_training.server.over_http import http_app
+from support.e2e import BEARER, TOKEN, cli, endpoint, plain_failures, served
 from support.projects import Agent, At, Folder
 
+USUAL = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 INITIALIZE = json.dumps(
     {
         "jsonrpc": "2.0",
@@ -33,22 +33,20 @@ INITIALIZE = json.dumps(
 )
 
 
-@contextmanager
-def served(folder: Folder, host: str = "127.0.0.1", *options: str, **more: str) -> Iterator[int]:
-    """A server with these options and, in its environment, `more`; its port."""
-    port = free_port(host)
-
-    with started(folder.root, "serve", "--http", f"{host}:{port}", *options, more=more) as server:
-        until(lambda: listens(port, host) or server.poll() is not None, "the server's port")
-        assert server.poll() is None, ended(server).err
-        yield port
-
-
 def initialized(host: str, port: int, **headers: str) -> int:
-    """The HTTP status of a first request with these headers."""
+    """The HTTP status of a first request with the token and these headers."""
     connection = http.client.HTTPConnection(host, port, timeout=30)
-    usual = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
+    usual = {**USUAL, "Authorization": BEARER}
     connection.request("POST", "/mcp", INITIALIZE, {**usual, **headers})
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def anonymous(port: int) -> int:
+    """The HTTP status of a first request without a token."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("POST", "/mcp", INITIALIZE, USUAL)
     status = connection.getresponse().status
     connection.close()
     return status
@@ -59,7 +57,7 @@ def initialized(host: str, port: int, **headers: str) -> int:
 async def test_a_client_over_http_drives_the_loop(at: At, mode: str) -> None:
     folder = at("started")
     with served(folder) as port, plain_failures():
-        async with Client(f"http://127.0.0.1:{port}/mcp", mode=mode) as client:
+        async with Client(endpoint(port), mode=mode) as client:
             agent = Agent(client, folder)
             assert (await agent.call("read_rules"))["phase"] == "train"
             assert (await agent.train())["state"] == "done"
@@ -81,6 +79,11 @@ def test_what_a_web_page_of_elsewhere_sends_is_refused(folder: Folder, host: str
         assert initialized(host, port, Host=f"rebound.example:{port}") == 421
         assert initialized(host, port, Origin="https://page.example") == 403
         assert initialized(host, port, Origin=f"http://{host}.page.example:{port}") == 403
+        # Of this machine, and of another program on it.
+        assert initialized(host, port, Origin=f"http://{host}:{port + 1}") == 403
+        assert initialized(host, port, Origin="null") == 403
+        assert initialized(host, port, Host=f"{host}:{port + 1}") == 421
+        assert initialized(host, port, Host=host) == 421
 
 
 def test_an_address_that_others_could_reach_is_not_served_without_a_token(folder: Folder) -> None:
@@ -122,8 +125,6 @@ def test_a_server_for_a_folder_that_is_not_there_does_not_start(tmp_path: Path) 
     assert "there is no such project folder" in run.err and "Next: " in run.err
 
 
-TOKEN = "a-token-of-thirty-two-characters"
-BEARER = f"Bearer {TOKEN}"
 OTHER = f"Bearer {TOKEN[:-1]}z"
 
 
@@ -147,21 +148,22 @@ def looked(port: int, path: str, method: str = "GET", **headers: str) -> tuple[i
 def test_off_loopback_only_who_sends_the_token_to_an_allowed_name_is_heard(folder: Folder) -> None:
     options = ("--token-file", token_file(folder, f"{TOKEN}\n"), "--allowed-host", "gpu.example")
     with served(folder, "0.0.0.0", *options) as port:
-        assert initialized("127.0.0.1", port) == 401
+        assert anonymous(port) == 401
         assert initialized("127.0.0.1", port, Authorization=OTHER) == 401
         assert initialized("127.0.0.1", port, Authorization=TOKEN) == 401
         assert initialized("127.0.0.1", port, Authorization=BEARER) == 200
         assert initialized("127.0.0.1", port, Authorization=BEARER, Host=f"gpu.example:{port}") == 200
         assert initialized("127.0.0.1", port, Authorization=BEARER, Host="gpu.example") == 200
+        assert initialized("127.0.0.1", port, Authorization=BEARER, Host=f"gpu.example:{port + 1}") == 421
         assert initialized("127.0.0.1", port, Authorization=BEARER, Host=f"other.example:{port}") == 421
         assert initialized("127.0.0.1", port, Authorization=BEARER, Origin="https://gpu.example") == 200
         assert initialized("127.0.0.1", port, Authorization=BEARER, Origin="https://other.example") == 403
 
 
 def test_a_token_in_the_environment_is_honoured_on_loopback_and_health_tells_nothing_more(folder: Folder) -> None:
-    with served(folder, PROGRESSIVE_TRAINING_TOKEN=TOKEN) as port:
-        assert initialized("127.0.0.1", port) == 401
-        assert initialized("127.0.0.1", port, Authorization=BEARER) == 200
+    with served(folder) as port:
+        assert anonymous(port) == 401
+        assert initialized("127.0.0.1", port) == 200
         status, body, _ = looked(port, "/healthz", Host="a-load-balancer")
         assert (status, json.loads(body)) == (200, {"status": "ok", "version": version("progressive-training")})
         status, body, challenge = looked(port, "/mcp")
@@ -171,7 +173,7 @@ def test_a_token_in_the_environment_is_honoured_on_loopback_and_health_tells_not
 
 def test_a_browser_may_look_with_the_token_as_password_and_do_nothing_else(folder: Folder) -> None:
     password = base64.b64encode(f"anybody:{TOKEN}".encode()).decode()
-    with served(folder, PROGRESSIVE_TRAINING_TOKEN=TOKEN) as port:
+    with served(folder) as port:
         assert looked(port, "/nothing")[::2] == (401, 'Basic realm="progressive-training"')
         assert looked(port, "/nothing", Authorization=f"Basic {password}")[0] == 404
         for wrong in (f"Basic {password[:-4]}", "Basic ???", "Basic", "Digest x"):
@@ -196,7 +198,7 @@ def test_a_token_that_is_no_secret_is_refused(folder: Folder, text: str, mode: i
 
 
 def test_a_token_file_that_is_not_there_is_told(folder: Folder) -> None:
-    run = cli(folder.root, "serve", "--http", "127.0.0.1:8765", "--token-file", "nowhere")
+    run = cli(folder.root, "serve", "--http", "127.0.0.1:8765", "--token-file", "../nowhere")
     assert run.code == 1
     assert "nowhere: the token can't be read: No such file" in run.err
 
@@ -211,7 +213,13 @@ def test_more_routes_are_served_under_the_same_checks(folder: Folder) -> None:
     def page(request: Request) -> Response:
         return PlainTextResponse("the page")
 
-    app = http_app(folder.project(), token=Token.of(TOKEN, "here"), routes=[Mount("/", routes=[Route("/page", page)])])
+    app = http_app(
+        folder.project(),
+        "127.0.0.1",
+        1,
+        token=Token.of(TOKEN, "here"),
+        routes=[Mount("/", routes=[Route("/page", page)])],
+    )
     with TestClient(app, base_url="http://127.0.0.1:1") as client:
         assert client.get("/page").status_code == 401
         assert client.get("/page", headers={"Authorization": BEARER}).text == "the page"

@@ -2,16 +2,18 @@
 
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from progressive_training.server.cli.setup import CLIENTS
+from progressive_training.server.cli.clients import CLIENTS
 from support.e2e import PROGRAM, Ran, cli, environment
 from support.projects import FOLDER_NAME
 
@@ -174,9 +176,9 @@ def test_a_folder_that_is_made_for_the_file_is_one_that_the_user_can_open(projec
     assert made != project and stat.S_IMODE(made.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
 
 
-def setup_for_user(client: str, project: Path, home: Path, **more: str) -> Ran:
+def setup_for_user(client: str, project: Path, home: Path, *options: str, **more: str) -> Ran:
     done = subprocess.run(
-        [*PROGRAM, "setup", client, "--user"],
+        [*PROGRAM, "setup", client, "--user", *options],
         cwd=project,
         env=environment(HOME=str(home), **more),
         capture_output=True,
@@ -250,3 +252,49 @@ def test_rules_beside_the_skill_of_the_plugin_hold_where_the_project_has_none(pr
         encoding="utf-8",
     )
     assert json.loads(done.stdout)["fixed"] == {"training_config.epochs": 7}, done.stderr
+
+
+HTTP = ("--http", "127.0.0.1:8765")
+
+
+def as_the_client_sends_it(entry: Any, variables: Mapping[str, str]) -> str:
+    """The Authorization header, with variables filled in as the client does."""
+    if "bearer_token_env_var" in entry:
+        return f"Bearer {variables[entry['bearer_token_env_var']]}"
+    header = entry.get("headers", entry.get("http_headers"))["Authorization"]
+    return re.sub(r"\$\{(?:env:)?(\w+)\}", lambda found: variables[found[1]], header)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_over_http_the_projects_file_names_the_token_and_does_not_tell_it(
+    project: Path, tmp_path: Path, client: str
+) -> None:
+    run = cli(project, "setup", client, *HTTP, XDG_CONFIG_HOME=str(tmp_path))
+    assert run.code == 0 and 'Next: export PROGRESSIVE_TRAINING_TOKEN="$(' in run.out and "token" in run.out
+    entry = servers(project / FILES[client])["loop"]
+    assert entry.get("url", entry.get("httpUrl")) == "http://127.0.0.1:8765/mcp"
+    assert as_the_client_sends_it(entry, {"PROGRESSIVE_TRAINING_TOKEN": "it"}) == "Bearer it"
+    assert list(tmp_path.rglob("token")) == [], "nothing was made for it"
+
+
+@pytest.mark.parametrize("client", OF_THE_USER)
+def test_over_http_the_users_own_file_holds_the_token_and_only_they_can_read_it(
+    project: Path, tmp_path: Path, client: str
+) -> None:
+    path = tmp_path / OF_THE_USER[client]
+    path.parent.mkdir()
+    path.touch(0o644)
+    more = {"XDG_CONFIG_HOME": str(tmp_path / "config")}
+    shown = setup_for_user(client, project, tmp_path, *HTTP, "--dry-run", **more)
+    assert shown.code == 0 and "Bearer TOKEN" in shown.out and not (tmp_path / "config").exists()
+    run = setup_for_user(client, project, tmp_path, *HTTP, **more)
+    token = (tmp_path / "config/progressive-training/token").read_text().strip()
+    assert as_the_client_sends_it(servers(path)["loop"], {}) == f"Bearer {token}"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and "only you can read the file" in run.out
+    again = setup_for_user(client, project, tmp_path, "--http", "127.0.0.1:9", **more)
+    assert again.code == 1 and "has another server" in again.err and token not in again.err + run.out
+
+
+def test_the_server_of_another_machine_is_not_connected_with_this_users_token(project: Path) -> None:
+    run = cli(project, "setup", "codex", "--http", "gpu.example:8765")
+    assert run.code == 1 and "is not this machine" in run.err and list(project.iterdir()) == []

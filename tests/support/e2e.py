@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._httpx_utils import create_mcp_http_client
+
 from progressive_training.loop.jobs.runner.processes import MARKER
 
 from .projects import STATE, TRAINER, Folder, edited
 
 PROGRAM = [sys.executable, "-m", "progressive_training.server"]
 PATIENCE_SECONDS = 60.0
+TOKEN = "a-token-of-thirty-two-characters"
+BEARER = f"Bearer {TOKEN}"
 _MAIN = "    threshold, rows = fit()\n"
 # It has trained and not yet saved: there it stays until the test opens the gate.
 GATED_TRAINER = edited(
@@ -129,6 +134,24 @@ def ended(process: "subprocess.Popen[str]") -> Ran:
     """What a process said and how it ended, once it ends by itself."""
     out, err = process.communicate(timeout=PATIENCE_SECONDS)
     return Ran(process.returncode, out, err)
+
+
+@contextlib.contextmanager
+def served(folder: Folder, host: str = "127.0.0.1", *options: str, **more: str) -> Iterator[int]:
+    """A server over HTTP with these options and, in its environment, TOKEN and `more`; its port."""
+    port = free_port(host)
+    with started(
+        folder.root, "serve", "--http", f"{host}:{port}", *options, more={"PROGRESSIVE_TRAINING_TOKEN": TOKEN, **more}
+    ) as server:
+        until(lambda: listens(port, host) or server.poll() is not None, "the server's port")
+        assert server.poll() is None, ended(server).err
+        yield port
+
+
+def endpoint(port: int, bearer: str = BEARER) -> Any:
+    """What an MCP client connects to, which sends the token."""
+    client = create_mcp_http_client(headers={"Authorization": bearer})
+    return streamable_http_client(f"http://127.0.0.1:{port}/mcp", http_client=client)
 
 
 def attempts(folder: Folder) -> list[str]:

@@ -15,7 +15,7 @@ from mcp_types import ResourceUpdatedNotification
 
 from progressive_training.server.changes import look
 from progressive_training.server.protocol.status_subscriptions import StatusWatch
-from support.e2e import PROGRAM, ended, free_port, listens, plain_failures, started, until
+from support.e2e import PROGRAM, TOKEN, ended, endpoint, free_port, listens, plain_failures, served, started, until
 from support.projects import At, Folder, connected
 
 pytestmark = pytest.mark.anyio
@@ -30,10 +30,7 @@ async def reached(folder: Folder, transport: str, **options: Any) -> AsyncIterat
             command=sys.executable, args=[*PROGRAM[1:], "serve", "--project", str(folder.root)]
         )
         if transport == "http":
-            port = free_port()
-            server = stack.enter_context(started(folder.root, "serve", "--http", f"127.0.0.1:{port}"))
-            await anyio.to_thread.run_sync(until, lambda: listens(port) or server.poll() is not None, "the port")
-            where = f"http://127.0.0.1:{port}/mcp"
+            where = endpoint(await anyio.to_thread.run_sync(stack.enter_context, served(folder)))
         async with Client(where, read_timeout_seconds=60, **options) as client:
             yield client
 
@@ -87,9 +84,10 @@ async def test_an_older_client_that_subscribed_is_told_until_it_unsubscribes(at:
 
 async def test_a_client_that_listens_does_not_keep_the_server_from_ending(at: At) -> None:
     folder, port = at("started"), free_port()
-    with started(folder.root, "serve", "--http", f"127.0.0.1:{port}") as server:
+    more = {"PROGRESSIVE_TRAINING_TOKEN": TOKEN}
+    with started(folder.root, "serve", "--http", f"127.0.0.1:{port}", more=more) as server:
         await anyio.to_thread.run_sync(until, lambda: listens(port) or server.poll() is not None, "the port")
-        async with Client(f"http://127.0.0.1:{port}/mcp") as client, client.listen(resource_subscriptions=[STATUS]):
+        async with Client(endpoint(port)) as client, client.listen(resource_subscriptions=[STATUS]):
             server.terminate()
             await anyio.to_thread.run_sync(ended, server)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.e2e import PROGRAM, free_port, listens, started, until
+from support.e2e import BEARER, PROGRAM, free_port, listens, served, until
 from support.projects import EVALUATOR, FOLDER_NAME, At, make_project
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -61,10 +61,10 @@ def ran(folder: Path, tool: str, *arguments: str) -> "subprocess.CompletedProces
 
 
 @contextmanager
-def with_fixtures(folder: Path) -> Iterator[str]:
-    """The URL of our server with the suite's fixtures beside our own tools."""
+def open_to_all(folder: Path, *options: str) -> Iterator[str]:
+    """The URL of our server, which asks for no token since the suite has none; with the suite's fixtures, or bare."""
     port = free_port()
-    command = [sys.executable, "-W", "ignore", "-m", "conformance.serve", str(port), str(folder)]
+    command = [sys.executable, "-W", "ignore", "-m", "conformance.serve", str(port), str(folder), *options]
     with subprocess.Popen(command, cwd=ROOT / "tests" / "server", stderr=subprocess.DEVNULL) as server:
         try:
             until(lambda: listens(port) or server.poll() is not None, "the server's port")
@@ -73,19 +73,10 @@ def with_fixtures(folder: Path) -> Iterator[str]:
             server.kill()
 
 
-@contextmanager
-def bare(folder: Path) -> Iterator[str]:
-    """The URL of the server as its users start it."""
-    port = free_port()
-    with started(folder, "serve", "--http", f"127.0.0.1:{port}") as server:
-        until(lambda: listens(port) or server.poll() is not None, "the server's port")
-        yield f"http://127.0.0.1:{port}/mcp"
-
-
 @pytest.mark.parametrize(("revision", "least"), [("2025-11-25", 30), ("2026-07-28", 46)])
 def test_every_scenario_that_a_revision_requires_passes(tmp_path: Path, revision: str, least: int) -> None:
     folder = make_project(tmp_path / FOLDER_NAME).root
-    with with_fixtures(folder) as url:
+    with open_to_all(folder) as url:
         done = ran(tmp_path, "conformance", "server", "--url", url, "--requirements", revision)
     summary = done.stdout.partition("=== SUMMARY ===")[2]
     passed = set(re.findall(r"^✓ (\S+): ", summary, re.MULTILINE))
@@ -99,7 +90,7 @@ def test_the_bare_server_passes_what_needs_no_fixtures(at: At, tmp_path: Path) -
     folder = at("finished").root
     wanted = [(name, ("--spec-version", revision)) for revision, names in NATIVE.items() for name in names]
     wanted += [(name, ()) for name in SKILLS]
-    with bare(folder) as url, ThreadPoolExecutor(2) as pool:
+    with open_to_all(folder, "--bare") as url, ThreadPoolExecutor(2) as pool:
 
         def verdict(scenario: tuple[str, tuple[str, ...]]) -> str:
             name, options = scenario
@@ -136,12 +127,13 @@ def test_the_inspector_in_strict_modern_mode_finds_nothing_wrong(at: At, tmp_pat
 
 def test_three_hundred_calls_of_the_inspector_all_succeed(at: At, tmp_path: Path) -> None:
     load = ("--method", "tools/call", "--tool-name", "next_step", "--load", "--load-requests", "300")
-    with bare(at("finished").root) as url:
+    with served(at("finished")) as port:
         done = ran(
             tmp_path,
             "inspector",
             "--cli",
-            *("--server-url", url, "--transport", "http", "--protocol-era", "modern", *load),
+            *("--server-url", f"http://127.0.0.1:{port}/mcp", "--header", f"Authorization: {BEARER}"),
+            *("--transport", "http", "--protocol-era", "modern", *load),
         )
     told = json.loads(done.stdout)
     assert (told["requests"], told["ok"], told["errors"], told["toolErrors"]) == (300, 300, 0, 0)
