@@ -72,6 +72,7 @@ _CALLS: dict[str, tuple[Call, ...]] = {
     "evaluating": (do("next_step"), do("cancel_run", version=1), do("run_eval", version=1)),
     "analysis": (do("next_step"), do("write_analysis", version=1, **ANALYSIS)),
     "author": (
+        do("without_pictures"),
         do("next_step"),
         do("run_train", version=1),
         do("run_eval", version=1),
