@@ -1,8 +1,9 @@
 """The two tiers of the tests: `make test` runs the fast one, `make test-rest` the others.
 
 A test that takes long is marked `whole`, as measured (`pytest --durations=0` on an idle machine), and of each kind the
-cheapest stays in the fast tier: of a file a test at least, of a parametrized test the rows that `but` names. A file whose
-cheapest test is still too dear says with `shown_by` which file shows the same kind for less. The collection holds it.
+cheapest stays in the fast tier: of a file a test at least, of a parametrized test the rows that `but` names. A file
+whose cheapest test is still too dear says with `shown_by` which file shows the same kind for less. The collection
+holds it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

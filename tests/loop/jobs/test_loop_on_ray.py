@@ -86,6 +86,7 @@ async def test_doctor_runs_a_job_there(folder: Folder) -> None:
     assert not folder.path(STATE).exists()
 
 
+@pytest.mark.whole
 def test_digits_trained_there_scores_to_the_last_digit_as_on_this_machine(
     folder: Folder, digits_here: Scores, tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ def span(fit: Fit) -> tuple[float, float, float]:
 
 
 @pytest.mark.parametrize("script", [LIGHTNING, PYTORCH_LIGHTNING], ids=["lightning", "pytorch_lightning"])
+@pytest.mark.whole(but="lightning")
 def test_a_fit_is_recorded_as_the_script_counts_it(record: Record, script: str) -> None:
     done = record(script + "L.seed_everything(7)\nmodel, t = Model(), trainer()\nt.fit(model, *loaders())\n" + SAY)
     fit, said = fit_of(done), done.said[0]
@@ -62,6 +63,7 @@ def test_a_fit_is_recorded_as_the_script_counts_it(record: Record, script: str) 
     ],
     ids=["workers", "accumulated"],
 )
+@pytest.mark.whole
 def test_results_are_the_same_to_the_bit_with_and_without_the_recorder(record: Record, script: str) -> None:
     without = record(LIGHTNING + script, recorder=False)
     with_it = record(LIGHTNING + script)
@@ -70,6 +72,7 @@ def test_results_are_the_same_to_the_bit_with_and_without_the_recorder(record: R
     assert with_it.said == without.said and with_it.said[0]["weights"]
 
 
+@pytest.mark.whole
 def test_workers_of_a_loader_leave_no_facts_and_batches_are_counted_as_delivered(record: Record) -> None:
     done = record(LIGHTNING + "model, t = Model(), trainer()\nt.fit(model, *loaders(workers=2))\n" + SAY)
     fit = fit_of(done)
@@ -273,6 +276,7 @@ t.fit(model, *loaders())
     assert fit_of(done).epochs_run == done.said[0]["epochs"] == 7
 
 
+@pytest.mark.whole
 def test_the_command_line_of_lightning_is_recorded_like_any_other_script(record: Record) -> None:
     script = """
 from lightning.pytorch.cli import LightningCLI
