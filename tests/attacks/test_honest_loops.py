@@ -329,6 +329,7 @@ HONEST: dict[str, Change] = {
 
 
 @pytest.mark.parametrize(("where", "edits"), HONEST.values(), ids=HONEST)
+@pytest.mark.whole(but=4)
 async def test_honest_changes_are_measured_without_an_alarm(
     lightning: Folder, where: str, edits: list[tuple[str, str]]
 ) -> None:

@@ -1,9 +1,9 @@
 """The two tiers of the tests: `make test` runs the fast one, `make test-rest` the others.
 
 A test that takes long is marked `whole`, as measured (`pytest --durations=0` on an idle machine), and of each kind the
-cheapest stays in the fast tier: of a file a test at least, of a parametrized test the rows that `but` names. A file
-whose cheapest test is still too dear says with `shown_by` which file shows the same kind for less. The collection
-holds it.
+cheapest stays in the fast tier: of a file a test at least, of a parametrized test its first rows (`but=2`) or those
+that are named (`but="row"`). A file whose cheapest test is still too dear says with `shown_by` which file shows the same
+kind for less. The collection holds it, and that a fast test shows every requirement.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +19,8 @@ def is_fast(item: pytest.Item) -> bool:
     if mark is None:
         return True
     kept = mark.kwargs.get("but", ())
+    if isinstance(kept, int):
+        return all(index < kept for index in item.callspec.indices.values())  # type: ignore[attr-defined]
     names = {item.name, getattr(item, "originalname", None), item.name.partition("[")[2].removesuffix("]")}
     return bool(names & {*([kept] if isinstance(kept, str) else kept)})
 
