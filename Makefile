@@ -3,10 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: help demo test check bench picture soak clean
+.PHONY: help demo test test-rest test-all programs check bench picture soak clean
 
 help: ## say what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
@@ -25,11 +25,14 @@ help: ## say what there is
 demo: .venv/.demo ## see a real model get better over four versions, in ./demo
 	@$(BIN)/progressive-training demo demo
 
-# The official MCP suites and the Node that they need; the tests that run them fail without.
-.venv/.node: .venv/.made tests/server/conformance/package.json
-	@mkdir -p .venv/node && cp tests/server/conformance/package.json .venv/node/
-	@npm install --prefix .venv/node --no-package-lock --no-audit --no-fund --loglevel=error
-	@touch $@
+# What tests need beside Python: installed as root, else the last line of the tests says what was left out.
+programs:
+	@$(PYTHON) tests/support/programs.py
+
+# The official MCP suites and the Node that they need.
+.venv/.node: tests/server/conformance/package.json | .venv/.made programs
+	@command -v npm >/dev/null || exit 0; mkdir -p .venv/node && cp tests/server/conformance/package.json .venv/node/ && \
+		npm install --prefix .venv/node --no-package-lock --no-audit --no-fund --loglevel=error && touch $@
 
 # A client of the SDK before this one, in a Python of its own.
 .venv/.old-client: .venv/.made
@@ -43,8 +46,18 @@ demo: .venv/.demo ## see a real model get better over four versions, in ./demo
 	@.venv/ray/bin/python -m pip install --quiet --disable-pip-version-check "ray[default]==2.60.0"
 	@touch $@
 
-test: .venv/.dev .venv/.node .venv/.old-client .venv/.ray ## run the tests
-	@$(BIN)/pytest -n 2 --dist worksteal
+# Compiled beforehand: a test starts many a process, also where the environment forbids Python to keep what it compiles.
+TESTED := .venv/.dev .venv/.node .venv/.old-client .venv/.ray | programs
+TESTS = $(BIN)/python -m compileall -q agents loop pages prompts server tools tests/support; $(BIN)/pytest -n 2 --dist worksteal
+
+test: $(TESTED) ## run the fast tests, which cover every kind (minutes)
+	@$(TESTS) --tier fast
+
+test-rest: $(TESTED) ## run the others
+	@$(TESTS) --tier rest
+
+test-all: $(TESTED) ## run every test
+	@$(TESTS)
 
 check: .venv/.dev ## lint, format, types, layers
 	@$(BIN)/ruff check .

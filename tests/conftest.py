@@ -7,11 +7,35 @@ from pathlib import Path
 
 import pytest
 
+from support.programs import told
 from support.projects import FOLDER_NAME, At, Folder, Shelf, make_project
+from support.tiers import TIERS, is_fast, lacking
 
 # Whoever is started in the background ignores Ctrl-C, and so would the commands whose answer to it is tested.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tier", choices=TIERS, default="all", help="which tests: support/tiers.py")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    tier = config.getoption("--tier")
+    if tier == "all":
+        return
+    if wrong := list(lacking(items)):
+        raise pytest.UsageError("\n".join(wrong))
+    config.hook.pytest_deselected(items=[item for item in items if is_fast(item) != (tier == "fast")])
+    items[:] = [item for item in items if is_fast(item) == (tier == "fast")]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was left out, and what brings it."""
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = [str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr) for report in reports]
+    if line := told(reasons):
+        terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture

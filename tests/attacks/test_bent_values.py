@@ -345,6 +345,7 @@ async def trained(folder: Folder, where: str, edits: list[Edit], kind: str = "ru
         [(FIT, FIT + "    import subprocess, sys\n    subprocess.run([sys.executable, 'longer.py'], check=True)\n")],
     ),
 )
+@pytest.mark.whole(but=6)
 async def test_a_run_that_used_another_value_is_undone_by_what_was_measured(
     lightning: Folder, known: Attack, where: str, edits: list[Edit]
 ) -> None:

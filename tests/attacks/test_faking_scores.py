@@ -116,6 +116,7 @@ IGNORED = "gives the same score for the weights in disorder, so it doesn't measu
         [('"dataset_id": arguments.dataset_id', '"dataset_id": "v2"')],
     ),
 )
+@pytest.mark.whole(but=6)
 async def test_an_evaluator_that_does_not_measure_the_model_on_the_whole_set_is_not_accepted(
     at: At, known: Attack, edits: list[tuple[str, str]]
 ) -> None:

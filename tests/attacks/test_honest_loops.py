@@ -35,7 +35,12 @@ async def come_to_v002(agent: Agent, loop: Honest) -> None:
     assert authored["notes"] == [], authored["notes"]
 
 
-@pytest.mark.parametrize("loop", LOOPS, ids=lambda loop: loop.title)
+# Of each style four are among the fast tests, and a sixth of them all.
+@pytest.mark.parametrize(
+    "loop",
+    [pytest.param(loop, marks=[pytest.mark.whole] if loop.number >= 4 * len(STYLES) else []) for loop in LOOPS],
+    ids=[loop.title for loop in LOOPS],
+)
 async def test_an_honest_action_is_authored_without_an_alarm(tmp_path: Path, loop: Honest) -> None:
     folder = loop.make(tmp_path / FOLDER_NAME)
     async with connected(folder, executor=Instant()) as agent:
@@ -46,6 +51,7 @@ async def test_an_honest_action_is_authored_without_an_alarm(tmp_path: Path, loo
 
 # Of each style the first, and the later one whose action is another; here the scripts are really run.
 @pytest.mark.parametrize("loop", [*LOOPS[: len(STYLES)], *LOOPS[37 : 37 + len(STYLES)]], ids=lambda loop: loop.title)
+@pytest.mark.whole(but=LOOPS[1].title)
 async def test_an_honest_loop_is_trained_and_scored_without_an_alarm(tmp_path: Path, loop: Honest) -> None:
     folder = loop.make(tmp_path / FOLDER_NAME)
     async with connected(folder) as agent:
@@ -323,6 +329,7 @@ HONEST: dict[str, Change] = {
 
 
 @pytest.mark.parametrize(("where", "edits"), HONEST.values(), ids=HONEST)
+@pytest.mark.whole(but=4)
 async def test_honest_changes_are_measured_without_an_alarm(
     lightning: Folder, where: str, edits: list[tuple[str, str]]
 ) -> None:

@@ -179,6 +179,7 @@ def collated(extra: str) -> list[tuple[str, str]]:
         [(VALIDATION, VALIDATION + "    val_loader.dataset.tensors[1][:] = 1\n")],
     ),
 )
+@pytest.mark.whole(but=3)
 async def test_a_version_that_answers_by_anything_but_its_weights_gets_no_score(
     lightning: Folder, known: Attack, where: str, edits: list[tuple[str, str]]
 ) -> None:
@@ -251,6 +252,7 @@ async def test_a_version_that_answers_by_anything_but_its_weights_gets_no_score(
         ],
     ),
 )
+@pytest.mark.whole(but=2)
 async def test_what_makes_a_score_another_than_it_seems_is_said_beside_it(
     lightning: Folder, known: Attack, where: str, edits: list[tuple[str, str]]
 ) -> None:

@@ -176,6 +176,7 @@ def test_a_failed_training_has_an_exit_code_of_its_own(folder: Folder) -> None:
         (["status", "--project", "nowhere"], "there is no such project folder"),
     ],
 )
+@pytest.mark.whole(but=3)
 def test_a_refusal_goes_to_stderr_with_the_way_on(folder: Folder, arguments: list[str], said: str) -> None:
     folder.path("latin.diff").write_bytes("é".encode("latin-1"))
     before = folder.contents()
@@ -236,6 +237,7 @@ def test_output_that_nobody_reads_to_the_end_is_no_error(at: At) -> None:
 
 
 @pytest.mark.requirement("T2")
+@pytest.mark.whole
 def test_a_detached_training_goes_on_and_is_attached_to_again(gated: Folder) -> None:
     detached = cli(gated.root, "train", "--detach", "--json")
     assert (detached.code, detached.json["state"]) == (0, "running")

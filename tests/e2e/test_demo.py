@@ -206,6 +206,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.whole
 def test_a_loop_that_starts_cold_gives_the_same_scores_to_the_last_bit(demo: Demo, tmp_path: Path) -> None:
     cold = Demo(Folder(tmp_path / "cold"), demo.run)
     scores = digits(cold.folder.root, 1, {"warm_start": False})
@@ -217,6 +218,7 @@ def test_a_loop_that_starts_cold_gives_the_same_scores_to_the_last_bit(demo: Dem
         assert cold.folder.read(f"Models/Artifacts/v001/{name}") == demo.folder.read(f"Models/Artifacts/v001/{name}")
 
 
+@pytest.mark.whole
 def test_what_started_warm_is_bit_for_bit_what_the_bare_scripts_make(demo: Demo, tmp_path: Path) -> None:
     assert _starts(demo, "v002") == ["warm", "warm"]
     bare = Demo(Folder(tmp_path / "bare"), demo.run)

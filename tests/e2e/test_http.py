@@ -191,6 +191,7 @@ def test_a_browser_may_look_with_the_token_as_password_and_do_nothing_else(folde
         (f"{TOKEN} {TOKEN}", 0o600, "more than printable ASCII"),
     ],
 )
+@pytest.mark.whole(but=1)
 def test_a_token_that_is_no_secret_is_refused(folder: Folder, text: str, mode: int, told: str) -> None:
     run = cli(folder.root, "serve", "--http", "127.0.0.1:8765", "--token-file", token_file(folder, text, mode))
     assert (run.code, run.out) == (1, "")

@@ -12,6 +12,8 @@ from torchmetrics.functional.text import char_error_rate, word_error_rate
 from support.e2e import cli
 from support.projects import Folder
 
+pytestmark = pytest.mark.whole(shown_by="tests/e2e/test_demo.py")
+
 
 def demonstrate(root: Path, example: str, versions: int) -> Folder:
     run = cli(root.parent, "demo", root.name, "--example", example, "--versions", str(versions), patience=300)

@@ -50,6 +50,7 @@ def as_the_client_starts_it(entry: Any, project: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.whole(but=1)
 def test_the_entry_that_is_added_starts_the_server_of_the_project(project: Path, client: str, tmp_path: Path) -> None:
     run = cli(tmp_path, "setup", client, "--project", project.name)
     assert (run.code, run.err) == (0, "")
@@ -69,6 +70,7 @@ def test_the_entry_that_is_added_starts_the_server_of_the_project(project: Path,
 
 
 @pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.whole(but=1)
 def test_a_second_setup_changes_nothing(project: Path, client: str) -> None:
     cli(project, "setup", client)
     path = project / FILES[client]
@@ -79,6 +81,7 @@ def test_a_second_setup_changes_nothing(project: Path, client: str) -> None:
 
 
 @pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.whole(but=1)
 def test_a_dry_run_shows_the_entry_and_writes_nothing(project: Path, client: str) -> None:
     shown = cli(project, "setup", client, "--dry-run")
     path = project / FILES[client]
@@ -91,6 +94,7 @@ def test_a_dry_run_shows_the_entry_and_writes_nothing(project: Path, client: str
 
 
 @pytest.mark.parametrize("client", JSON_CLIENTS)
+@pytest.mark.whole(but=1)
 def test_other_servers_and_settings_stay_in_their_order_with_their_indentation(project: Path, client: str) -> None:
     section = CLIENTS[client].section
     other = {"command": "other", "args": ["--한글", "a/b"]}
@@ -138,6 +142,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("client", "text", "said"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.whole(but=3)
 def test_what_can_not_be_kept_for_certain_is_left_alone_and_the_entry_is_shown(
     project: Path, client: str, text: str, said: str
 ) -> None:
@@ -169,6 +174,7 @@ def test_who_may_read_the_file_stays_as_it_was(project: Path) -> None:
 
 
 @pytest.mark.parametrize("client", ["codex", "cursor", "vscode", "gemini"])
+@pytest.mark.whole(but=1)
 def test_a_folder_that_is_made_for_the_file_is_one_that_the_user_can_open(project: Path, client: str) -> None:
     (usual := project / "usual").mkdir()
     assert cli(project, "setup", client).code == 0

@@ -128,6 +128,7 @@ async def test_a_client_of_the_older_protocol_trains_and_sees_the_progress(gated
     assert seen and all(line and line.startswith("train: ") for line in seen)
 
 
+@pytest.mark.whole
 async def test_a_client_that_waits_for_a_training_hears_that_another_client_cancelled_it(gated: Folder) -> None:
     heard: list[dict[str, Any]] = []
 

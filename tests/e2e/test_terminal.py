@@ -96,6 +96,7 @@ def on_screen(folder: Path, *arguments: str) -> Iterator[Screen]:
 
 
 @pytest.mark.parametrize("command", [["train"], ["run"]])
+@pytest.mark.whole(but=1)
 def test_a_terminal_shows_epochs_the_newest_values_and_the_best_so_far(gated: Folder, command: list[str]) -> None:
     with on_screen(gated.root, *command, *(["--versions", "1"] if command == ["run"] else [])) as screen:
         screen.until(lambda: "epoch 3/3" in screen.text, "the present epoch")
@@ -108,6 +109,7 @@ def test_a_terminal_shows_epochs_the_newest_values_and_the_best_so_far(gated: Fo
     assert ending in screen.text
 
 
+@pytest.mark.whole
 def test_a_terminal_shows_what_the_report_scores_while_an_agent_drives(gated: Folder) -> None:
     waiting = edited(EVALUATOR, ("parser = ", _AT_THE_GATE + "parser = "))
     gated.write("03_eval.py", waiting)
@@ -120,6 +122,7 @@ def test_a_terminal_shows_what_the_report_scores_while_an_agent_drives(gated: Fo
 
 
 @pytest.mark.parametrize("command", [["train", "--quiet"], ["train", "--json"], ["run", "--quiet", "--versions", "1"]])
+@pytest.mark.whole(but=1)
 def test_quiet_and_json_show_no_progress_on_a_terminal_either(gated: Folder, command: list[str]) -> None:
     gated.write("gate", "")
     with on_screen(gated.root, *command) as screen:
@@ -127,6 +130,7 @@ def test_quiet_and_json_show_no_progress_on_a_terminal_either(gated: Folder, com
     assert "training ━" not in screen.text and "of at most" not in screen.text
 
 
+@pytest.mark.whole
 def test_run_says_its_result_as_json_and_nothing_else(gated: Folder) -> None:
     gated.write("gate", "")
     run = cli(gated.root, "run", "--versions", "1", "--json")

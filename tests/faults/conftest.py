@@ -1,6 +1,5 @@
 """Where the fault tests work, and the drivers that make their calls."""
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ import pytest
 
 from support.faults.injection import Driver, Fault, driver
 from support.faults.sweep import Bench
+from support.programs import need
 
 _MEMORY = Path("/dev/shm")
 
@@ -33,7 +33,7 @@ def plain() -> Iterator[Driver]:
 @pytest.fixture(scope="session")
 def bench(room: Path, plain: Driver) -> Iterator[Callable[[Fault], Bench]]:
     """`bench("EIO")`: the cases, with that fault injected."""
-    assert shutil.which("strace"), "these tests need strace: apt-get install strace"
+    need("strace")
     made: dict[Fault, Bench] = {}
     with ExitStack() as stack:
 

@@ -72,6 +72,7 @@ _CALLS: dict[str, tuple[Call, ...]] = {
     "evaluating": (do("next_step"), do("cancel_run", version=1), do("run_eval", version=1)),
     "analysis": (do("next_step"), do("write_analysis", version=1, **ANALYSIS)),
     "author": (
+        do("without_pictures"),
         do("next_step"),
         do("run_train", version=1),
         do("run_eval", version=1),
@@ -85,6 +86,8 @@ _WHERE = {
     "analysis": (".progressive-training/scores/", "Models/"),
     "author": ("",),
 }
+# A whole project's files are so many that only the other phases' are among the fast tests.
+_PHASES = ["evaluating", "analysis", pytest.param("author", marks=pytest.mark.whole)]
 _LEAST = {"evaluating": 10, "analysis": 8, "author": 35}
 
 
@@ -109,7 +112,7 @@ def made(room: Path, plain: Driver) -> Callable[[str], Folder]:
 
 
 @pytest.mark.parametrize("damage", _FILE_DAMAGES, ids=lambda damage: damage.__name__.strip("_"))
-@pytest.mark.parametrize("phase", list(_CALLS))
+@pytest.mark.parametrize("phase", _PHASES)
 def test_a_damaged_file_is_named_or_made_again(
     made: Callable[[str], Folder], room: Path, plain: Driver, phase: str, damage: Callable[[Path, Path], None]
 ) -> None:
@@ -125,7 +128,7 @@ def test_a_damaged_file_is_named_or_made_again(
     assert wrong == [], "\n".join(wrong)
 
 
-@pytest.mark.parametrize("phase", list(_CALLS))
+@pytest.mark.parametrize("phase", _PHASES)
 def test_a_folder_that_became_a_link_out_of_the_project_is_refused(
     made: Callable[[str], Folder], room: Path, plain: Driver, phase: str
 ) -> None:

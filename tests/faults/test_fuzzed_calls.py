@@ -30,6 +30,7 @@ def test_every_call_at_every_phase_gets_an_answer_that_helps_and_none_harms(sess
     assert sessions.faults(call) == []
 
 
+@pytest.mark.whole
 def test_a_server_process_under_hostile_calls_lives_on_and_writes_nothing_outside_the_project(
     tmp_path: Path, shelf: Shelf
 ) -> None:

@@ -16,6 +16,7 @@ _SAMPLE = 5
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.whole(but="write_action")
 def test_a_step_that_is_stopped_at_a_write_leaves_the_state_before_or_after(
     bench: Callable[[Fault], Bench], case: Case
 ) -> None:
@@ -41,6 +42,7 @@ def test_a_step_that_is_stopped_at_a_write_leaves_the_state_before_or_after(
         ("journal_without_torn_tails", "write_action", "write", "journal.jsonl"),
     ],
 )
+@pytest.mark.whole(but="write_in_place-write_analysis-write-analysis.json")
 def test_a_protocol_that_is_broken_on_purpose_is_caught(
     bench: Callable[[Fault], Bench], broken: str, name: str, call: str, where: str
 ) -> None:

@@ -12,6 +12,7 @@ CLIENTS = 16
 
 
 @pytest.mark.parametrize("way", [*WAYS, *WAYS[:2]])
+@pytest.mark.whole(but="way0")
 def test_a_training_whose_client_goes_away_is_finished_and_collected_once_by_another(tmp_path: Path, way: Way) -> None:
     folder = gated_project(tmp_path)
     try:

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from support.e2e import PROGRAM, cli, environment
+from support.programs import need
 from support.projects import FOLDER_NAME, STATE, make_project
 
 # Threads interleave. One that failed would have raised, and there would be no receipt.
@@ -12,6 +13,7 @@ _SYNCED = re.compile(r"fsync\(\d+<((?:[^>\\]|\\.)*)>(?:\) += 0| <unfinished)")
 
 
 def test_a_finished_training_is_on_the_disk_before_its_receipt_is(tmp_path: Path) -> None:
+    need("strace")
     folder = make_project(tmp_path / FOLDER_NAME)
     assert cli(folder.root, "start").code == 0
     log = tmp_path / "log"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.whole(shown_by="tests/loop/store/test_cache.py")  # what keeps a long loop cheap
 _VERSIONS = 40
 _TESTS = Path(__file__).resolve().parents[1]
 _STEPS = (

@@ -13,6 +13,7 @@ from support.projects import FOLDER_NAME
 
 
 @pytest.mark.parametrize("seed", range(15))
+@pytest.mark.whole(but="0")
 def test_a_loop_whose_server_runner_and_client_go_at_random_loses_nothing_and_leaves_nothing(
     tmp_path: Path, seed: int
 ) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from progressive_training.loop.jobs.job import Job, JobStatus, Outcome
@@ -17,7 +17,7 @@ from progressive_training.loop.jobs.local import LocalExecutor
 
 _PARENT = """
 import atexit, json, os, runpy, sys, traceback
-import lightning, torch
+import lightning, torch, torchmetrics
 from lightning.pytorch import callbacks, loggers
 
 def train(job):
@@ -51,6 +51,16 @@ for line in sys.stdin:
 _parents: list[subprocess.Popen[str]] = []
 
 
+def run(script: str, cwd: str, env: Mapping[str, str], log: Path, recorder: str) -> int:
+    """Runs a script in a fork, after the source `recorder`; its exit code. What it prints goes to `log`."""
+    parent = _parent()
+    assert parent.stdin is not None and parent.stdout is not None
+    asked = {"cwd": cwd, "script": script, "env": dict(env), "log": str(log), "recorder": recorder}
+    parent.stdin.write(json.dumps(asked) + "\n")
+    parent.stdin.flush()
+    return int(parent.stdout.readline())
+
+
 class Forked:
     """Trains at once, without a sandbox, and recorded as everywhere. Evaluations are jobs like any other."""
 
@@ -67,12 +77,7 @@ class Forked:
         (attempt / "job.json").write_text(job.to_json())
         assert job.recording is not None
         env = {**job.env, **job.recording.variables, "PYTHONPATH": job.recording.python_path}
-        asked = {"cwd": job.cwd, "script": job.argv[-1], "env": env, "log": str(attempt / "log.txt")}
-        parent = _parent()
-        assert parent.stdin is not None and parent.stdout is not None
-        parent.stdin.write(json.dumps({**asked, "recorder": job.recording.source}) + "\n")
-        parent.stdin.flush()
-        self._codes[attempt] = int(parent.stdout.readline())
+        self._codes[attempt] = run(job.argv[-1], job.cwd, env, attempt / "log.txt", job.recording.source)
         return None
 
     def expect(self, jobs: Callable[[], Sequence[Job]], state: Path) -> None:

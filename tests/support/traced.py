@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from .programs import need
+
 _CALLS = (
     *(
         "open",
@@ -33,6 +35,7 @@ def strace(logs: Path) -> list[str]:
     """What to put before a command; each of its threads gets a log file in the folder `logs`."""
     # ? = this machine's architecture may lack it.
     traced = ",".join(f"?{name}" for name in (*_CALLS, "chdir", "fchdir"))
+    need("strace")
     return ["strace", "-f", "-ff", "--seccomp-bpf", "-y", "-s", "4096", "-e", f"trace={traced}", "-o", str(logs / "of")]
 
 

@@ -230,6 +230,7 @@ async def test_the_user_s_condition_ends_a_hopeless_run(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("condition", ["> 5 at epoch 1", "> 5 from epoch 3", "< 0.001", "> 2 x best"])
+@pytest.mark.whole(but=1)
 async def test_a_condition_that_is_not_met_ends_nothing(folder: Folder, condition: str) -> None:
     made(folder, PLAIN, WORSE, stop_when={"val_loss": condition})
     async with connected(folder) as agent:

@@ -126,6 +126,7 @@ async def test_an_evaluator_is_corrected_until_it_scores(at: At) -> None:
         (("min(int(arguments.samples), len(rows))", "0"), "it holds no sample"),
     ],
 )  # fmt: skip
+@pytest.mark.whole(but=8)
 async def test_an_evaluation_that_leaves_something_unsound_publishes_nothing_and_can_be_corrected(
     at: At, edit: tuple[str, str], words: str
 ) -> None:

@@ -194,6 +194,7 @@ BROKEN: dict[str, tuple[Behaviour, str]] = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.whole(but=3)
 async def test_a_broken_one_is_a_warning_and_an_empty_row_at_the_end(at: At, kind: str) -> None:
     behaviour, told = BROKEN[kind]
     folder = at("finished")

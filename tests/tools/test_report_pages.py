@@ -101,6 +101,7 @@ async def test_without_matplotlib_a_report_is_made_and_says_how_to_get_its_pictu
     ],
     ids=["no header", "cut off", "too large", "damaged", "an empty profile"],
 )
+@pytest.mark.whole(but=1)
 async def test_a_broken_sample_picture_costs_no_other_picture(at: At, broken: bytes) -> None:
     folder = at("finished")
     folder.path(f"{_SAMPLES}/0001/viz.png").write_bytes(broken)

@@ -123,6 +123,7 @@ async def test_the_report_is_made_once(at: At) -> None:
 
 @pytest.mark.requirement("C4", "S1")
 @pytest.mark.parametrize("stage", ["started", "trained", "scored", "analysed", "acted", "authored", "finished"])
+@pytest.mark.whole(but=2)
 async def test_the_user_may_end_the_loop_early_between_any_two_steps(at: At, stage: str) -> None:
     folder = at(stage)
     async with connected(folder) as agent:

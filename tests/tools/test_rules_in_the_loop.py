@@ -36,6 +36,7 @@ def new_instruction(folder: Folder) -> None:
 @pytest.mark.requirement("C2", "C6")
 @pytest.mark.parametrize("stage", STEPS)
 @pytest.mark.parametrize("change", [other_rules, no_rules, new_instruction])
+@pytest.mark.whole(but=6)
 async def test_when_the_rules_change_every_step_stops_until_the_user_accepts_or_undoes_it(
     at: At, stage: str, change: Callable[[Folder], None]
 ) -> None:

@@ -269,6 +269,7 @@ def _children(pid: int) -> list[int]:
 @pytest.mark.parametrize(
     "call", ["POST experiments/create", "POST runs/create", "POST runs/log-batch", "PUT artifact", "POST runs/update"]
 )
+@pytest.mark.whole(but=1)
 async def test_a_mirror_killed_in_the_middle_leaves_one_run_which_the_next_one_completes(
     at: At, fake: tuple[Mlflow, FakeMlflow], call: str
 ) -> None:

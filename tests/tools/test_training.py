@@ -52,6 +52,7 @@ async def test_a_finished_training_leaves_its_artifacts_under_the_versions_name(
         (("    save_logs(rows)\n    save(threshold)\n", ""), "no best.ckpt, no last.ckpt, no logs"),
     ],
 )  # fmt: skip
+@pytest.mark.whole(but=2)
 async def test_a_run_that_exits_with_0_and_lacks_an_artifact_has_failed_and_names_it(
     folder: Folder, edit: tuple[str, str], named: str
 ) -> None:

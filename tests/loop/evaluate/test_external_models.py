@@ -128,6 +128,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
+@pytest.mark.whole(but=4)
 def test_a_broken_one_is_told_in_one_line_and_leaves_no_score(plain: Project, name: str) -> None:
     script, told = BROKEN[name]
     ended = score(plain, external(plain, name, script), render(metrics=["accuracy"]))

@@ -94,6 +94,7 @@ def root(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.requirement("I2", "E1", "E2", "E3", "E4")
 @pytest.mark.parametrize("foreign", [ARGPARSE_AND_A_PACKAGE, SETTINGS_IN_A_DATACLASS], ids=["argparse", "dataclass"])
+@pytest.mark.whole(but=1)
 async def test_a_script_that_nobody_here_has_seen_is_trained_and_scored(root: Path, foreign: Foreign) -> None:
     folder = foreign.make(root)
     async with connected(folder) as agent:

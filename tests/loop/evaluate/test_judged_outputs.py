@@ -194,6 +194,7 @@ def by_numpy(project: Project, layer: str = "head", x: Any = None) -> dict[str, 
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.whole(but=3)
 def test_the_judged_output_is_found_and_scored_by_the_servers_formula(way: str, made: Callable[..., Project]) -> None:
     project = made(WAYS[way], ["accuracy"])
     ended = project.evaluate()
@@ -229,6 +230,7 @@ LATER = {
 
 
 @pytest.mark.parametrize("what", LATER)
+@pytest.mark.whole(but=1)
 def test_a_later_version_that_answers_for_other_samples_is_refused(
     what: str, made: Callable[..., Project], tmp_path: Path
 ) -> None:
@@ -238,6 +240,7 @@ def test_a_later_version_that_answers_for_other_samples_is_refused(
     assert ended.code == SCRIPT_AT_FAULT
 
 
+@pytest.mark.whole
 def test_a_later_versions_changed_inputs_are_noted(made: Callable[..., Project], tmp_path: Path) -> None:
     project = made(PLAIN, ["accuracy"])
     ended = later(
@@ -251,6 +254,7 @@ def test_a_later_versions_changed_inputs_are_noted(made: Callable[..., Project],
     assert {"key": "other_inputs", "differing": 21, "count": 21} in told(ended)["notes"]
 
 
+@pytest.mark.whole
 def test_probabilities_and_a_focal_loss_in_a_later_version_are_scored_by_the_first_formula(
     made: Callable[..., Project], tmp_path: Path
 ) -> None:
@@ -277,6 +281,7 @@ class Net(Base):
     assert "head.weight hold values that are in no tensor of best.ckpt" in ended.last_line
 
 
+@pytest.mark.whole
 def test_a_model_that_opens_the_data_set_or_starts_a_program_is_stopped(
     made: Callable[..., Project], tmp_path: Path
 ) -> None:
@@ -310,6 +315,7 @@ warm.fit(Net(), loader("train"), loader("train"))
     assert ended.score["num_samples"] == 21
 
 
+@pytest.mark.whole
 def test_of_two_validation_loaders_the_first_is_scored_and_it_is_noted(made: Callable[..., Project]) -> None:
     two = """
 class Net(Base):
@@ -327,6 +333,7 @@ def loader(name):
     assert {"key": "several_loaders", "count": 2} in told(ended)["notes"]
 
 
+@pytest.mark.whole
 def test_a_formula_of_the_scripts_own_may_not_change(made: Callable[..., Project], tmp_path: Path) -> None:
     own = "\nclass Net(Base):\n" + step("""x, y = batch
 out = self(x)
@@ -387,6 +394,7 @@ class Net(Base):
     assert ended.metrics == pytest.approx(by_numpy(project, x=x * w["norm.weight"] + w["norm.bias"]), rel=1e-4)
 
 
+@pytest.mark.whole
 def test_half_precision_weights_are_scored(made: Callable[..., Project]) -> None:
     project = made(
         "\nclass Net(Base):\n    pass\n\nplain = trainer\ntrainer = lambda: plain(precision='bf16-true')\n", []

@@ -34,7 +34,10 @@ EXECUTORS = {**HERE, **CLUSTERS}
 on_this_machine = pytest.mark.parametrize("executor", sorted(HERE), indirect=True)
 
 
-@pytest.fixture(params=sorted(EXECUTORS))
+# Ray starts a job in seconds; the tests of Ray have its own answers among the fast ones.
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.whole) if name == "ray" else name for name in sorted(EXECUTORS)]
+)
 def executor(request: pytest.FixtureRequest) -> Executor:
     return EXECUTORS[request.param]()
 

@@ -20,6 +20,7 @@ from progressive_training.loop.jobs.runner import processes
 from progressive_training.loop.jobs.runner.limits import oom_kills
 from progressive_training.loop.project.failures import process_failure
 from progressive_training.loop.project.receipts import INFRASTRUCTURE
+from support.programs import need
 from support.projects import Folder, connected
 
 BASELINE = "02_train_baseline.py"
@@ -267,6 +268,7 @@ print(json.dumps({"kind": status.verdict.kind, "summary": status.verdict.summary
 
 
 def filled(reserve: str, place: Path) -> dict[str, str]:
+    need("bwrap")
     tests = Path(__file__).parents[2]
     command = ["bwrap", "--dev-bind", "/", "/", "--size", str(24 << 20), "--tmpfs", str(place)]
     done = subprocess.run(

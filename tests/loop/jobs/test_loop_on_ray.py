@@ -44,6 +44,7 @@ async def test_the_whole_loop_runs_there_and_scores_as_on_this_machine(folder: F
     assert submitted(folder) == ["eval-001", "train-001", "eval-001", "train-001"]
 
 
+@pytest.mark.whole
 async def test_a_training_that_was_stopped_from_outside_goes_on_from_its_last_checkpoint(
     cluster: RayCluster, folder: Folder
 ) -> None:
@@ -86,6 +87,7 @@ async def test_doctor_runs_a_job_there(folder: Folder) -> None:
     assert not folder.path(STATE).exists()
 
 
+@pytest.mark.whole
 def test_digits_trained_there_scores_to_the_last_digit_as_on_this_machine(
     folder: Folder, digits_here: Scores, tmp_path: Path
 ) -> None:

@@ -126,6 +126,7 @@ async def test_what_slurm_refuses_is_said_and_leaves_no_attempt(folder: Folder) 
         assert "set slurm.partition to one of: low, high, short" in text
 
 
+@pytest.mark.whole
 def test_digits_trained_there_scores_to_the_last_digit_as_on_this_machine(
     cluster: SlurmCluster, digits_here: Scores, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""User code in bubblewrap: what it can't reach, and that all else is as outside. Fails where bubblewrap is missing."""
+"""User code in bubblewrap: what it can't reach, and that all else is as outside."""
 
 import json
 import os
@@ -27,6 +27,7 @@ from progressive_training.loop.project.receipts import EvalReceipt, TrainReceipt
 from progressive_training.loop.project.version import Version
 from progressive_training.loop.rules.execution import ExecutionConfig
 from support.jobs import STAY, finish, wait_for
+from support.programs import need
 from support.projects import EVALUATOR, TRAINER, Folder, connected, edited
 from support.warmed import Warmed
 
@@ -108,6 +109,11 @@ def variables(**values: str) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@pytest.fixture(autouse=True)
+def bubblewrap() -> None:
+    need("bwrap")
 
 
 def test_bubblewrap_works_here() -> None:

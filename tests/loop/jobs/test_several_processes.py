@@ -80,6 +80,7 @@ def numbers(folder: Folder) -> list[float]:
 
 
 @pytest.mark.parametrize("config", [TORCHRUN, SRUN], ids=["torchrun", "srun"])
+@pytest.mark.whole(but="torchrun")
 def test_the_failure_of_one_rank_is_the_cause_whatever_the_launcher_and_the_others_say(
     work: Path, config: dict[str, Any]
 ) -> None:
@@ -90,6 +91,7 @@ def test_the_failure_of_one_rank_is_the_cause_whatever_the_launcher_and_the_othe
 
 
 @pytest.mark.parametrize("config", [{**ON_SLURM, **TORCHRUN}, SRUN], ids=["torchrun", "srun"])
+@pytest.mark.whole(but="torchrun")
 def test_two_ranks_find_each_other_and_a_cancellation_ends_both(work: Path, config: dict[str, Any]) -> None:
     executor = Backends()
     text = RANKS + STAY + "stay(f'rank{rank}')"
@@ -104,6 +106,7 @@ def test_two_ranks_find_each_other_and_a_cancellation_ends_both(work: Path, conf
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(("rule", "within"), [("require", "bubblewrap"), ("off", "none: ")], ids=["inside", "outside"])
+@pytest.mark.whole
 async def test_two_ranks_on_this_machine_learn_what_one_learns_inside_the_sandbox_and_without(
     folder: Folder, rule: str, within: str
 ) -> None:
@@ -123,6 +126,7 @@ async def test_two_ranks_on_this_machine_learn_what_one_learns_inside_the_sandbo
     assert numbers(folder) == pytest.approx(alone)
 
 
+@pytest.mark.whole
 def test_ranks_find_each_other_where_the_network_does_not_know_this_machines_name(work: Path) -> None:
     own = (work, *sandbox.interpreter_folders(sys.executable))
     inside = sandbox.wrapper(sandbox.Confines(work / "attempt" / files.SCRATCH, (work,), own, network=False))
@@ -132,6 +136,7 @@ def test_ranks_find_each_other_where_the_network_does_not_know_this_machines_nam
     assert {"rank 0 of 2: 3", "rank 1 of 2: 3"} <= set(log.splitlines())
 
 
+@pytest.mark.whole
 def test_lightning_trains_on_two_nodes_with_one_result(work: Path) -> None:
     config = {**ON_SLURM, "resources": {"cpus": 1, "memory_gb": 2, "nodes": 2}}
     outcome, log = run(work, of_several(work, LIGHTNING, config))

@@ -234,6 +234,7 @@ ENDS = {
 
 
 @pytest.mark.parametrize("end", list(ENDS))
+@pytest.mark.whole(but=8)
 def test_a_script_ends_with_the_output_and_the_code_of_a_cold_start(place: Place, end: str) -> None:
     (place.root / "script.py").write_bytes(ENDS[end].encode(errors="surrogateescape"))
     job = place.job("script.py")
@@ -647,6 +648,7 @@ def test_a_runner_that_stops_in_the_middle_of_a_start_is_killed_and_the_job_star
 
 @linux
 @pytest.mark.parametrize("moment", range(8))
+@pytest.mark.whole(but=2)
 def test_a_spare_that_is_killed_while_it_is_given_a_job_loses_it_or_leaves_it_and_never_runs_it_twice(
     place: Place, moment: int
 ) -> None:

@@ -67,6 +67,7 @@ def test_plain_loops_that_torchrun_starts_are_one_run(record: Record) -> None:
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS, ids=["ddp", "fsdp", "fully_shard"])
+@pytest.mark.whole
 def test_spawned_ranks_say_which_they_are_and_what_shares_their_model(record: Record, wrapper: str | None) -> None:
     script = COMMON + SHARDS + TRAIN + SPAWN.replace("WRAPPED", WRAPPERS[wrapper])
     done = record(script, "spawn", env=GLOO)
@@ -75,11 +76,13 @@ def test_spawned_ranks_say_which_they_are_and_what_shares_their_model(record: Re
     assert {(seed.call, seed.value) for seed in done.run.seeds} >= {("torch.manual_seed", 5)}
 
 
+@pytest.mark.whole
 def test_forked_ranks_of_a_plain_loop_are_told_apart(record: Record) -> None:
     script = COMMON + TRAIN + SPAWN.replace("WRAPPED", WRAPPERS["DistributedDataParallel"])
     expect_two_loops(record(script, "fork", env=GLOO))
 
 
+@pytest.mark.whole
 def test_fabric_s_own_ranks_are_one_run_and_tell_how_it_was_set_up(record: Record) -> None:
     script = """
 import lightning as L

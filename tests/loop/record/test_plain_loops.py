@@ -48,6 +48,7 @@ def test_a_loop_s_steps_batches_and_rates_are_recorded(record: Record, every: in
     assert (weight.parameters, bias.parameters, weight.settings["betas"]) == (8, 2, (0.9, 0.999))
 
 
+@pytest.mark.whole
 def test_a_loader_that_is_made_anew_for_each_epoch_is_one_loader_with_as_many_passes(record: Record) -> None:
     script = """
 data, model = samples(90, 1), nn.Linear(4, 2)
@@ -63,6 +64,7 @@ for epoch in range(40):
     assert train.passes.count == 40 and train.sizes == ((10, 40), (20, 160)) and train.distinct_indices == 90
 
 
+@pytest.mark.whole
 def test_the_loop_s_weights_are_the_same_with_and_without_the_recorder(record: Record) -> None:
     assert record(loop(), recorder=False).said == record(loop()).said
 
@@ -111,6 +113,7 @@ os.listdir("data/train")
     assert not any("site-packages" in path or path.startswith("/proc") for path in opened.read)
 
 
+@pytest.mark.whole
 def test_packages_and_memory_are_told_and_the_user_s_own_modules(record: Record) -> None:
     done = record(COMMON + "import importlib\nimportlib.import_module('ext' + 'ra')\n", files={"extra.py": "X = 1\n"})
     process = done.run.first
@@ -119,6 +122,7 @@ def test_packages_and_memory_are_told_and_the_user_s_own_modules(record: Record)
     assert process.modules == (str(done.folder / "extra.py"),) and process.argv == ("train.py",)
 
 
+@pytest.mark.whole
 def test_a_compiled_model_trains_as_it_would(record: Record) -> None:
     script = loop().replace("for epoch", 'model = torch.compile(model, backend="eager")\nfor epoch', 1)
     script = script.replace("model.weight.flatten()", "model._orig_mod.weight.flatten()")

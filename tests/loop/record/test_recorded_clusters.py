@@ -64,6 +64,7 @@ def work(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.whole
 def test_the_ranks_of_two_slurm_nodes_are_one_run(work: Path) -> None:
     cluster = slurm()
     try:

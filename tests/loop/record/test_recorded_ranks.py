@@ -1,5 +1,6 @@
 """Ranks are recorded whoever starts them, and read as one run."""
 
+import pytest
 from loop.record.conftest import LIGHTNING, Record, Recorded
 
 GLOO = {"GLOO_SOCKET_IFNAME": "lo", "MASTER_ADDR": "127.0.0.1"}
@@ -23,6 +24,7 @@ def expect_two_ranks(done: Recorded, fits: int = 1) -> None:
     assert {one.rank for one in done.run.processes if one.trained} == {0, 1}
 
 
+@pytest.mark.whole
 def test_ranks_that_lightning_starts_as_scripts_are_one_run(record: Record) -> None:
     done = record(LIGHTNING + FIT.replace("STRATEGY", "'ddp'"), env=GLOO)
     expect_two_ranks(done)
@@ -30,6 +32,7 @@ def test_ranks_that_lightning_starts_as_scripts_are_one_run(record: Record) -> N
     assert done.run.fits[0].first.settings.strategy == "DDPStrategy"
 
 
+@pytest.mark.whole
 def test_ranks_that_are_spawned_anew_for_each_fit_are_aligned(record: Record) -> None:
     again = FIT + "    trainer(2, devices=2, strategy=STRATEGY).fit(model, *loaders(10))\n"
     expect_two_ranks(record(LIGHTNING + again.replace("STRATEGY", "'ddp_spawn'"), env=GLOO), fits=2)
@@ -39,6 +42,7 @@ def test_forked_ranks_leave_facts_of_their_own(record: Record) -> None:
     expect_two_ranks(record(LIGHTNING + FIT.replace("STRATEGY", "'ddp_fork'"), env=GLOO))
 
 
+@pytest.mark.whole
 def test_torchrun_s_ranks_are_one_run(record: Record) -> None:
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     expect_two_ranks(record(LIGHTNING + FIT.replace("STRATEGY", "'ddp'"), env=GLOO, launcher=launcher))

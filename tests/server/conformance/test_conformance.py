@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.e2e import BEARER, PROGRAM, free_port, listens, served, until
+from support.programs import need
 from support.projects import EVALUATOR, FOLDER_NAME, At, make_project
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -47,6 +48,7 @@ SKILLS = ("sep-2640-skills-directory", "sep-2640-skills-enumeration", "sep-2640-
 
 
 def ran(folder: Path, tool: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    need("npm")
     assert (TOOLS / tool).exists(), "the official suites are missing: make .venv/.node"
     path = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(
@@ -117,6 +119,7 @@ INSPECTIONS: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("what", INSPECTIONS)
+@pytest.mark.whole(but=1)
 def test_the_inspector_in_strict_modern_mode_finds_nothing_wrong(at: At, tmp_path: Path, what: str) -> None:
     folder = at("finished").root
     server = (*SERVE, "--project", str(folder))
@@ -125,6 +128,7 @@ def test_the_inspector_in_strict_modern_mode_finds_nothing_wrong(at: At, tmp_pat
     assert done.stdout.strip()
 
 
+@pytest.mark.whole
 def test_three_hundred_calls_of_the_inspector_all_succeed(at: At, tmp_path: Path) -> None:
     load = ("--method", "tools/call", "--tool-name", "next_step", "--load", "--load-requests", "300")
     with served(at("finished")) as port:
@@ -139,6 +143,7 @@ def test_three_hundred_calls_of_the_inspector_all_succeed(at: At, tmp_path: Path
     assert (told["requests"], told["ok"], told["errors"], told["toolErrors"]) == (300, 300, 0, 0)
 
 
+@pytest.mark.whole
 def test_a_client_of_the_sdk_before_this_one_drives_a_whole_loop(tmp_path: Path) -> None:
     folder = make_project(tmp_path / FOLDER_NAME)
     folder.write("03_eval.py", EVALUATOR)

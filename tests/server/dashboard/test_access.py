@@ -116,6 +116,7 @@ def test_only_pictures_of_the_samples_themselves_are_handed_out(at: At) -> None:
 
 
 @pytest.mark.parametrize("number", ["0", "2", "999999", "1000000", "v001", "01", "-1", "1.5", "%00"])
+@pytest.mark.whole(but=1)
 def test_a_version_that_is_not_there_has_no_page(at: At, number: str) -> None:
     with dashboard(at("scored")) as served:
         assert get(served, f"/versions/{number}", **logged_in(served)).status == 404

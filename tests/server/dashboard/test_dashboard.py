@@ -57,6 +57,7 @@ def test_the_first_page_shows_where_the_loop_stands_and_its_versions(browser: Br
         expect(page.locator("h1")).to_contain_text("v002")
 
 
+@pytest.mark.whole
 def test_an_open_page_follows_the_running_loop_without_being_loaded_again(browser: Browser, folder: Folder) -> None:
     folder.write("02_train_baseline.py", STEPPING_TRAINER)
     folder.write("03_eval.py", EVALUATOR)
@@ -92,6 +93,7 @@ def test_an_open_page_follows_the_running_loop_without_being_loaded_again(browse
 
 
 @pytest.mark.requirement("R2", "R4")
+@pytest.mark.whole
 def test_what_is_scored_for_the_report_is_shown_as_it_runs_and_external_models_beside_the_versions(
     browser: Browser, at: At
 ) -> None:
@@ -129,6 +131,7 @@ def test_what_is_scored_for_the_report_is_shown_as_it_runs_and_external_models_b
         assert page.evaluate("window.first"), "the page was never loaded again"
 
 
+@pytest.mark.whole
 def test_a_versions_page_shows_that_it_is_scored_again(browser: Browser, at: At) -> None:
     folder = at("finished")
     folder.write("03_eval.py", GATED_EVALUATOR)
@@ -147,6 +150,7 @@ def _plotted(page: Page, selector: str) -> dict[str, list[object]]:
     )
 
 
+@pytest.mark.whole
 def test_what_a_reader_opened_and_where_the_focus_was_stays_when_the_page_is_renewed(browser: Browser, at: At) -> None:
     folder = at("scored")
     with dashboard(folder) as served, visit(browser, served) as window:
@@ -188,6 +192,7 @@ def test_a_version_page_shows_the_action_the_diff_the_curves_the_samples_and_the
         expect(page.locator("#change")).to_have_count(0)
 
 
+@pytest.mark.whole
 def test_failed_attempts_are_shown_with_their_cause_and_their_trace(browser: Browser, folder: Folder) -> None:
     folder.edit(
         "02_train_baseline.py", ("    save_logs(rows)\n    save", "    raise ValueError('<b>no</b>')\n    save")
@@ -204,6 +209,7 @@ def test_failed_attempts_are_shown_with_their_cause_and_their_trace(browser: Bro
         expect(page.locator("#trace-train-1 pre")).to_contain_text("Traceback")
 
 
+@pytest.mark.whole
 def test_a_damaged_project_is_told_and_shown_again_as_soon_as_it_is_restored(browser: Browser, at: At) -> None:
     folder = at("scored")
     receipt = folder.path(".progressive-training/receipts/v001/eval.json")
@@ -222,6 +228,7 @@ def test_a_damaged_project_is_told_and_shown_again_as_soon_as_it_is_restored(bro
         window.wrong[:] = [text for text in window.wrong if "503" not in text]
 
 
+@pytest.mark.whole
 def test_hundreds_of_versions_are_shown_a_page_at_a_time(browser: Browser, at: At, tmp_path: Path) -> None:
     grow(at("finished").root, tmp_path / "many", 130)
     with dashboard(Folder(tmp_path / "many")) as served, visit(browser, served) as window:
@@ -235,6 +242,7 @@ def test_hundreds_of_versions_are_shown_a_page_at_a_time(browser: Browser, at: A
         assert len(page.content()) < 150_000
 
 
+@pytest.mark.whole
 def test_the_whole_journal_is_read_a_page_at_a_time(browser: Browser, at: At) -> None:
     folder = at("scored")
     project = folder.project()
@@ -257,6 +265,7 @@ def test_the_whole_journal_is_read_a_page_at_a_time(browser: Browser, at: At) ->
 
 
 @pytest.mark.requirement("R1")
+@pytest.mark.whole
 def test_the_report_is_a_page_of_its_own_that_opens_from_the_dashboard_and_from_the_disk(
     browser: Browser, at: At
 ) -> None:

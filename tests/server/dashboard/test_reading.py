@@ -105,6 +105,7 @@ def window(request: pytest.FixtureRequest, browser: Browser, served: Served) -> 
         yield opened
 
 
+@pytest.mark.whole
 def test_names_headings_labels_and_contrast_are_in_order(window: Visit) -> None:
     for path in PAGES:
         page = window.go(path)
@@ -112,6 +113,7 @@ def test_names_headings_labels_and_contrast_are_in_order(window: Visit) -> None:
         assert page.evaluate(_FAULTS) == [], path
 
 
+@pytest.mark.whole
 def test_it_is_dark_where_the_reader_wants_it_dark(browser: Browser, served: Served) -> None:
     grounds: list[int] = []
     for dark in (False, True):
@@ -122,6 +124,7 @@ def test_it_is_dark_where_the_reader_wants_it_dark(browser: Browser, served: Ser
     assert grounds[0] > 700 > 100 > grounds[1]
 
 
+@pytest.mark.whole
 def test_a_phone_shows_every_page_without_sideways_scrolling(browser: Browser, served: Served) -> None:
     with visit(browser, served, narrow=True) as window:
         for path in PAGES:
@@ -174,6 +177,7 @@ def test_every_chart_has_its_numbers_in_a_table(window: Visit) -> None:
         expect(table).to_contain_text(f"{values[-1]:.4g}"[:5])
 
 
+@pytest.mark.whole
 def test_without_its_script_a_page_still_says_everything(browser: Browser, served: Served) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
@@ -184,6 +188,7 @@ def test_without_its_script_a_page_still_says_everything(browser: Browser, serve
     context.close()
 
 
+@pytest.mark.whole
 def test_what_data_models_and_agents_say_is_shown_and_never_run(browser: Browser, tmp_path_factory: Any) -> None:
     folder = _hostile(tmp_path_factory.mktemp("hostile") / FOLDER_NAME)
     with dashboard(folder) as served, visit(browser, served) as window:

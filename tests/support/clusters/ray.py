@@ -115,6 +115,9 @@ class RayCluster:
 @cache
 def ray() -> RayCluster:
     """The cluster of this process: started when it is first asked for, and ended with it."""
+    from support.programs import ROOT, need
+
+    need(ROOT)
     cluster = RayCluster()
     atexit.register(cluster.stop)
     return cluster

@@ -23,6 +23,7 @@ from progressive_training.loop.jobs.cluster.slurm import Slurm
 from progressive_training.loop.jobs.job import Placement
 from support.clusters.placed import Placed
 from support.jobs import wait_for
+from support.programs import SLURM, found, need
 
 # `low` gives way to `high`; a job asks for a share of memory, or two wouldn't fit on a node.
 _CONF = """
@@ -70,6 +71,7 @@ class SlurmCluster:
     """Is up when made. `kill_wait` is Slurm's time between TERM and KILL, in seconds."""
 
     def __init__(self, *, kill_wait: int = 12) -> None:
+        need(*SLURM)
         self._ends = ExitStack()
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-"))
         self._ends.callback(shutil.rmtree, self.folder, ignore_errors=True)
@@ -162,8 +164,8 @@ class SlurmCluster:
         return False
 
     def _daemon(self, name: str, program: str, *arguments: str) -> None:
-        path = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
-        assert path is not None, f"{program} is missing; .ci/run says which package brings it"
+        path = found(program)
+        assert path is not None
         with (self.folder / f"{name}.out").open("ab") as said:
             self._daemons[name] = subprocess.Popen(
                 # It ends with this process, however that ends.

@@ -8,8 +8,10 @@ system calls for each process, so that every fork begins at none; it answers by 
 """
 
 import gc
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import socket
 import sys
@@ -19,10 +21,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import numpy
 import pandas
 import scipy.stats
 
+from progressive_training import loop, pages, prompts
 from progressive_training.loop.errors import LoopError
 from progressive_training.loop.jobs.local import LocalExecutor
 from progressive_training.loop.project import integrity
@@ -35,7 +39,8 @@ from .broken import BROKEN
 from .executor import ForkingExecutor
 
 _PATIENCE_SECONDS = 30  # a call that hangs is ended, and so seen
-PRELOADED = (numpy, pandas, scipy.stats)
+PRELOADED = (jinja2, numpy, pandas, scipy.stats)
+_RUN_ELSEWHERE = {"recorder", "user_python", "evaluator_parts", "__main__"}
 FUNCTIONS: dict[str, Callable[..., Any]] = {step.name: step.function for step in STEPS}
 
 _NONE = 9999  # no descriptor
@@ -62,12 +67,21 @@ _NOTHING: dict[str, Callable[[], object]] = {
 
 def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
+    _import_all()
     gc.freeze()
     with channel, channel.makefile("r", encoding="utf-8") as lines:
         for line in lines:
             orders = json.loads(line)
             replies = [_forked(orders[0])] if len(orders) == 1 else _at_once(orders)
             channel.sendall(json.dumps(replies).encode() + b"\n")
+
+
+def _import_all() -> None:
+    """What a Step imports at its first call, a fork would import at each."""
+    for package in (loop, pages, prompts):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not _RUN_ELSEWHERE & set(module.name.split(".")):
+                importlib.import_module(module.name)
 
 
 def _forked(order: dict[str, Any]) -> dict[str, Any]:
@@ -142,7 +156,11 @@ def _done(project: Project, call: dict[str, Any]) -> dict[str, Any]:
         case "write":
             (project.root / arguments["path"]).write_text(arguments["text"], encoding="utf-8")
             return {}
+        case "without_pictures":
+            _hide_matplotlib()
+            return {}
         case "finish":
+            _hide_matplotlib()
             return {"made": finish(project, arguments.get("most", 40))}
         case "next_phase":
             following = FUNCTIONS["next_step"](project, brief=False).next
@@ -158,6 +176,11 @@ def _done(project: Project, call: dict[str, Any]) -> dict[str, Any]:
             result = FUNCTIONS[tool](project, **arguments)
             said = result.model_dump(mode="json", include={"state", "phase", "version", "message", "already_done"})
             return dict(said)
+
+
+def _hide_matplotlib() -> None:
+    """From now on as where it isn't installed: to paint takes longer than all else that a loop's end does."""
+    sys.modules["matplotlib"] = None  # type: ignore[assignment]
 
 
 def wait_for_jobs(project: Project, version: int | None = None) -> None:

@@ -8,7 +8,6 @@ So one strace and one interpreter serve any number of trials.
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ..programs import need
+
 Fault = Literal["SIGKILL", "ENOSPC", "EIO", "EROFS"]
 Calls = Sequence[Mapping[str, Any]]
 FAULTS: tuple[Fault, ...] = ("SIGKILL", "ENOSPC", "EIO", "EROFS")
@@ -27,7 +28,7 @@ WRITES = (
     *("write", "pwrite64", "fsync", "ftruncate", "openat", "rename", "renameat", "renameat2", "link", "linkat"),
     *("unlink", "unlinkat", "rmdir", "mkdir", "mkdirat", "sendfile", "copy_file_range", "symlinkat"),
 )
-_AT, _AT_OPEN = 500, 2500  # a Step opens more than it writes, for reading most of it
+_AT, _AT_OPEN = 500, 6000  # a Step opens more than it writes, for reading; so does the driver, for importing
 _LINE = re.compile(r"^(\d+) +(\w+)\((.*)$")
 _TESTS = Path(__file__).resolve().parents[2]
 
@@ -144,8 +145,7 @@ def driver(fault: Fault | None = None, log: Path | None = None) -> Iterator[Driv
 
 
 def _strace(fault: Fault, log: Path) -> list[str]:
-    program = shutil.which("strace")
-    assert program is not None, "these tests need strace: apt-get install strace"
+    need("strace")
     injections: list[str] = []
     for call in WRITES:
         what = f"signal={fault}" if fault == "SIGKILL" else f"error={fault}"
@@ -155,7 +155,7 @@ def _strace(fault: Fault, log: Path) -> list[str]:
     log.touch()
     traced = ",".join(f"?{call}" for call in WRITES)
     # Appended, so that the log can be emptied in between.
-    return [program, "-f", *quick, "-qq", "-y", "-A", "-o", str(log), "-e", f"trace={traced}", *injections]
+    return ["strace", "-f", *quick, "-qq", "-y", "-A", "-o", str(log), "-e", f"trace={traced}", *injections]
 
 
 def _when(call: str) -> int:
