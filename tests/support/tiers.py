@@ -2,8 +2,8 @@
 
 A test that takes long is marked `whole`, as measured (`pytest --durations=0` on an idle machine), and of each kind the
 cheapest stays in the fast tier: of a file a test at least, of a parametrized test its first rows (`but=2`) or those
-that are named (`but="row"`). A file whose cheapest test is still too dear says with `shown_by` which file shows the same
-kind for less. The collection holds it, and that a fast test shows every requirement.
+that are named (`but="row"`). A file whose cheapest test is still too dear says with `shown_by` which file shows the
+same kind for less. The collection holds it, and that a fast test shows every requirement.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
