@@ -43,6 +43,7 @@ NoticeKey = Literal[
     "kept_in_disorder",
     "heeds_no_targets",
     "random_inputs",
+    "random_range",
     "not_hidden",
     "own_evaluator",
     "spread",
@@ -96,6 +97,7 @@ TEXTS: Mapping[NoticeKey, str] = {
     "heeds_no_targets": "{metric} is the same whatever the targets are",
     "random_inputs": "its validation draws random numbers: here the same ones for every version, in each training"
     " others",
+    "random_range": "{metric} may be another by {apart:.3g} with other random numbers",
     "not_hidden": "it could have read the data set while it was scored: {reason}",
     "own_evaluator": "it could have read the data set while it was scored: the evaluator is its own",
     # an evaluator's acceptance

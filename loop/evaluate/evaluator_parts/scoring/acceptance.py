@@ -34,6 +34,9 @@ from .session import Session
 # What the script and torch hand over has no type here.
 
 MOST_BATCHES, ENOUGH_SAMPLES = 64, 1024
+# Where validation is random: how often it is drawn, and how many of their ranges two such numbers may lie apart. So many
+# draws lie about 3.5 deviations apart, and two of them hardly ever twice as much.
+DRAWS, RANGES = 16, 2
 _MOST_READINGS, _MOST_TARGETS = 8, 4
 _CHOICES = (
     'Next: name the right one by write_eval(settings={"output": …, "target": …}), or take the script\'s own formula by '
@@ -72,7 +75,7 @@ class Decided(NamedTuple):
     loss: str | None
     comparisons: list[Comparison]
     own: Own
-    is_random: bool = False
+    apart: dict[str, float] | None = None  # by metric: what two draws of it may differ by; None: nothing is random
 
 
 def accept(session: Session, family: Family, wanted: list[str], settings: Settings) -> Decided:
@@ -92,7 +95,8 @@ def accept(session: Session, family: Family, wanted: list[str], settings: Settin
     for one in (family, *(FAMILIES[name] for name in ALSO.get(family.name, ()))):
         best = _best(session, one, asked, problems)
         if best is not None:
-            best = best._replace(is_random=is_drawn_anew(session, best, trees))
+            if is_drawn_anew(session, best, trees):
+                best = best._replace(apart=apart_by_draw(session, best))
             _require_own_word(session, best, trees)
             return best
     raise EvalError(_nothing_fits(trees[0], found, problems, settings, family))
@@ -128,10 +132,10 @@ def some_batches(session: Session, draw: int = 0) -> list[Any]:
     return trees
 
 
-def own_words(session: Session, trees: list[Any], sizes: list[int]) -> Own:
+def own_words(session: Session, trees: list[Any], sizes: list[int], draw: int = 0) -> Own:
     """What the script's own validation says of these batches, with the trained weights."""
     session.model(op="begin")
-    steps = [session.model(op="judge", batch=tree, index=index) for index, tree in enumerate(trees)]
+    steps = [session.model(op="judge", batch=tree, index=index, draw=draw) for index, tree in enumerate(trees)]
     return Own(steps, session.model(op="end"), sizes)
 
 
@@ -172,8 +176,8 @@ def _rank(decided: Decided) -> tuple[int, int, int]:
 
 def _require_own_word(session: Session, decided: Decided, trees: list[Any]) -> None:
     """Raises `EvalError` with both numbers where they differ by more than the adding up of batches."""
-    wrong = [one for one in decided.comparisons if one.standing == "other"]
-    if not wrong or decided.is_random:
+    wrong = [one for one in decided.comparisons if one.standing == "other" and not _drawn(one, decided.apart or {})]
+    if not wrong:
         return
     parts = [
         f"{one.metric}: {one.ours:.6g} by {one.formula.name if one.formula else 'us'} of {decided.reading.output} "
@@ -201,6 +205,27 @@ def is_drawn_anew(session: Session, decided: Decided, trees: list[Any]) -> bool:
     asked = {"op": "answer", "batch": blanked(trees[0], decided.hidden), "reading": decided.reading.output}
     one, other = session.model(**asked), session.model(**asked, draw=1)
     return not torch.equal(one, other)
+
+
+def apart_by_draw(session: Session, decided: Decided) -> dict[str, float]:
+    """What two of the script's own numbers may differ by that are drawn with other random numbers, by metric."""
+    found: dict[str, list[float]] = {}
+    names = {one.metric: one.said for one in decided.comparisons} | {"loss": decided.own.loss_name}
+    for draw in range(DRAWS):
+        trees = some_batches(session, draw)
+        own = own_words(session, trees, [count(tree) or 0 for tree in trees], draw)
+        for metric, said in names.items():
+            value = own.mean(said) if said else None
+            if value is not None:
+                found.setdefault(metric, []).append(value)
+    return {metric: RANGES * (max(values) - min(values)) for metric, values in found.items()}
+
+
+def _drawn(one: Comparison, apart: dict[str, float]) -> bool:
+    """Whether our number and the script's are as near as two draws of one."""
+    if one.ours is None or one.own is None:
+        return False
+    return abs(one.ours - one.own) <= apart.get(one.metric, 0.0)
 
 
 def parting(session: Session, family: Family, decided: Decided, trees: list[Any], wrong: Comparison) -> str:

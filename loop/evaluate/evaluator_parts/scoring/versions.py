@@ -11,7 +11,7 @@ import torch
 from ..errors import EvalError, ScriptFault
 from ..formulas import Family
 from ..trees import at, count, leaves, rows, spelled
-from .acceptance import Settings, accept, loss_of, metrics_of
+from .acceptance import Decided, Settings, accept, loss_of, metrics_of
 from .frozen import Frozen
 from .reading import Comparison, Reading, as_list, blanked, entering, hidden_from, joined, readings, same_target
 from .session import Session
@@ -48,15 +48,15 @@ def first_score(
         delimiter=None,
         targets=collected.targets,
         inputs=collected.inputs,
-        random_inputs=decided.is_random,
+        random_inputs=decided.apart is not None,
         ids=ids,
         formula="",
+        apart=_of_so_many(decided, len(ids)),
     )
     scored = _scored(session, family, frozen, how, collected, ids)
     if scored.script or (frozen.loss or {}).get("kind") == "script":
         frozen = frozen._replace(formula=session.model(op="formula")["digest"])
-    drawn = [{"key": "random_inputs"}] if decided.is_random else []
-    return frozen, scored, [*comparison_notes(decided.comparisons), *_opaque(collected), *drawn]
+    return frozen, scored, [*comparison_notes(decided.comparisons), *_opaque(collected), *_drawn(frozen)]
 
 
 def later_score(session: Session, family: Family, frozen: Frozen) -> tuple[Scored, list[dict[str, Any]]]:
@@ -68,7 +68,7 @@ def later_score(session: Session, family: Family, frozen: Frozen) -> tuple[Score
     how = _how(session, family, frozen, tree, size, target)
     collected = collect(session, how)
     _require_same_targets(collected, frozen)
-    notes = _opaque(collected)
+    notes = [*_opaque(collected), *_drawn(frozen)]
     changed = sum(one != other for one, other in zip(collected.inputs, frozen.inputs))
     if changed and not frozen.random_inputs:
         notes.append({"key": "other_inputs", "differing": changed, "count": len(frozen.inputs)})
@@ -266,6 +266,20 @@ def comparison_notes(comparisons: list[Comparison]) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _of_so_many(decided: Decided, samples: int) -> dict[str, float]:
+    """For the whole set, by its first samples: the more there are, the less a draw matters."""
+    tried = sum(decided.own.sizes)
+    return {metric: width * math.sqrt(min(1, tried / samples)) for metric, width in (decided.apart or {}).items()}
+
+
+def _drawn(frozen: Frozen) -> list[dict[str, Any]]:
+    """How uncertain each number is where validation draws random numbers, which are the same ones for every version."""
+    if not frozen.random_inputs:
+        return []
+    each = [{"key": "random_range", "metric": name, "apart": width} for name, width in frozen.apart.items()]
+    return [{"key": "random_inputs"}, *each]
 
 
 def _opaque(collected: Collected) -> list[dict[str, Any]]:
