@@ -163,7 +163,10 @@ def logged_for_best(section: Section) -> dict[str, float]:
 
 def _close(score: float, own: float, section: Section) -> bool:
     precision = section.settings.precision if section.settings is not None else None
-    relative = _RELATIVE if precision is None or re.match(r"(?:32|64)", precision) else _LOW_PRECISION
+    limit = section.settings.limit_val_batches if section.settings is not None else None
+    # Where fewer samples were validated, that is said, and no precision excuses it.
+    exact = precision is None or re.match(r"(?:32|64)", precision) or limit not in (None, 1.0)
+    relative = _RELATIVE if exact else _LOW_PRECISION
     return math.isclose(score, own, rel_tol=relative, abs_tol=max(_ABSOLUTE, relative / 10))
 
 

@@ -260,7 +260,8 @@ def _version(
         decided, more = disorder.tried(session, family, decided, scored, asked, wanted, first=first)
         notes += more
     session.close()
-    notes += versions.depends_on_batch(scored, found)
+    if not decided.random_inputs:  # alone a sample gets other random numbers
+        notes += versions.depends_on_batch(scored, found)
     formulas = {row.name: row.by for row in rows}
     output.write_json(
         made.options.out / "evaluation.json", {"notes": notes, "formulas": formulas, "means": scored.means}

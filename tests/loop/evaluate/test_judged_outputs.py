@@ -466,3 +466,18 @@ for fold in range(2):
     ended = project.evaluate("--fit", "3")
     assert ended.code == 0, ended.err
     assert ended.score["num_samples"] == 21
+
+
+def test_a_later_versions_reading_is_the_one_that_gives_its_own_numbers(
+    made: Callable[..., Project], tmp_path: Path
+) -> None:
+    """Its first cross_entropy, which was the first version's loss, judges something else: turned and halved logits."""
+    project = made(PLAIN, ["accuracy"])
+    other = "\nclass Net(Base):\n" + step("""x, y = batch
+out = self(x)
+self.log("val_other", F.cross_entropy(out.roll(1, 1) / 2, y))
+self.log("val_loss", F.cross_entropy(out, y))
+self.log("val_acc", (out.argmax(1) == y).float().mean())""")
+    ended = later(project, other, tmp_path, name="later")
+    assert ended.code == 0, ended.err
+    assert ended.metrics == pytest.approx(by_numpy(project), rel=1e-4)

@@ -9,10 +9,11 @@ import torch
 
 from ..errors import EvalError
 from ..formulas import FAMILIES, Family, Formula, lower_is_better, variants
-from ..tasks import ALSO
+from ..tasks import ALSO, SERVED
 from ..trees import at, count, cut, digest, leaves, shape, spelled
 from .reading import (
     Comparison,
+    KnownLoss,
     Own,
     Reading,
     as_list,
@@ -34,7 +35,7 @@ from .session import Session
 # What the script and torch hand over has no type here.
 
 MOST_BATCHES, ENOUGH_SAMPLES = 64, 1024
-# Where validation is random: how often it is drawn, and how many of their ranges two such numbers may lie apart. So many
+# Where validation is random: how often it is drawn, and how many of their ranges two such numbers may lie apart. These
 # draws lie about 3.5 deviations apart, and two of them hardly ever twice as much.
 DRAWS, RANGES = 16, 2
 _MOST_READINGS, _MOST_TARGETS = 8, 4
@@ -72,7 +73,7 @@ class Decided(NamedTuple):
     target: Any
     inputs: list[Any]
     hidden: list[Any]
-    loss: str | None
+    loss: KnownLoss | None
     comparisons: list[Comparison]
     own: Own
     apart: dict[str, float] | None = None  # by metric: what two draws of it may differ by; None: nothing is random
@@ -92,14 +93,27 @@ def accept(session: Session, family: Family, wanted: list[str], settings: Settin
     found = session.model(op="discover", batch=trees[0], tell=False)
     asked = Asked(wanted, settings, trees, found, own)
     problems: list[str] = []
-    for one in (family, *(FAMILIES[name] for name in ALSO.get(family.name, ()))):
+    for one in _families(family):
         best = _best(session, one, asked, problems)
-        if best is not None:
+        if best is not None and (one in _families(family, stated=True) or _is_proven(best)):
             if is_drawn_anew(session, best, trees):
                 best = best._replace(apart=apart_by_draw(session, best))
             _require_own_word(session, best, trees)
             return best
     raise EvalError(_nothing_fits(trees[0], found, problems, settings, family))
+
+
+def _families(family: Family, *, stated: bool = False) -> list[Family]:
+    """What the task may be: what was stated, what that word is used for as well, and then any other."""
+    names = [family.name, *ALSO.get(family.name, ())]
+    others = [] if stated else [name for name in SERVED if name not in ("sequence", "generation")]
+    return [FAMILIES[name] for name in dict.fromkeys([*names, *others])]
+
+
+def _is_proven(decided: Decided) -> bool:
+    """Whether the script's own numbers come out, and so what it judges is of another family than was stated."""
+    standings = [one.standing for one in decided.comparisons]
+    return "same" in standings and "other" not in standings
 
 
 def _best(session: Session, family: Family, asked: Asked, problems: list[str]) -> Decided | None:
@@ -160,7 +174,7 @@ def _tried(session: Session, family: Family, asked: Asked, reading: Reading, pat
     comparisons = []
     for name in asked.wanted:
         tried = _formulas(family, name, asked.settings)
-        comparisons.append(compared(name, tried, outputs, targets, family, own, loss))
+        comparisons.append(compared(name, tried, outputs, targets, family, own, loss.name if loss else None))
     return Decided(family, reading, path, entering(found), hidden, loss, comparisons, own)
 
 
@@ -241,7 +255,7 @@ def parting(session: Session, family: Family, decided: Decided, trees: list[Any]
             return ""
         try:
             shaped, target = family.shaped(output, at(one, decided.target))
-            predicted = family.predicted(shaped, decided.loss)
+            predicted = family.predicted(shaped, decided.loss.name if decided.loss else None)
             ours = float(wrong.formula.compute(predicted, target))
         except (ValueError, RuntimeError, IndexError):
             return ""
@@ -273,7 +287,9 @@ def _nothing_fits(tree: Any, found: dict[str, Any], problems: list[str], setting
     return (
         f"nothing that validation_step judges is a {family.name}'s output and target"
         f"{' with ' + ', '.join(asked) if asked else ''}: {why}. "
-        f"A batch holds {shape(tree)}; outputs: {', '.join(outputs[:8]) or 'none'}. {_CHOICES}"
+        f"A batch holds {shape(tree)}; outputs: {', '.join(outputs[:8]) or 'none'}. Next: name the right output "
+        "and target by write_eval(settings=…), let validation_step log the metric by its usual name (repair_version), "
+        "or write a 03_eval.py with write_eval(source=…)"
     )
 
 
@@ -299,7 +315,7 @@ def higher(one: Comparison, monitors: list[dict[str, Any]]) -> bool:
 
 def loss_of(decided: Decided) -> dict[str, Any] | None:
     if decided.loss is not None:
-        return {"kind": "server", "name": decided.loss}
+        return {"kind": "server", "name": decided.loss.name, "scale": decided.loss.scale}
     own = decided.own
     name = own.loss_name or own_name(decided.family, "loss", own.names) or ""
     return {"kind": "script", "name": name} if own.losses is not None or name else None

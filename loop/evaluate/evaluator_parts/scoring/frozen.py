@@ -45,6 +45,11 @@ class Frozen(NamedTuple):
         """The name of the loss's formula, where it is one of ours."""
         return self.loss["name"] if self.loss and self.loss["kind"] == "server" else None
 
+    @property
+    def scale(self) -> float:
+        """What that is multiplied by: the script's own units."""
+        return float((self.loss or {}).get("scale", 1.0))
+
 
 def save(frozen: Frozen, folder: Path) -> None:
     with (folder / FILE).open("wb") as file:
