@@ -25,10 +25,9 @@ from ..train import training
 from ..train.progress import Progress, progress_of
 from .checks.checkpoint_clashes import checkpoint_clashes
 from .evaluation_job import clean_up, prepare
+from .evaluator_parts.errors import SCRIPT_AT_FAULT
 from .publication import checked, publish
 
-SCRIPT_AT_FAULT = 65
-"""What an evaluator exits with where the version's own code is the cause (docs/contract.md)."""
 _LOG_TAIL_BYTES = 16_384
 _REPAIR = "mend the version's code with repair_version, and it is trained again"
 _REWRITE = "correct 03_eval.py through write_eval, then call run_eval"

@@ -73,6 +73,7 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> J
         imports=coming.eval_preload(),
     )
     outs = (OUT, AGAIN, DISORDERED) if plan.accepting else (OUT,)
+    outs = tuple(name for name in outs if workspace.tree.kind(f"{attempt.relative}/{name}") is not None)
     outs += tuple(name for repeat in again for name in (repeat.stage, repeat.out))
     writable = tuple(f"{attempt.relative}/{name}" for name in (STAGE, SAID, *outs))
     return confined(job, attempt.path, workspace, config, writable)
@@ -104,13 +105,14 @@ def decided(version: Version) -> dict[str, object]:
 def _runs(attempt: Attempt, again: Sequence[Repeat], python: str, *, accepting: bool) -> list[dict[str, object]]:
     """The score's own run; an evaluator on trial is run a second time, with weights in disorder, and for each repeat.
 
-    The score's run is the first: if that fails, the others are spared.
+    The score's run is the first: if that fails, the others are spared. The loop's own disorders the weights itself.
     """
     best = _artifact(attempt.version, "best.ckpt")
     runs = [_run(attempt, OUT, best)]
     if accepting:
-        disordered = {**_run(attempt, DISORDERED, str(attempt.path / SPOILT)), "disordered": True}
-        runs += [_run(attempt, AGAIN, best), disordered]
+        runs.append(_run(attempt, AGAIN, best))
+        if not takes_protocol(attempt.project):
+            runs.append({**_run(attempt, DISORDERED, str(attempt.path / SPOILT)), "disordered": True})
         runs += [lay_out(attempt, repeat, python) for repeat in again]
     return runs
 
@@ -153,4 +155,5 @@ def trial(attempt: Attempt) -> Trial:
         again=f"{attempt.relative}/{AGAIN}",
         disordered=f"{attempt.relative}/{DISORDERED}",
         codes=codes,
+        inside=takes_protocol(attempt.project),
     )

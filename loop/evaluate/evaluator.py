@@ -22,7 +22,7 @@ from ..store.paths import EVAL_SCRIPT, version_id
 from ..store.tree import Tree
 from ..text import describe
 from . import withdrawal
-from .evaluator_files import is_the_loops_own, parts
+from .evaluator_files import is_the_loops_own, parts, shape_of
 from .evaluator_parts.tasks import SERVED, task_family
 
 MAX_SOURCE_BYTES = 1 << 20
@@ -75,7 +75,7 @@ def renewable(project: Project, loop: LoopFile) -> EvalSettings | None:
         return None
     text = tree.read(EVAL_SCRIPT)
     written = [one.detail for one in journal.events(project.workspace) if one.event == "evaluator_written"]
-    if not is_the_loops_own(text.decode("utf-8", "replace")) or not written:
+    if not written or not is_the_loops_own(project, text.decode("utf-8", "replace")):
         return None
     if written[-1].get("sha256") != hashlib.sha256(text).hexdigest():
         return None
@@ -108,7 +108,8 @@ def write_evaluator(project: Project, source: str, *, author: str, settings: Eva
             raise OutOfOrder("no loop has been started", hint="call start_loop first")
         tree = project.workspace.tree
         before = tree.read(EVAL_SCRIPT) if tree.is_file(EVAL_SCRIPT) else None
-        machinery = {name: part.decode() for name, part in parts()} if is_the_loops_own(source) else {}
+        own = author == "template" or settings is not None or is_the_loops_own(project, source)
+        machinery = {name: part.decode() for name, part in parts()} if own else {}
         if before == data and all(_holds(tree, name, text) for name, text in machinery.items()):
             return Written(changed=False)
         _require_free(t)
@@ -125,6 +126,7 @@ def write_evaluator(project: Project, source: str, *, author: str, settings: Eva
             author=author,
             sha256=hashlib.sha256(data).hexdigest(),
             settings=settings.model_dump(exclude_none=True) if settings else None,
+            shape=shape_of(source) if own else None,
         )
     return Written(changed=True, withdrawn=withdrawn)
 

@@ -1,9 +1,13 @@
 """The loop's own evaluator as files of the project: 03_eval.py, and the folder of its machinery beside it."""
 
+import ast
+import contextlib
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..project.project import Project
+from ..store import journal
 from ..store.paths import EVAL_SCRIPT, EVALUATOR_PARTS
 from ..store.tree import Tree
 
@@ -35,9 +39,27 @@ def drop_compiled(tree: Tree) -> None:
                 folders.append(f"{folder}/{name}")
 
 
-def is_the_loops_own(text: str) -> bool:
-    """Whether a 03_eval.py uses the machinery, and so takes its options."""
-    return f"from {EVALUATOR_PARTS}." in text
+def shape_of(source: str) -> str | None:
+    """A digest of a script's code without the values that it states at its top; None for what is no Python."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
+    for one in tree.body:
+        if isinstance(one, ast.Assign) and all(isinstance(name, ast.Name) for name in one.targets):
+            with contextlib.suppress(ValueError, TypeError):
+                ast.literal_eval(one.value)
+                one.value = ast.Constant(None)
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def is_the_loops_own(project: Project, source: str) -> bool:
+    """Whether a 03_eval.py is one that the loop wrote, but for what it states at its top, and so takes its options."""
+    events = [one.detail for one in journal.events(project.workspace) if one.event == "evaluator_written"]
+    if not any("shape" in one for one in events):  # a project of an earlier release, or a copy without its journal
+        return f"from {EVALUATOR_PARTS}." in source
+    shape = shape_of(source)
+    return shape is not None and any(one.get("shape") == shape for one in events)
 
 
 def takes_protocol(project: Project) -> bool:
@@ -45,4 +67,4 @@ def takes_protocol(project: Project) -> bool:
     tree = project.workspace.tree
     if not tree.is_file(EVAL_SCRIPT) or not tree.is_file(f"{EVALUATOR_PARTS}/command.py"):
         return False
-    return is_the_loops_own(tree.read(EVAL_SCRIPT).decode("utf-8", "replace"))
+    return is_the_loops_own(project, tree.read(EVAL_SCRIPT).decode("utf-8", "replace"))

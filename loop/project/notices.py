@@ -43,6 +43,8 @@ NoticeKey = Literal[
     "kept_in_disorder",
     "heeds_no_targets",
     "random_inputs",
+    "random_range",
+    "other_family",
     "not_hidden",
     "own_evaluator",
     "spread",
@@ -96,6 +98,8 @@ TEXTS: Mapping[NoticeKey, str] = {
     "heeds_no_targets": "{metric} is the same whatever the targets are",
     "random_inputs": "its validation draws random numbers: here the same ones for every version, in each training"
     " others",
+    "other_family": "the task was stated as {stated}; by its outputs and its own numbers it is {family}, and scored so",
+    "random_range": "{metric} may be another by {apart:.3g} with other random numbers",
     "not_hidden": "it could have read the data set while it was scored: {reason}",
     "own_evaluator": "it could have read the data set while it was scored: the evaluator is its own",
     # an evaluator's acceptance

@@ -42,13 +42,13 @@ def are_folds(observed: Observed) -> bool:
 
 
 def _folds(observed: Observed) -> Iterator[Finding]:
-    """03_eval.py takes the validation data of the first fit, and the checkpoint of whichever the script says."""
+    """A version is scored on the validation data of the fit that left best.ckpt, which the script chooses."""
     if not are_folds(observed):
         return
     scored = observed.scored_fit
     values: dict[str, str | int | float | bool | None] = {"fits": len(observed.fits)}
     if scored:
-        yield Finding(code="folds_apart", level="problem", values=values | {"fit": scored + 1})
+        yield Finding(code="folds_apart", level="warning", values=values | {"fit": scored + 1})
     else:
         yield Finding(code="folds", level="warning", values=values)
 

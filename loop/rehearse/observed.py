@@ -3,6 +3,7 @@
 import ast
 import json
 import struct
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import LoopError
 from ..evaluate.checks.output import parse_strict, read_metrics
+from ..evaluate.checks.own_word import EVALUATION, Said
 from ..jobs.job import Outcome
 from ..jobs.logs import tail
 from ..project.attempts import Attempt
@@ -132,6 +134,15 @@ class Observed:
         try:
             return read_metrics(self.attempt.project.workspace.tree, f"{self.attempt.relative}/{OUT}")
         except LoopError:
+            return {}
+
+    @cached_property
+    def apart(self) -> Mapping[str, float]:
+        """What other random numbers may make of each metric, where validation draws any."""
+        where = f"{self.attempt.relative}/{OUT}/{EVALUATION}"
+        try:
+            return Said.model_validate_json(self.attempt.project.workspace.tree.read(where)).apart
+        except (FileNotFoundError, LoopError, ValidationError):
             return {}
 
     @cached_property

@@ -54,7 +54,7 @@ def _beside(observed: Observed) -> Iterator[Finding]:
         values |= {"name": said, "own": own[said]}
         if not whole:
             yield Finding(code="score_uncompared", level="note", values=values)
-        elif math.isclose(value, own[said], rel_tol=_RELATIVE, abs_tol=_ABSOLUTE):
+        elif math.isclose(value, own[said], rel_tol=_RELATIVE, abs_tol=max(_ABSOLUTE, observed.apart.get(name, 0.0))):
             yield Finding(code="same_score", level="ok", values=values)
         else:
             yield Finding(code="other_score", level="problem", values=values)

@@ -57,13 +57,14 @@ _WORDS: Mapping[FindingCode, Told] = {
     "validation_unchecked": Told("Whether the validation set is the same in two processes could not be seen."),
     "no_validation": Told("It validates nothing: no validation batch was seen."),
     "folds": Told(
-        "Its {fits} fits have validation sets of their own. 03_eval.py scores on the first one's, whichever "
-        "of them leaves best.ckpt. Keep the checkpoint of the first one, or write an evaluator with write_eval."
+        "Its {fits} fits have validation sets of their own, and a version is scored on that of the fit that left "
+        "best.ckpt: two versions compare where that is the same one. Keep the checkpoint of a certain fit, or write an "
+        "evaluator with write_eval."
     ),
     "folds_apart": Told(
-        "Its {fits} fits have validation sets of their own: best.ckpt is of fit {fit}, and 03_eval.py scores it on the "
-        "first one's, where a k-fold trains. Keep the checkpoint of the first one, or write an evaluator with "
-        "write_eval."
+        "Its {fits} fits have validation sets of their own, and best.ckpt is here of fit {fit}. A version is scored on "
+        "the set of the fit that left best.ckpt: two versions compare where that is the same one. Keep the checkpoint "
+        "of a certain fit, or write an evaluator with write_eval."
     ),
     "shared": Told("{shared} of {distinct} validation inputs are in the training data as well."),
     "disjoint": Told("Training and validation share no input ({compared} training inputs compared)."),

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from progressive_training.loop.evaluate.evaluator_files import takes_protocol
 from progressive_training.loop.project.evaluation_protocol import acceptance
 from progressive_training.loop.project.integrity import accept_protocol
 from support.projects import ANALYSIS, STATE, Agent, Folder, connected
@@ -117,3 +118,20 @@ async def test_a_lost_machinery_is_written_again_with_the_same_script(classified
         assert not (await agent.call("write_eval", settings={}))["already_done"]
         assert folder.path("evaluator_parts/scoring/walk.py").is_file()
         assert (await agent.call("write_eval", settings={}))["already_done"]
+
+
+async def test_whose_evaluator_it_is_depends_on_what_was_written_and_not_on_its_words(classified: Folder) -> None:
+    folder = classified
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        await agent.call("write_eval", settings={})
+        own = folder.read("03_eval.py")
+        for text, is_own in (
+            (own, True),
+            (own.replace("OUTPUT = None", "OUTPUT = 'forward'"), True),
+            (own.replace("sys.exit(main(", "sys.exit(print("), False),
+            (own.replace('HERE / "evaluator_parts" / "__init__.py"', '"elsewhere.py"'), False),
+            ("# from evaluator_parts.command import main\n", False),
+        ):
+            folder.write("03_eval.py", text)
+            assert takes_protocol(folder.project()) is is_own, text[:200]

@@ -135,8 +135,8 @@ CASES: dict[str, tuple[tuple[tuple[str, str], ...], dict[str, str], str]] = {
             ("\nPath(OUT", "\nimport shutil\nshutil.copy(f'{OUT}/1/best.ckpt', f'{OUT}/best.ckpt')\nPath(OUT"),
             ("TensorDataset, random_split", "Subset, TensorDataset, random_split"),
         ),
-        {"folds_apart": "problem", "score_uncompared": "note", "validation_same": "ok"},
-        "best.ckpt is of fit 2, and 03_eval.py scores it on the first one's",
+        {"folds_apart": "warning", "score_uncompared": "note", "validation_same": "ok"},
+        "best.ckpt is here of fit 2",
     ),
     "a batch that ends with a group, and samples in both sets": (
         (

@@ -1,7 +1,7 @@
-"""The trial of an evaluator: before its first score counts it is run three times, and judged by what comes out.
+"""The trial of an evaluator: before its first score counts it is run again, and judged by what comes out.
 
 It must give the same score twice, and another one (or none) for the same weights in disorder: an evaluator that ignores
-the model is refused.
+the model is refused. The loop's own disorders each version's weights itself, so that it is run twice and others thrice.
 """
 
 import ast
@@ -44,12 +44,16 @@ def training_data_warnings(project: Project) -> tuple[Notice, ...]:
 
 @dataclass(frozen=True)
 class Trial:
-    """The three runs of an acceptance, as the child left them: folders, and exit codes (None: not run)."""
+    """The runs of an acceptance, as the child left them: folders, and exit codes (None: not run).
+
+    `inside`: the evaluator disorders the weights by itself, and has no third run.
+    """
 
     first: str
     again: str
     disordered: str
     codes: tuple[int | None, ...]
+    inside: bool = False
 
 
 def judge(tree: Tree, trial: Trial, primary: str) -> tuple[float, tuple[Notice, ...]]:
@@ -66,6 +70,8 @@ def judge(tree: Tree, trial: Trial, primary: str) -> tuple[float, tuple[Notice, 
             hint=f"{_HINT}: fix every seed, and score without dropout or sampling",
         )
     warnings = [Notice.of("spread", spread=spread)] if spread > _SAME else []
+    if trial.inside:
+        return spread, tuple(warnings)
     if disordered_code is None:
         return spread, (*warnings, Notice.of("no_weights"))
     if disordered_code == 0:

@@ -21,6 +21,8 @@ from ...project.version import Version
 from ...record.facts import Section
 from ...record.parts import SavedBest
 from ...record.ranks import RunFacts
+from ...store.digest import sha256
+from ...train.completing import left_files
 from ...train.measured import facts_of
 from ..evaluator_files import takes_protocol
 
@@ -48,6 +50,12 @@ class Said(BaseModel):
     notes: tuple[dict[str, str | int | float | bool | None], ...] = ()
     formulas: dict[str, str] = {}
     means: dict[str, tuple[float, ...]] = {}
+
+    @property
+    def apart(self) -> dict[str, float]:
+        """What other random numbers alone may make of each metric, where validation draws any."""
+        drawn = [note for note in self.notes if note.get("key") == "random_range"]
+        return {str(note["metric"]): float(value) for note in drawn if isinstance(value := note["apart"], int | float)}
 
     @property
     def keys(self) -> frozenset[str]:
@@ -99,7 +107,7 @@ def fit_of_best(version: Version) -> int:
     facts = _facts(version)
     if facts is None or len(facts.fits) < 2:
         return 1
-    number = _left_best(facts)
+    number = _left_best(version, facts)
     began = facts.fits[number].first.began
     return 1 + number + sum(trial.first.began < began for trial in facts.trials)
 
@@ -109,7 +117,7 @@ def differences(version: Version, metrics: Sequence[Metric], said: Said) -> tupl
     facts = _facts(version)
     if facts is None or not facts.fits:
         return ()
-    section = facts.fits[_left_best(facts)].first
+    section = facts.fits[_left_best(version, facts)].first
     logged = {name: value for name, value in logged_for_best(section).items() if math.isfinite(value)}
     found: list[Difference] = []
     for metric in metrics:
@@ -126,8 +134,15 @@ def _facts(version: Version) -> RunFacts | None:
     return facts_of(version.attempt("train", receipt.attempt)) if receipt is not None else None
 
 
-def _left_best(facts: RunFacts) -> int:
-    """The last fit whose ModelCheckpoint kept its best one as best.ckpt; else the last one."""
+def _left_best(version: Version, facts: RunFacts) -> int:
+    """The last fit that kept these very bytes, as folds of which the script copies one; else a best.ckpt of its own."""
+    tree, best = version.project.workspace.tree, f"{version.artifacts}/{_BEST}"
+    if len(facts.fits) > 1 and tree.is_file(best):
+        wanted = sha256(tree, best)
+        for number, fit in reversed(tuple(enumerate(facts.fits))):
+            paths = (one.best_model_path for one in fit.first.checkpoints)
+            if any(sha256(tree, name) == wanted for name in left_files(version, paths)):
+                return number
     kept = [number for number, fit in enumerate(facts.fits) if any(map(_is_best, fit.first.checkpoints))]
     return kept[-1] if kept else len(facts.fits) - 1
 
@@ -148,7 +163,10 @@ def logged_for_best(section: Section) -> dict[str, float]:
 
 def _close(score: float, own: float, section: Section) -> bool:
     precision = section.settings.precision if section.settings is not None else None
-    relative = _RELATIVE if precision is None or re.match(r"(?:32|64)", precision) else _LOW_PRECISION
+    limit = section.settings.limit_val_batches if section.settings is not None else None
+    # Where fewer samples were validated, that is said, and no precision excuses it.
+    exact = precision is None or re.match(r"(?:32|64)", precision) or limit not in (None, 1.0)
+    relative = _RELATIVE if exact else _LOW_PRECISION
     return math.isclose(score, own, rel_tol=relative, abs_tol=max(_ABSOLUTE, relative / 10))
 
 
@@ -156,7 +174,7 @@ def _why(metric: Metric, own: float, section: Section, said: Said) -> str | None
     """What explains the difference: how the script adds up batches, data that are random, several loaders."""
     if any(_close(mean, own, section) for mean in said.means.get(metric.name, ())):
         return ", the mean of its batches' values"
-    if "random_inputs" in said.keys:
+    if abs(metric.value - own) <= said.apart.get(metric.name, -1.0):
         return ", with other random numbers"
     loaders = section.loaders_of("validation")
     if len(loaders) > 1:
@@ -186,8 +204,8 @@ def require_own_word(found: Sequence[Difference]) -> None:
         f"the weights in best.ckpt get another score here than in their training: {'; '.join(parts)}. The formulas"
         " agree on the same batches, so the samples or the weights are others",
         where="best.ckpt",
-        hint="let the script seed the split of its data and leave best.ckpt of the data that it is judged on, with"
-        " repair_version; or score it by an evaluator of your own, with write_eval(source)",
+        hint="let the script seed the split of its data and what its validation draws, and leave best.ckpt of the data"
+        " that it is judged on, with repair_version; or score it by an evaluator of your own, with write_eval(source)",
     )
 
 

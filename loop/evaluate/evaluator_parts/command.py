@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .confinement import keep_to_itself
-from .errors import EvalError, ScriptFault
+from .errors import SCRIPT_AT_FAULT, EvalError, ScriptFault
 from .formulas import FAMILIES, Family, family_of
 from .project_copy import LEFT_OUT, make_stage
 from .scoring import acceptance, disorder, external, frozen, measure, output, reader, spelling, texts, versions
@@ -28,7 +28,6 @@ from .version.process import Order, seed_everything
 # pyright: reportPrivateUsage=false
 # What the script and torch hand over has no type here.
 
-SCRIPT_AT_FAULT = 65
 PROTOCOL = Path(".progressive-training") / "protocol"
 
 
@@ -232,13 +231,16 @@ def _scored(constants: Constants, options: Any, family: Family, decided: frozen.
     made = Evaluation(options, family, decided, scored, wanted)
     if options.external is not None:
         return _external(made, session)
-    told = texts.asked_again(session, decided, scored, vocabulary) if _is_read(scored) else None
-    asked = told or disorder.of_outputs(session, family, decided, scored)
-    return _version(made, session, notes, asked, first=first)
+    return _version(made, session, notes, vocabulary, first=first)
 
 
 def _version(
-    made: Evaluation, session: Session, notes: list[dict[str, Any]], asked: disorder.Asked, *, first: bool
+    made: Evaluation,
+    session: Session,
+    notes: list[dict[str, Any]],
+    vocabulary: spelling.Vocabulary | None,
+    *,
+    first: bool,
 ) -> str:
     family, scored, loss_name = made.family, made.scored, made.decided.server_loss
     rows = measure.measure(made.options.version, family, made.decided, made.wanted, scored)
@@ -252,11 +254,14 @@ def _version(
     found = measure.requests(session, scored, made.requests, read)
     decided = made.decided
     if not made.options.shuffle_weights:
+        told = texts.asked_again(session, decided, scored, vocabulary) if _is_read(scored) else None
+        asked = told or disorder.of_outputs(session, family, decided, scored)
         wanted = [row.name for row in rows]
         decided, more = disorder.tried(session, family, decided, scored, asked, wanted, first=first)
         notes += more
     session.close()
-    notes += versions.depends_on_batch(scored, found)
+    if not decided.random_inputs:  # alone a sample gets other random numbers
+        notes += versions.depends_on_batch(scored, found)
     formulas = {row.name: row.by for row in rows}
     output.write_json(
         made.options.out / "evaluation.json", {"notes": notes, "formulas": formulas, "means": scored.means}

@@ -34,6 +34,8 @@ _REFUSED = (
     *("socket.connect", "socket.bind", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork"),
     *("gc.get_objects", "gc.get_referrers", "gc.get_referents", "ctypes.dlopen", "os.kill", "os.killpg"),
 )
+# Where Python finds packages, as it was before any script ran: a .pth file may name folders outside of the prefix.
+_PACKAGES = tuple(Path(one).resolve() for one in sys.path if one)
 
 
 def keep_to_itself() -> None:
@@ -59,16 +61,15 @@ def confine(hidden: Iterable[Path], kept: Iterable[Path] = (), writable: Iterabl
     rules = library.syscall(_CREATE, ctypes.byref(attributes), 24 if version >= 6 else 8, 0)
     if rules < 0:
         return "no Landlock rules can be made: " + os.strerror(ctypes.get_errno())
-    for path in [
-        *_around(Path("/"), [path.resolve() for path in hidden]),
-        *kept,
-        Path(sys.prefix),
-        Path(sys.base_prefix),
-    ]:
+    places = [path.resolve() for path in hidden]
+    packages = [one for one in _PACKAGES if not any(one == path or one in path.parents for path in places)]
+    packages = [one for one in packages if not any(path in one.parents for path in places)]
+    # Nothing around what is hidden is seen the second time, since the first time has hidden that it is there.
+    for path in [*_around(Path("/"), places), *kept, *packages, Path(sys.prefix), Path(sys.base_prefix)]:
         _allow(library, rules, path, _LOOK)
     # CUDA names its threads in /proc/self/task, and doesn't begin where it may not. Memory of others isn't to be had
     # there: a process that is confined may not trace one that is less so.
-    for path in (*writable, *_around(Path("/dev"), [path.resolve() for path in hidden]), Path("/proc/self")):
+    for path in (*writable, *_around(Path("/dev"), places), Path("/proc/self")):
         _allow(library, rules, path, handled)
     if library.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or library.syscall(_RESTRICT, rules, 0):
         return "Landlock can't be used here: " + os.strerror(ctypes.get_errno())

@@ -419,3 +419,73 @@ def test_weights_that_a_compiler_has_renamed_are_found(made: Callable[..., Proje
     ended = project.evaluate("--checkpoint", renamed)
     assert ended.code == 0, ended.err
     assert ended.metrics == pytest.approx(by_numpy(project), rel=1e-4)
+
+
+RANDOM = {
+    "in the step": "\nclass Net(Base):\n"
+    + step("""x, y = batch
+out = self(x + 0.8 * torch.randn_like(x))
+self.log("val_loss", F.cross_entropy(out, y))
+self.log("val_acc", (out.argmax(1) == y).float().mean())"""),
+    "in the data": """
+def batch_of(samples):
+    x = torch.stack([x for x, _ in samples])
+    return x + 0.8 * torch.randn_like(x), torch.stack([y for _, y in samples])
+
+class Net(Base):
+    pass
+""",
+}
+
+
+@pytest.mark.parametrize("where", RANDOM)
+def test_of_a_random_validation_it_is_said_how_far_apart_two_draws_are(
+    where: str, made: Callable[..., Project], tmp_path: Path
+) -> None:
+    project = made(RANDOM[where], ["accuracy"])
+    random = np.random.default_rng(0)
+    x = project.array("val", "x")
+    drawn = [by_numpy(project, x=x + 0.8 * random.normal(size=x.shape)) for _ in range(50)]
+    ended = later(project, RANDOM[where], tmp_path, name="later")
+    assert ended.code == 0, ended.err
+    apart = {one["metric"]: one["apart"] for one in told(ended)["notes"] if one["key"] == "random_range"}
+    for metric, width in apart.items():
+        values = [one[metric] for one in drawn]
+        spread = float(np.std(values))
+        assert 3 * spread < width < 15 * spread
+        assert sum(abs(ended.metrics[metric] - value) < width for value in values) >= 49
+    assert apart.keys() == {"loss", "accuracy"}
+
+
+def test_a_script_that_asks_an_earlier_fit_for_its_score_is_run_up_to_the_one_that_counts(
+    made: Callable[..., Project],
+) -> None:
+    folds = """
+class Net(Base):
+    pass
+
+for fold in range(2):
+    fitted = trainer()
+    fitted.checkpoint_callback.monitor = "val_loss"
+    fitted.fit(Net(), loader("train"), loader("train"))
+    print("fold", fold, float(fitted.checkpoint_callback.best_model_score))
+"""
+    project = made(folds, ["accuracy"])
+    ended = project.evaluate("--fit", "3")
+    assert ended.code == 0, ended.err
+    assert ended.score["num_samples"] == 21
+
+
+def test_a_later_versions_reading_is_the_one_that_gives_its_own_numbers(
+    made: Callable[..., Project], tmp_path: Path
+) -> None:
+    """Its first cross_entropy, which was the first version's loss, judges something else: turned and halved logits."""
+    project = made(PLAIN, ["accuracy"])
+    other = "\nclass Net(Base):\n" + step("""x, y = batch
+out = self(x)
+self.log("val_other", F.cross_entropy(out.roll(1, 1) / 2, y))
+self.log("val_loss", F.cross_entropy(out, y))
+self.log("val_acc", (out.argmax(1) == y).float().mean())""")
+    ended = later(project, other, tmp_path, name="later")
+    assert ended.code == 0, ended.err
+    assert ended.metrics == pytest.approx(by_numpy(project), rel=1e-4)

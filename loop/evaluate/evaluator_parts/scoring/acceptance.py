@@ -9,10 +9,11 @@ import torch
 
 from ..errors import EvalError
 from ..formulas import FAMILIES, Family, Formula, lower_is_better, variants
-from ..tasks import ALSO
+from ..tasks import ALSO, SERVED
 from ..trees import at, count, cut, digest, leaves, shape, spelled
 from .reading import (
     Comparison,
+    KnownLoss,
     Own,
     Reading,
     as_list,
@@ -34,6 +35,9 @@ from .session import Session
 # What the script and torch hand over has no type here.
 
 MOST_BATCHES, ENOUGH_SAMPLES = 64, 1024
+# Where validation is random: how often it is drawn, and how many of their ranges two such numbers may lie apart. These
+# draws lie about 3.5 deviations apart, and two of them hardly ever twice as much.
+DRAWS, RANGES = 16, 2
 _MOST_READINGS, _MOST_TARGETS = 8, 4
 _CHOICES = (
     'Next: name the right one by write_eval(settings={"output": …, "target": …}), or take the script\'s own formula by '
@@ -69,10 +73,10 @@ class Decided(NamedTuple):
     target: Any
     inputs: list[Any]
     hidden: list[Any]
-    loss: str | None
+    loss: KnownLoss | None
     comparisons: list[Comparison]
     own: Own
-    is_random: bool = False
+    apart: dict[str, float] | None = None  # by metric: what two draws of it may differ by; None: nothing is random
 
 
 def accept(session: Session, family: Family, wanted: list[str], settings: Settings) -> Decided:
@@ -89,13 +93,27 @@ def accept(session: Session, family: Family, wanted: list[str], settings: Settin
     found = session.model(op="discover", batch=trees[0], tell=False)
     asked = Asked(wanted, settings, trees, found, own)
     problems: list[str] = []
-    for one in (family, *(FAMILIES[name] for name in ALSO.get(family.name, ()))):
+    for one in _families(family):
         best = _best(session, one, asked, problems)
-        if best is not None:
-            best = best._replace(is_random=is_drawn_anew(session, best, trees))
+        if best is not None and (one in _families(family, stated=True) or _is_proven(best)):
+            if is_drawn_anew(session, best, trees):
+                best = best._replace(apart=apart_by_draw(session, best))
             _require_own_word(session, best, trees)
             return best
     raise EvalError(_nothing_fits(trees[0], found, problems, settings, family))
+
+
+def _families(family: Family, *, stated: bool = False) -> list[Family]:
+    """What the task may be: what was stated, what that word is used for as well, and then any other."""
+    names = [family.name, *ALSO.get(family.name, ())]
+    others = [] if stated else [name for name in SERVED if name not in ("sequence", "generation")]
+    return [FAMILIES[name] for name in dict.fromkeys([*names, *others])]
+
+
+def _is_proven(decided: Decided) -> bool:
+    """Whether the script's own numbers come out, and so what it judges is of another family than was stated."""
+    standings = [one.standing for one in decided.comparisons]
+    return "same" in standings and "other" not in standings
 
 
 def _best(session: Session, family: Family, asked: Asked, problems: list[str]) -> Decided | None:
@@ -128,10 +146,10 @@ def some_batches(session: Session, draw: int = 0) -> list[Any]:
     return trees
 
 
-def own_words(session: Session, trees: list[Any], sizes: list[int]) -> Own:
+def own_words(session: Session, trees: list[Any], sizes: list[int], draw: int = 0) -> Own:
     """What the script's own validation says of these batches, with the trained weights."""
     session.model(op="begin")
-    steps = [session.model(op="judge", batch=tree, index=index) for index, tree in enumerate(trees)]
+    steps = [session.model(op="judge", batch=tree, index=index, draw=draw) for index, tree in enumerate(trees)]
     return Own(steps, session.model(op="end"), sizes)
 
 
@@ -156,7 +174,7 @@ def _tried(session: Session, family: Family, asked: Asked, reading: Reading, pat
     comparisons = []
     for name in asked.wanted:
         tried = _formulas(family, name, asked.settings)
-        comparisons.append(compared(name, tried, outputs, targets, family, own, loss))
+        comparisons.append(compared(name, tried, outputs, targets, family, own, loss.name if loss else None))
     return Decided(family, reading, path, entering(found), hidden, loss, comparisons, own)
 
 
@@ -172,8 +190,8 @@ def _rank(decided: Decided) -> tuple[int, int, int]:
 
 def _require_own_word(session: Session, decided: Decided, trees: list[Any]) -> None:
     """Raises `EvalError` with both numbers where they differ by more than the adding up of batches."""
-    wrong = [one for one in decided.comparisons if one.standing == "other"]
-    if not wrong or decided.is_random:
+    wrong = [one for one in decided.comparisons if one.standing == "other" and not _drawn(one, decided.apart or {})]
+    if not wrong:
         return
     parts = [
         f"{one.metric}: {one.ours:.6g} by {one.formula.name if one.formula else 'us'} of {decided.reading.output} "
@@ -203,6 +221,27 @@ def is_drawn_anew(session: Session, decided: Decided, trees: list[Any]) -> bool:
     return not torch.equal(one, other)
 
 
+def apart_by_draw(session: Session, decided: Decided) -> dict[str, float]:
+    """What two of the script's own numbers may differ by that are drawn with other random numbers, by metric."""
+    found: dict[str, list[float]] = {}
+    names = {one.metric: one.said for one in decided.comparisons} | {"loss": decided.own.loss_name}
+    for draw in range(DRAWS):
+        trees = some_batches(session, draw)
+        own = own_words(session, trees, [count(tree) or 0 for tree in trees], draw)
+        for metric, said in names.items():
+            value = own.mean(said) if said else None
+            if value is not None:
+                found.setdefault(metric, []).append(value)
+    return {metric: RANGES * (max(values) - min(values)) for metric, values in found.items()}
+
+
+def _drawn(one: Comparison, apart: dict[str, float]) -> bool:
+    """Whether our number and the script's are as near as two draws of one."""
+    if one.ours is None or one.own is None:
+        return False
+    return abs(one.ours - one.own) <= apart.get(one.metric, 0.0)
+
+
 def parting(session: Session, family: Family, decided: Decided, trees: list[Any], wrong: Comparison) -> str:
     """Two samples for which our number and the script's differ, in words; "" where single samples don't tell."""
     if wrong.formula is None:
@@ -216,7 +255,7 @@ def parting(session: Session, family: Family, decided: Decided, trees: list[Any]
             return ""
         try:
             shaped, target = family.shaped(output, at(one, decided.target))
-            predicted = family.predicted(shaped, decided.loss)
+            predicted = family.predicted(shaped, decided.loss.name if decided.loss else None)
             ours = float(wrong.formula.compute(predicted, target))
         except (ValueError, RuntimeError, IndexError):
             return ""
@@ -248,7 +287,9 @@ def _nothing_fits(tree: Any, found: dict[str, Any], problems: list[str], setting
     return (
         f"nothing that validation_step judges is a {family.name}'s output and target"
         f"{' with ' + ', '.join(asked) if asked else ''}: {why}. "
-        f"A batch holds {shape(tree)}; outputs: {', '.join(outputs[:8]) or 'none'}. {_CHOICES}"
+        f"A batch holds {shape(tree)}; outputs: {', '.join(outputs[:8]) or 'none'}. Next: name the right output "
+        "and target by write_eval(settings=…), let validation_step log the metric by its usual name (repair_version), "
+        "or write a 03_eval.py with write_eval(source=…)"
     )
 
 
@@ -274,7 +315,7 @@ def higher(one: Comparison, monitors: list[dict[str, Any]]) -> bool:
 
 def loss_of(decided: Decided) -> dict[str, Any] | None:
     if decided.loss is not None:
-        return {"kind": "server", "name": decided.loss}
+        return {"kind": "server", "name": decided.loss.name, "scale": decided.loss.scale}
     own = decided.own
     name = own.loss_name or own_name(decided.family, "loss", own.names) or ""
     return {"kind": "script", "name": name} if own.losses is not None or name else None

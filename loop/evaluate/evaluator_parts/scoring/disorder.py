@@ -47,31 +47,32 @@ def tried(
     """
     decided, notes = _whatever_the_targets(session, decided, scored, first=first)
     kind = _formula(family, decided, wanted)
-    if kind is None or asked.size < 2:
-        return decided, notes
     before = asked.outputs()
-    level = _level(kind, *asked.judged(before))
-    if level.gain <= 1e-9:
-        return decided, notes
-    same, left = True, level
+    level = _level(kind, *asked.judged(before)) if kind is not None and asked.size > 1 else None
+    if level is not None and level.gain <= 1e-9:
+        level = None
+    same, left = all(isinstance(one, torch.Tensor) for one in before) or level is not None, level
     for time in range(_DISORDERS):
-        session.model(op="disorder", time=time)
+        if (level is None and not same) or (level and left and left.gain < _SAID * level.gain):
+            return decided, notes
+        if not session.model(op="disorder", time=time):
+            return decided, [*notes, {"key": "no_weights"}]
         try:
             after = asked.outputs()
-            found = _level(kind, *asked.judged(after))
+            found = _level(kind, *asked.judged(after)) if kind is not None and level is not None else None
         except (ScriptFault, ValueError, RuntimeError, IndexError, TypeError):
             return decided, notes  # without its weights it can do nothing
         same = same and all(map(_same, before, after))
-        left = min(left, found, key=lambda one: one.gain)
-        if left.gain < _SAID * level.gain:
-            return decided, notes
-    share = left.gain / level.gain
-    if not first and same and decided.disorder < _ALL:
+        left = min(left, found, key=lambda one: one.gain) if left is not None and found is not None else None
+    if same and (first or decided.disorder < _ALL):
         raise ScriptFault(
             f"with its weights in disorder it gives the same answers to the first {asked.size} samples, to the last "
             "bit: its score doesn't come from the weights that were trained. Next: let forward answer by them "
             "(repair_version)"
         )
+    if level is None or left is None or left.gain < _SAID * level.gain:
+        return decided, notes
+    share = left.gain / level.gain
     if share >= (_ALL if first else max(_SAID, decided.disorder + _MORE)):
         numbers = {"metric": kind.name, "score": level.value, "left": left.value, "chance": level.chance}
         notes.append({"key": "kept_in_disorder", "count": asked.size, **numbers})

@@ -150,7 +150,7 @@ def _from_answers(answers: list[Any], family: Family, frozen: Frozen, reference:
     predictions: Any = reference.predicted
     if family.name != "classification":
         predicted = numbers.reshape(len(answers), *predictions.shape[1:])
-        return _with_losses(predicted, reference, family.losses.get(loss or ""))
+        return _with_losses(predicted, reference, family.losses.get(loss or ""), frozen.scale)
     classes = predictions.shape[1]
     if numbers.dim() == 1:
         if bool((numbers != numbers.long()).any()) or int(numbers.min()) < 0 or int(numbers.max()) >= classes:
@@ -161,12 +161,12 @@ def _from_answers(answers: list[Any], family: Family, frozen: Frozen, reference:
         return scored, {*left_out, *ranked}
     if numbers.shape[1] != classes or bool((numbers < 0).any()) or bool(((numbers.sum(1) - 1).abs() > 1e-3).any()):
         raise ValueError(f"probabilities are {classes} numbers from 0 whose sum is 1")
-    return _with_losses(numbers, reference, family.losses["nll of probabilities"] if loss else None)
+    return _with_losses(numbers, reference, family.losses["nll of probabilities"] if loss else None, frozen.scale)
 
 
-def _with_losses(predicted: Any, reference: Scored, formula: Any) -> tuple[Scored, set[str]]:
+def _with_losses(predicted: Any, reference: Scored, formula: Any, scale: float = 1.0) -> tuple[Scored, set[str]]:
     """With the first version's loss where that is a formula of outputs and targets alone."""
-    loss = loss_by(formula, predicted, reference.targets) if formula else Loss(None, None, {})
+    loss = loss_by(formula, predicted, reference.targets).times(scale) if formula else Loss(None, None, {})
     scored = reference._replace(
         outputs=predicted, predicted=predicted, loss=loss.value, losses=loss.each, script={}, loss_terms=loss.terms
     )

@@ -21,6 +21,7 @@ class Frozen(NamedTuple):
 
     `via` names what in validation_step took the output: `cross_entropy#0`. `loss` and `metrics` say whose formula a
     number is: {"kind": "server", "name": …} or {"kind": "script", "name": …, "higher": …}.
+    `apart` is what two draws of a metric may differ by, where the first version's validation draws random numbers.
     `disorder` is how much of what the first version's score has over chance is left with its weights in disorder.
     """
 
@@ -37,11 +38,17 @@ class Frozen(NamedTuple):
     ids: list[str]
     formula: str
     disorder: float = 0.0
+    apart: dict[str, float] = {}  # noqa: RUF012 - by metric
 
     @property
     def server_loss(self) -> str | None:
         """The name of the loss's formula, where it is one of ours."""
         return self.loss["name"] if self.loss and self.loss["kind"] == "server" else None
+
+    @property
+    def scale(self) -> float:
+        """What that is multiplied by: the script's own units."""
+        return float((self.loss or {}).get("scale", 1.0))
 
 
 def save(frozen: Frozen, folder: Path) -> None:

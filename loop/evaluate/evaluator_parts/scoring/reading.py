@@ -204,15 +204,22 @@ def _mean_of_batches(kind: Formula, shaped: list[Any], family: Family, loss: str
     return sum(value * size for value, size in found) / sum(size for _, size in found)
 
 
-def loss_formula(outputs: list[Any], targets: list[Any], family: Family, own: Own) -> str | None:
+class KnownLoss(NamedTuple):
+    """A loss of ours by its name, and what it is multiplied by: targets in other units make it another number."""
+
+    name: str
+    scale: float = 1.0
+
+
+def loss_formula(outputs: list[Any], targets: list[Any], family: Family, own: Own) -> KnownLoss | None:
     """The standard loss whose mean is the model's own in every batch, if there is one; or over all of them."""
     if own.losses is None:
         said = own_name(family, "loss", own.names)
         values = own.values(said) if said else []
         whole = joined(outputs), joined(targets)
-        return next(
-            (name for name, kind in family.losses.items() if values and _gives(kind, whole, family, values)), None
-        )
+        known = (name for name, kind in family.losses.items() if values and _gives(kind, whole, family, values))
+        return next(map(KnownLoss, known), None)
+    scaled: KnownLoss | None = None
     for name, kind in family.losses.items():
         try:
             shaped = [family.shaped(output, target) for output, target in zip(outputs, targets)]
@@ -220,8 +227,18 @@ def loss_formula(outputs: list[Any], targets: list[Any], family: Family, own: Ow
         except (ValueError, RuntimeError, IndexError, TypeError):
             continue
         if all(math.isclose(part, mean, rel_tol=1e-4, abs_tol=1e-7) for part, mean in zip(parts, own.losses)):
-            return name
-    return None
+            return KnownLoss(name)
+        scale = _scale(parts, own.losses) if scaled is None and kind.each is not None else None
+        scaled = KnownLoss(name, scale) if scale else scaled
+    return scaled
+
+
+def _scale(parts: list[float], own: list[float]) -> float | None:
+    """What all batches' losses are multiplied by, where they are enough and unlike enough to show that."""
+    if len(parts) < 3 or min(parts) <= 0 or max(parts) < 1.02 * min(parts):
+        return None
+    ratios = [mean / part for part, mean in zip(parts, own)]
+    return ratios[0] if ratios[0] > 0 and all(math.isclose(one, ratios[0], rel_tol=1e-5) for one in ratios) else None
 
 
 def _gives(kind: Formula, whole: tuple[Any, Any], family: Family, values: list[float]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import statistics
 from typing import Any
 
@@ -10,10 +11,11 @@ import torch
 
 from ..errors import EvalError, ScriptFault
 from ..formulas import Family
-from ..trees import at, count, leaves, rows, spelled
-from .acceptance import Settings, accept, loss_of, metrics_of
+from ..tasks import ALSO
+from ..trees import at, changed, count, leaves, rows, spelled
+from .acceptance import Decided, Settings, accept, loss_of, metrics_of
 from .frozen import Frozen
-from .reading import Comparison, Reading, as_list, blanked, entering, hidden_from, joined, readings, same_target
+from .reading import Comparison, Reading, as_list, blanked, close, entering, hidden_from, joined, readings, same_target
 from .session import Session
 from .walk import Collected, How, Loss, Scored, by_the_script, collect, loss_by, one_at_a_time
 
@@ -27,7 +29,7 @@ def first_score(
     session: Session, family: Family, wanted: list[str], settings: Settings
 ) -> tuple[Frozen, Scored, list[dict[str, Any]]]:
     """Decides how all versions are scored, and scores this one so. The last are notes, as codes with values."""
-    decided = accept(session, family, wanted, settings)
+    stated, decided = family, accept(session, family, wanted, settings)
     family = decided.family
     how = How(
         decided.reading.output,
@@ -48,15 +50,18 @@ def first_score(
         delimiter=None,
         targets=collected.targets,
         inputs=collected.inputs,
-        random_inputs=decided.is_random,
+        random_inputs=decided.apart is not None,
         ids=ids,
         formula="",
+        apart=_of_so_many(decided, len(ids)),
     )
     scored = _scored(session, family, frozen, how, collected, ids)
     if scored.script or (frozen.loss or {}).get("kind") == "script":
         frozen = frozen._replace(formula=session.model(op="formula")["digest"])
-    drawn = [{"key": "random_inputs"}] if decided.is_random else []
-    return frozen, scored, [*comparison_notes(decided.comparisons), *_opaque(collected), *drawn]
+    notes = [*comparison_notes(decided.comparisons), *_opaque(collected), *_drawn(frozen)]
+    if family is not stated and family.name not in ALSO.get(stated.name, ()):
+        notes.append({"key": "other_family", "family": family.name, "stated": stated.name})
+    return frozen, scored, notes
 
 
 def later_score(session: Session, family: Family, frozen: Frozen) -> tuple[Scored, list[dict[str, Any]]]:
@@ -68,7 +73,7 @@ def later_score(session: Session, family: Family, frozen: Frozen) -> tuple[Score
     how = _how(session, family, frozen, tree, size, target)
     collected = collect(session, how)
     _require_same_targets(collected, frozen)
-    notes = _opaque(collected)
+    notes = [*_opaque(collected), *_drawn(frozen)]
     changed = sum(one != other for one, other in zip(collected.inputs, frozen.inputs))
     if changed and not frozen.random_inputs:
         notes.append({"key": "other_inputs", "differing": changed, "count": len(frozen.inputs)})
@@ -162,10 +167,44 @@ def _how(session: Session, family: Family, frozen: Frozen, tree: Any, size: int,
             f"no output of this version's validation_step is one of a {family.name} for the first version's targets. "
             "Next: let it judge its outputs as the first version did (repair_version)"
         )
-    reading = next((one for one in fitting if one.via and one.via == frozen.via), None)
-    reading = reading or next((one for one in fitting if one.output == frozen.output), fitting[0])
+    likely = sorted(fitting, key=lambda one: (not one.via or one.via != frozen.via, one.output != frozen.output))
+    reading = _proven(session, family, frozen, tree, target, found, likely) or likely[0]
     hidden = hidden_from(tree, size, found, reading, target)
     return How(reading.output, tuple(hidden), tuple(entering(found)), target)
+
+
+def _proven(
+    session: Session, family: Family, frozen: Frozen, tree: Any, target: Any, found: Any, likely: list[Reading]
+) -> Reading | None:
+    """The reading from which the numbers come out that the version logs; None where none or nothing tells.
+
+    It is asked with its targets in another order, which nobody else knows: its process learns nothing of the right one.
+    """
+    wanted, leaf = [one for one in frozen.metrics.values() if one["kind"] == "server" and one["said"]], at(tree, target)
+    if len(likely) < 2 or not wanted or not isinstance(leaf, torch.Tensor):
+        return None
+    order = torch.randperm(len(leaf), generator=torch.Generator().manual_seed(int.from_bytes(os.urandom(6), "big")))
+    mixed = changed(tree, {target}, lambda one: one[order])
+    session.model(op="begin")
+    step, _ = session.tried(op="judge", batch=mixed, index=0)
+    if step is None:
+        return None
+    logged, own = {**step["logged"], **session.model(op="end")}, (step["loss"] or {}).get("value")
+    best: tuple[bool, Reading] | None = None
+    for one in likely:
+        hidden = hidden_from(tree, len(leaf), found, one, target)
+        output = session.model(op="answer", batch=blanked(tree, hidden), reading=one.output)
+        try:
+            shaped, right = family.shaped(output, leaf[order])
+            predicted = family.predicted(shaped, frozen.server_loss)
+            values = [float(family.metrics[metric["name"]].compute(predicted, right)) for metric in wanted]
+            loss = _server_loss(family, frozen.server_loss, shaped, right).times(frozen.scale).value
+        except (ValueError, RuntimeError, IndexError, TypeError):
+            continue
+        if all(close(value, logged.get(metric["said"], math.nan)) for value, metric in zip(values, wanted)):
+            same = loss is not None and own is not None and close(loss, own)
+            best = best if best is not None and best[0] >= same else (same, one)
+    return best[1] if best is not None else None
 
 
 def _fits(family: Family, reading: Reading, tree: Any, target: Any) -> bool:
@@ -195,7 +234,7 @@ def _require_same_targets(collected: Collected, frozen: Frozen) -> None:
 def _scored(session: Session, family: Family, frozen: Frozen, how: How, collected: Collected, ids: list[str]) -> Scored:
     outputs, targets = family.shaped(joined(collected.outputs), put_together(frozen.targets))
     loss_name = frozen.server_loss
-    found = _server_loss(family, loss_name, outputs, targets)
+    found = _server_loss(family, loss_name, outputs, targets).times(frozen.scale)
     loss, losses = found.value, found.each
     predicted = family.predicted(outputs, loss_name)
     script: dict[str, float] = {}
@@ -266,6 +305,20 @@ def comparison_notes(comparisons: list[Comparison]) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _of_so_many(decided: Decided, samples: int) -> dict[str, float]:
+    """For the whole set, by its first samples: the more there are, the less a draw matters."""
+    tried = sum(decided.own.sizes)
+    return {metric: width * math.sqrt(min(1, tried / samples)) for metric, width in (decided.apart or {}).items()}
+
+
+def _drawn(frozen: Frozen) -> list[dict[str, Any]]:
+    """How uncertain each number is where validation draws random numbers, which are the same ones for every version."""
+    if not frozen.random_inputs:
+        return []
+    each = [{"key": "random_range", "metric": name, "apart": width} for name, width in frozen.apart.items()]
+    return [{"key": "random_inputs"}, *each]
 
 
 def _opaque(collected: Collected) -> list[dict[str, Any]]:

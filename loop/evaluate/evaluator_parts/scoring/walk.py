@@ -52,6 +52,12 @@ class Loss(NamedTuple):
     each: list[float] | None
     terms: dict[str, list[float]]
 
+    def times(self, scale: float) -> Loss:
+        """The same loss in other units; what it is a ratio of stays as it is."""
+        if scale == 1.0 or self.value is None or self.terms:
+            return self
+        return Loss(self.value * scale, None if self.each is None else [one * scale for one in self.each], {})
+
 
 def loss_by(formula: Formula, outputs: Any, targets: Any) -> Loss:
     """Raises `ValueError` where the formula takes no such outputs."""

@@ -71,9 +71,9 @@ class Probe:
     # ------------------------------------------------------------ with the targets
 
     @torch.inference_mode()
-    def judge(self, tree: Any, index: int) -> dict[str, Any]:
-        """What `validation_step` logs and returns for a whole batch."""
-        self.seed(0)
+    def judge(self, tree: Any, index: int, draw: int = 0) -> dict[str, Any]:
+        """What `validation_step` logs and returns for a whole batch, with the random numbers of this draw."""
+        self.seed(draw)
         returned = self._step(self.on_device(unboxed(tree)), index)
         logged = {name: number for name, value in self.logged.items() if (number := as_number(value)) is not None}
         return {"logged": logged, "loss": _loss(logged, returned), "names": sorted(self.logged)}

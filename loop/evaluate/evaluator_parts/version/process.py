@@ -118,7 +118,7 @@ def _answer(order: Order, call: FitCall, channel: Channel, first: str | None) ->
         "answer": lambda asked: probe.answer(asked["batch"], asked["reading"], asked.get("draw", 0)),
         "timed": lambda asked: probe.timed(asked["batch"], asked["reading"], asked["repeats"]),
         "begin": lambda asked: probe.begin(),
-        "judge": lambda asked: watched(probe.judge)(asked["batch"], asked["index"]),
+        "judge": lambda asked: watched(probe.judge)(asked["batch"], asked["index"], asked.get("draw", 0)),
         "end": lambda asked: watched(probe.end)(),
         "formula": lambda asked: watched.digest(),
         "weights": lambda asked: weights_digest(probe.model),

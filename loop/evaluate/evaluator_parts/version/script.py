@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import math
 import os
 import sys
 import traceback
 import types
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import torch
 
 from ..errors import ScriptFault
 
@@ -81,6 +84,9 @@ class FitHook:
             FitHook.call = FitCall(trainer, getattr(model, "_orig_mod", model), val_dataloaders, datamodule)
         if FitHook.passed >= FitHook.wanted:
             raise FitReached
+        for saver in getattr(trainer, "checkpoint_callbacks", ()):
+            # What a script asks between two fits; no number is known of one that wasn't carried out.
+            saver.best_model_score = torch.tensor(math.nan)
 
 
 def run_script(script: Path, fit: int = 1) -> FitCall:
