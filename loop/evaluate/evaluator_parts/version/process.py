@@ -23,7 +23,7 @@ import torch
 
 from ..confinement import SHARED_MEMORY, confine, refuse_programs
 from ..errors import EvalError, ScriptFault
-from ..wire import Channel, Ended
+from ..wire.messages import Channel, Ended
 from .checkpoint import disorder, load_weights, weights_digest
 from .formula import Watched
 from .probe import Probe
