@@ -27,7 +27,7 @@ PROGRAMS = (
     *("startup", "overhead", "whole_loop", "outside_jobs", "first_batch", "parts", "tokens", "reads", "locked_eval"),
     *("rescoring", "against_optuna", "clusters", "dashboard", "diffs", "null_loops", "sandbox"),
 )
-NAMED_ONLY = ("gpu", "recorder")
+NAMED_ONLY = ("gpu", "recorder", "streamed_eval")
 _HEAD = """\
 # Results
 

@@ -26,7 +26,7 @@ from ..train import training
 from .checks.checkpoint_clashes import CHECKPOINTS
 from .checks.evaluator_trial import Trial
 from .checks.own_word import fit_of_best
-from .evaluator_files import drop_compiled, takes_protocol
+from .evaluator_files import compile_parts, takes_protocol
 from .evaluator_parts.project_copy import make_stage
 from .seed_repeats import Repeat, lay_out, repeats
 
@@ -47,7 +47,7 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> J
     workspace.tree.make_folder(f"{attempt.relative}/{SAID}")
     make_stage(workspace.root, workspace.tree.path(version.snapshot), attempt.path / STAGE)
     # Copied beside the attempt: the user's interpreter may lack this package, or have another release of it.
-    drop_compiled(workspace.tree)
+    compile_parts(workspace.tree)
     for source in (_HERE / "run_evaluator.py", _HERE / "read_checkpoint.py", CHECKPOINT_FACTS):
         shutil.copyfile(source, attempt.path / source.name)
     coming = training.next_jobs(version, rules)

@@ -3,7 +3,10 @@
 import ast
 import contextlib
 import hashlib
+import marshal
 from collections.abc import Iterator
+from functools import lru_cache
+from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from pathlib import Path
 
 from ..project.project import Project
@@ -28,15 +31,42 @@ def write_parts(tree: Tree, folder: str = "") -> None:
         tree.write(f"{beside}{name}", data)
 
 
-def drop_compiled(tree: Tree) -> None:
-    """What runs is the source, which is locked, and never a compiled file that somebody left beside it."""
+def compile_parts(tree: Tree) -> None:
+    """Puts the machinery compiled beside its locked sources, and leaves there no compiled file of anybody else's.
+
+    It is for an interpreter of this one's version; any other compiles the sources itself, each time.
+    """
     folders = [EVALUATOR_PARTS]
     for folder in folders:
+        made: dict[str, bytes] = {}
         for name in tree.names(folder):
-            if name == "__pycache__":
-                tree.remove(f"{folder}/{name}")
-            elif tree.kind(f"{folder}/{name}") == "folder":
-                folders.append(f"{folder}/{name}")
+            place = f"{folder}/{name}"
+            if name.endswith(".py"):
+                made[Path(cache_from_source(name)).name] = _compiled(str(tree.path(place)), tree.read(place))
+            elif name != "__pycache__" and tree.kind(place) == "folder":
+                folders.append(place)
+        cache = f"{folder}/__pycache__"
+        if _held(tree, cache) != made:
+            tree.remove(cache)
+            for name, data in made.items():
+                tree.write(f"{cache}/{name}", data, durable=False)
+
+
+def _held(tree: Tree, folder: str) -> dict[str, bytes] | None:
+    """What lies there; None where that isn't files alone."""
+    if tree.kind(folder) != "folder":
+        return None
+    names = tree.names(folder)
+    if any(tree.kind(f"{folder}/{name}") != "file" for name in names):
+        return None
+    return {name: tree.read(f"{folder}/{name}") for name in names}
+
+
+@lru_cache(maxsize=256)
+def _compiled(path: str, source: bytes) -> bytes:
+    """A compiled module as Python keeps it, good for this very source (PEP 552)."""
+    code = compile(source, path, "exec", dont_inherit=True)
+    return MAGIC_NUMBER + (3).to_bytes(4, "little") + source_hash(source) + marshal.dumps(code)
 
 
 def shape_of(source: str) -> str | None:

@@ -6,7 +6,8 @@ command         the command line; puts the rest together
 scoring/        the scorer's process: it holds targets and scores, and never runs the version's code
 version/        the version's processes: one with its data, one with its model
 formulas/       what an output and a target have to look like for a task, and every number that is computed from them
-trees, wire     a batch that can be looked into without the script's classes; messages without pickle
+trees           a batch that can be looked into without the script's classes
+wire/           messages without pickle, large arrays in shared memory
 confinement     closes a process in
 tasks           which family a task is of
 pictures        one sample as files that one can look at, drawn on `canvas` by numpy alone

@@ -198,10 +198,14 @@ class Evaluation(NamedTuple):
     wanted: list[str]
 
     @property
+    def shown(self) -> list[int]:
+        """The samples to look at."""
+        return output.drawn(self.options, len(self.scored.ids))
+
+    @property
     def requests(self) -> list[int]:
         """The samples that are asked about alone: those to look at, and the first ones, for the latency."""
-        count = len(self.scored.ids)
-        return sorted({*output.drawn(self.options, count), *range(min(count, measure.LATENCY_REQUESTS))})
+        return sorted({*self.shown, *range(min(len(self.scored.ids), measure.LATENCY_REQUESTS))})
 
 
 def _scored(constants: Constants, options: Any, family: Family, decided: frozen.Frozen | None, session: Session) -> str:
@@ -251,7 +255,7 @@ def _version(
             return reader.read_one(found, scored.how)
         return versions.read_one(family, found, scored, loss_name)
 
-    found = measure.requests(session, scored, made.requests, read)
+    found = measure.requests(session, scored, made.requests, read, made.shown)
     decided = made.decided
     if not made.options.shuffle_weights:
         told = texts.asked_again(session, decided, scored, vocabulary) if _is_read(scored) else None

@@ -61,15 +61,15 @@ def confine(hidden: Iterable[Path], kept: Iterable[Path] = (), writable: Iterabl
     rules = library.syscall(_CREATE, ctypes.byref(attributes), 24 if version >= 6 else 8, 0)
     if rules < 0:
         return "no Landlock rules can be made: " + os.strerror(ctypes.get_errno())
-    places = [path.resolve() for path in hidden]
-    packages = [one for one in _PACKAGES if not any(one == path or one in path.parents for path in places)]
-    packages = [one for one in packages if not any(path in one.parents for path in places)]
+    closed = frozenset(path.resolve() for path in hidden)
+    packages = [one for one in _PACKAGES if not any(one == path or one in path.parents for path in closed)]
+    packages = [one for one in packages if not any(path in one.parents for path in closed)]
     # Nothing around what is hidden is seen the second time, since the first time has hidden that it is there.
-    for path in [*_around(Path("/"), places), *kept, *packages, Path(sys.prefix), Path(sys.base_prefix)]:
+    for path in [*_around(Path("/"), closed), *kept, *packages, Path(sys.prefix), Path(sys.base_prefix)]:
         _allow(library, rules, path, _LOOK)
     # CUDA names its threads in /proc/self/task, and doesn't begin where it may not. Memory of others isn't to be had
     # there: a process that is confined may not trace one that is less so.
-    for path in (*writable, *_around(Path("/dev"), places), Path("/proc/self")):
+    for path in (*writable, *_around(Path("/dev"), closed), Path("/proc/self")):
         _allow(library, rules, path, handled)
     if library.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or library.syscall(_RESTRICT, rules, 0):
         return "Landlock can't be used here: " + os.strerror(ctypes.get_errno())
@@ -100,19 +100,18 @@ def _last_handle() -> int:
     return max((int(entry.name) for entry in Path("/proc/self/fd").iterdir()), default=2)
 
 
-def _around(place: Path, hidden: list[Path]) -> Iterator[Path]:
+def _around(place: Path, hidden: frozenset[Path]) -> Iterator[Path]:
     """Everything below `place` that is neither hidden nor on the way to it. Links are left out: their targets count."""
-    try:
-        entries = [entry for entry in place.iterdir() if not entry.is_symlink()]
-    except OSError:
-        return
-    for entry in entries:
-        if entry in hidden:
+    above = {parent for path in hidden for parent in path.parents}
+    places = [place]
+    for one in places:
+        try:
+            with os.scandir(one) as found:
+                entries = [one / entry.name for entry in found if not entry.is_symlink()]
+        except OSError:
             continue
-        if any(entry in path.parents for path in hidden):
-            yield from _around(entry, hidden)
-        else:
-            yield entry
+        places += [entry for entry in entries if entry in above and entry not in hidden]
+        yield from (entry for entry in entries if entry not in above and entry not in hidden)
 
 
 def _allow(library: ctypes.CDLL, rules: int, path: Path, rights: int) -> None:

@@ -192,9 +192,8 @@ def digest(tree: Any, paths: Any, row: int, of: int) -> str:
         leaf = at(tree, path)
         one = cut(leaf, row, of)
         if isinstance(one, (torch.Tensor, numpy.ndarray)):
-            array = raw(one)
             found.update(f"{path}{one.dtype}{tuple(one.shape)}".encode())
-            found.update(array.tobytes())
+            found.update(raw(one).data)
         else:
             found.update(repr((path, one)).encode())
     return found.hexdigest()
@@ -213,6 +212,20 @@ def spelled(path: Path) -> str:
     for key in path:
         text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)
     return text
+
+
+def own(leaf: Any) -> Any:
+    """The same in memory of its own."""
+    if isinstance(leaf, torch.Tensor):
+        return leaf.clone()
+    if isinstance(leaf, Box):
+        return leaf._replace(items=tuple((key, own(child)) for key, child in leaf.items))
+    return leaf.copy() if isinstance(leaf, numpy.ndarray) else leaf
+
+
+def bytes_of(tree: Any) -> int:
+    """The bytes of its tensors and arrays."""
+    return sum(one.nbytes for _, one in leaves(tree) if isinstance(one, (torch.Tensor, numpy.ndarray)))
 
 
 def shape(tree: Any) -> str:

@@ -64,6 +64,7 @@ class Ended:
     out: str
     err: str
     folder: Path
+    peak: int  # the most memory of any of its processes, in bytes
 
     @property
     def last_line(self) -> str:
@@ -108,8 +109,8 @@ class Workshop:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
-        code = json.loads(self._process.stdout.readline())["code"]
-        return Ended(code, out.read_text(), err.read_text(), folder)
+        ended = json.loads(self._process.stdout.readline())
+        return Ended(ended["code"], out.read_text(), err.read_text(), folder, ended["peak"])
 
 
 @dataclass(frozen=True)

@@ -230,6 +230,23 @@ def test_a_stream_without_forward_is_scored_and_updated_torchmetrics_objects_cou
     assert len(list(ended.folder.glob("infer_samples/*/viz.png"))) == 10
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is shared on Linux")
+def test_validation_data_that_no_process_could_keep_pass_through_in_bounded_blocks(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    root = tmp_path / "wide"
+    root.mkdir()
+    (root / "user_defined_rules.json").write_text('{"samples": 4}')
+    project = train(workshop, root, {"02_train_v001.py": "wide.py"}, {}, render(metrics=["accuracy"]))
+    little = project.evaluate()
+    (root / "user_defined_rules.json").write_text('{"samples": 40}')
+    much = project.evaluate()
+    assert (little.code, much.code) == (0, 0), much.err
+    assert [one.score["num_samples"] for one in (little, much)] == [4, 40]
+    # 640 MiB of inputs, of which the samples to look at, 160 MiB, and the batches that a reading is tried on are kept.
+    assert much.peak - little.peak < 400 << 20
+
+
 def test_a_model_made_in_setup_and_a_metric_of_the_epochs_end_are_found(workshop: Workshop, tmp_path: Path) -> None:
     evaluator = render("regression", ["worst_error", "mse"])
     ended = train(workshop, tmp_path / "late", {"02_train_v001.py": "late.py"}, {}, evaluator).evaluate()

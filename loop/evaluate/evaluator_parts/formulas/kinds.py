@@ -45,6 +45,9 @@ class Family(NamedTuple):
     `predicted(output)` gives what metrics take, such as probabilities; whether they are that already is seen from all
     outputs together. Where the loss is known to be one of `losses`, `predicted(output, its_name)` needn't guess.
     `losses` take the output as it was shaped. `answer(row)` is one sample's prediction in JSON.
+
+    `apart(output)`: whether `predicted` tells one sample's prediction of such shaped output without the others'. Then
+    it takes the output's place as soon as a batch was seen, beside what each sample adds to the loss.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Family(NamedTuple):
     metrics: dict[str, Formula]
     losses: dict[str, Formula]
     alike: tuple[tuple[str, ...], ...] = ()  # metrics that scripts call by one name, the usual one first
+    apart: Callable[[Any], bool] = lambda _output: False
 
 
 def by_name(formulas: Iterable[Formula]) -> dict[str, Formula]:

@@ -136,4 +136,5 @@ LANGUAGE_MODEL = Family(
         ("nll", "nll_shifted"),
         ("accuracy", "accuracy_shifted", "accuracy_without_token_0"),
     ),
+    apart=lambda _output: True,
 )

@@ -255,4 +255,6 @@ SEGMENTATION = Family(
         *(tuple(f"{name}{kind}" for kind in _KINDS) for name in ("iou", "dice")),
         ("accuracy", "mean_accuracy"),
     ),
+    # With one or two, whether 255 is the foreground, and scores are probabilities, is seen from all pictures together.
+    apart=lambda output: output[0].is_floating_point() and len(output[0]) > 2,
 )

@@ -10,7 +10,7 @@ import torch
 from ..errors import EvalError
 from ..formulas import FAMILIES, Family, Formula, lower_is_better, variants
 from ..tasks import ALSO, SERVED
-from ..trees import at, count, cut, digest, leaves, shape, spelled
+from ..trees import at, bytes_of, count, cut, digest, leaves, shape, spelled
 from .reading import (
     Comparison,
     KnownLoss,
@@ -38,6 +38,8 @@ MOST_BATCHES, ENOUGH_SAMPLES = 64, 1024
 # Where validation is random: how often it is drawn, and how many of their ranges two such numbers may lie apart. These
 # draws lie about 3.5 deviations apart, and two of them hardly ever twice as much.
 DRAWS, RANGES = 16, 2
+# They stay in memory, with their outputs, until a reading is found.
+MOST_BYTES = 64 << 20
 _MOST_READINGS, _MOST_TARGETS = 8, 4
 _CHOICES = (
     'Next: name the right one by write_eval(settings={"output": …, "target": …}), or take the script\'s own formula by '
@@ -135,12 +137,12 @@ def _best(session: Session, family: Family, asked: Asked, problems: list[str]) -
 
 def some_batches(session: Session, draw: int = 0) -> list[Any]:
     """The first batches, as many as tell formulas apart."""
-    trees, samples = [], 0
+    trees, samples, size = [], 0, 0
     walk = session.batches(draw)
     for tree, _ in walk:
         trees.append(tree)
-        samples += count(tree) or 0
-        if len(trees) >= MOST_BATCHES or samples >= ENOUGH_SAMPLES:
+        samples, size = samples + (count(tree) or 0), size + bytes_of(tree)
+        if len(trees) >= MOST_BATCHES or samples >= ENOUGH_SAMPLES or size >= MOST_BYTES:
             break
     walk.close()
     return trees

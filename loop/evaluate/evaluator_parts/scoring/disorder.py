@@ -10,7 +10,8 @@ import torch
 
 from ..errors import ScriptFault
 from ..formulas import Family, Formula
-from ..trees import at, changed, count, rows
+from ..trees import at, bytes_of, changed, count, rows
+from .acceptance import MOST_BYTES
 from .frozen import Frozen
 from .reading import as_list, blanked, joined, same_target
 from .session import Session
@@ -70,7 +71,7 @@ def tried(
             "bit: its score doesn't come from the weights that were trained. Next: let forward answer by them "
             "(repair_version)"
         )
-    if level is None or left is None or left.gain < _SAID * level.gain:
+    if kind is None or level is None or left is None or left.gain < _SAID * level.gain:
         return decided, notes
     share = left.gain / level.gain
     if share >= (_ALL if first else max(_SAID, decided.disorder + _MORE)):
@@ -170,12 +171,12 @@ def _judged(session: Session, tree: Any) -> dict[str, float]:
 
 def of_outputs(session: Session, family: Family, decided: Frozen, scored: Scored) -> Asked:
     """Whole batches, up to some hundred samples."""
-    trees, size = [], 0
+    trees, size, most = [], 0, 0
     walk: Any = session.batches()
     for tree, _ in walk:
         trees.append(blanked(tree, scored.how.hidden))
-        size += count(tree) or 0
-        if size >= ENOUGH_SAMPLES:
+        size, most = size + (count(tree) or 0), most + bytes_of(tree)
+        if size >= ENOUGH_SAMPLES or most >= MOST_BYTES:
             break
     walk.close()
     targets = put_together(decided.targets[:size])

@@ -142,7 +142,7 @@ def _from_answers(answers: list[Any], family: Family, frozen: Frozen, reference:
     if isinstance(reference.predicted, list) and all(isinstance(one, str) for one in reference.predicted):
         if not all(isinstance(one, str) for one in answers):
             raise ValueError("not every one is a text")
-        return reference._replace(outputs=answers, predicted=answers, loss=None, losses=None, loss_terms={}), {"loss"}
+        return reference._replace(predicted=answers, loss=None, losses=None, loss_terms={}), {"loss"}
     numbers = torch.tensor(answers, dtype=torch.float32)
     if not bool(numbers.isfinite().all()):
         raise ValueError("not every one is finite")
@@ -168,7 +168,7 @@ def _with_losses(predicted: Any, reference: Scored, formula: Any, scale: float =
     """With the first version's loss where that is a formula of outputs and targets alone."""
     loss = loss_by(formula, predicted, reference.targets).times(scale) if formula else Loss(None, None, {})
     scored = reference._replace(
-        outputs=predicted, predicted=predicted, loss=loss.value, losses=loss.each, script={}, loss_terms=loss.terms
+        predicted=predicted, loss=loss.value, losses=loss.each, script={}, loss_terms=loss.terms
     )
     return scored, set() if loss.value is not None else {"loss"}
 

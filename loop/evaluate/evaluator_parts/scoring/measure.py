@@ -6,7 +6,7 @@ import difflib
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any, NamedTuple, NoReturn
 
 from ..errors import EvalError
@@ -34,7 +34,10 @@ class MetricRow(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One sample as a service gets it: its batch without a target, what was put out, and how long that took."""
+    """One sample as a service gets it: its batch without a target, what was put out, and how long that took.
+
+    The batch is None where nobody looks at the sample.
+    """
 
     batch: Any
     output: Any
@@ -113,24 +116,27 @@ def _require_finite(row: MetricRow) -> None:
         )
 
 
-def requests(session: Session, scored: Scored, indices: list[int], read: Callable[[Any], Any]) -> dict[int, Request]:
-    """These samples asked about one at a time. `read` makes a prediction of an output."""
+def requests(
+    session: Session, scored: Scored, indices: list[int], read: Callable[[Any], Any], shown: Container[int]
+) -> dict[int, Request]:
+    """These samples asked about one at a time; the batches of those that are `shown` are kept.
+
+    `read` makes a prediction of an output.
+    """
     found: dict[int, Request] = {}
     how = scored.how
-    for number, (index, (tree, prepared)) in enumerate(zip(indices, single_batches(session, indices))):
+    for number, (index, (tree, _)) in enumerate(zip(indices, single_batches(session, indices))):
         batch = blanked(tree, how.hidden)
-        repeats = WARM_UP_REQUESTS + 1 if number == 0 else 1
+        repeats = WARM_UP_REQUESTS if number == 0 else 0
         began = time.perf_counter()
         told = session.model(op="timed", batch=batch, reading=how.output, repeats=repeats)
         waited = time.perf_counter() - began
-        began = time.perf_counter()
-        output = read(told["answer"])
-        # The model's own word, as long as we didn't see less: the way between two processes is no part of it.
-        seconds = prepared + min(max(0.0, float(told["seconds"])), waited) + time.perf_counter() - began
-        found[index] = Request(batch, output, seconds * 1000)
+        # The model's own word, as long as we didn't see less: neither its data nor the way between two processes.
+        seconds = min(max(0.0, float(told["seconds"])), waited)
+        found[index] = Request(batch if index in shown else None, read(told["answer"]), seconds * 1000)
     return found
 
 
 def latency_ms(found: dict[int, Request]) -> float:
-    """Median time of one request: prepare the sample, run the model, read the answer. The model is loaded and warm."""
+    """Median time of one request, from a sample in memory to the output. The model is loaded and warm."""
     return statistics.median(one.milliseconds for one in list(found.values())[:LATENCY_REQUESTS])

@@ -10,14 +10,14 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 from ..confinement import close_others, keep_to_itself
 from ..errors import EvalError, ScriptFault
 from ..version.process import Order, run
-from ..wire import Channel, Ended, pair
+from ..wire.messages import Channel, Ended, pair
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
@@ -47,7 +47,7 @@ class Session:
         keep_to_itself()
         model_there.close()
         data_there.close()
-        self._model, self._data, self._scratch = Channel(model), Channel(data), order.scratch
+        self._model, self._data, self._scratch = Channel(model), Channel(data, hands_on=True), order.scratch
         begun = self._said(self._received(self._model, "its script"))
         self.not_hidden: str | None = begun["confined"]
         self.speaks: bool = begun["speaks"]
@@ -75,9 +75,13 @@ class Session:
 
     def model(self, **asked: Any) -> Any:
         """What the model's process found. Raises `EvalError` for what the script's code raised."""
+        return self.asking(**asked)()
+
+    def asking(self, **asked: Any) -> Callable[[], Any]:
+        """Asks now, and returns what waits for the answer: something can be done meanwhile."""
         with contextlib.suppress(Ended):  # its end is told below
             self._model.send(asked)
-        return self._said(self._received(self._model, "its model"))["found"]
+        return lambda: self._said(self._received(self._model, "its model"))["found"]
 
     def tried(self, **asked: Any) -> tuple[Any, str | None]:
         """What the model's process found, or what it raised."""

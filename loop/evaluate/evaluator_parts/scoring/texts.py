@@ -177,7 +177,7 @@ def _scored(session: Session, frozen: Frozen, read: Read, vocabulary: Vocabulary
         own_losses, script = _by_the_script(session, len(said), wanted)
         losses = own_losses if kind == "script" else losses
     loss = statistics.fmean(losses) if losses else None
-    return Scored(said, frozen.targets, said, loss, losses, script, frozen.ids, read.how)
+    return Scored(frozen.targets, said, loss, losses, script, frozen.ids, read.how)
 
 
 def _by_the_script(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import statistics
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,19 @@ from .acceptance import Decided, Settings, accept, loss_of, metrics_of
 from .frozen import Frozen
 from .reading import Comparison, Reading, as_list, blanked, close, entering, hidden_from, joined, readings, same_target
 from .session import Session
-from .walk import Collected, How, Loss, Scored, by_the_script, collect, loss_by, one_at_a_time
+from .walk import (
+    Collected,
+    How,
+    Loss,
+    Scored,
+    Seen,
+    by_the_script,
+    collect,
+    loss_by,
+    one_at_a_time,
+    put_together_again,
+    seen,
+)
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
@@ -30,14 +43,14 @@ def first_score(
 ) -> tuple[Frozen, Scored, list[dict[str, Any]]]:
     """Decides how all versions are scored, and scores this one so. The last are notes, as codes with values."""
     stated, decided = family, accept(session, family, wanted, settings)
-    family = decided.family
+    family, loss = decided.family, loss_of(decided)
     how = How(
         decided.reading.output,
         tuple(decided.hidden),
         tuple(decided.inputs),
         decided.target,
     )
-    collected = collect(session, how)
+    collected = collect(session, how, partial(seen, family, decided.loss.name if decided.loss else None))
     ids = session.ids(len(collected.targets))
     metrics = metrics_of(decided.comparisons, session.monitors)
     frozen = Frozen(
@@ -45,7 +58,7 @@ def first_score(
         output=how.output,
         via=decided.reading.via,
         target=tuple(decided.target),
-        loss=loss_of(decided),
+        loss=loss,
         metrics=metrics,
         delimiter=None,
         targets=collected.targets,
@@ -71,7 +84,7 @@ def later_score(session: Session, family: Family, frozen: Frozen) -> tuple[Score
     target = _target_leaf(tree, size, frozen)
     session.model(op="load")
     how = _how(session, family, frozen, tree, size, target)
-    collected = collect(session, how)
+    collected = collect(session, how, partial(seen, family, frozen.server_loss))
     _require_same_targets(collected, frozen)
     notes = [*_opaque(collected), *_drawn(frozen)]
     changed = sum(one != other for one, other in zip(collected.inputs, frozen.inputs))
@@ -87,7 +100,7 @@ def later_score(session: Session, family: Family, frozen: Frozen) -> tuple[Score
 
 def read_again(session: Session, family: Family, frozen: Frozen, scored: Scored) -> Scored:
     """The same set with the weights as they are now."""
-    collected = collect(session, scored.how)
+    collected = collect(session, scored.how, partial(seen, family, frozen.server_loss))
     return _scored(session, family, frozen, scored.how, collected, scored.ids)
 
 
@@ -232,11 +245,15 @@ def _require_same_targets(collected: Collected, frozen: Frozen) -> None:
 
 
 def _scored(session: Session, family: Family, frozen: Frozen, how: How, collected: Collected, ids: list[str]) -> Scored:
-    outputs, targets = family.shaped(joined(collected.outputs), put_together(frozen.targets))
     loss_name = frozen.server_loss
-    found = _server_loss(family, loss_name, outputs, targets).times(frozen.scale)
+    if all(isinstance(one, Seen) for one in collected.outputs):
+        predicted, targets, found = put_together_again(collected.outputs)
+    else:
+        outputs, targets = family.shaped(joined(collected.outputs), put_together(frozen.targets))
+        found = _server_loss(family, loss_name, outputs, targets)
+        predicted = family.predicted(outputs, loss_name)
+    found = found.times(frozen.scale)
     loss, losses = found.value, found.each
-    predicted = family.predicted(outputs, loss_name)
     script: dict[str, float] = {}
     own = [name for name, one in frozen.metrics.items() if one["kind"] == "script"]
     if own or (loss is None and frozen.loss is not None):
@@ -247,7 +264,7 @@ def _scored(session: Session, family: Family, frozen: Frozen, how: How, collecte
             loss = values.get(frozen.loss["name"] or "loss")
             loss = loss if loss is not None else statistics.fmean(losses) if losses else None
     means = {name: _means(family, one, collected, frozen, loss_name) for name, one in frozen.metrics.items()}
-    return Scored(outputs, targets, predicted, loss, losses, script, ids, how, means, found.terms)
+    return Scored(targets, predicted, loss, losses, script, ids, how, means, found.terms)
 
 
 def _means(family: Family, one: dict[str, Any], collected: Collected, frozen: Frozen, loss: str | None) -> list[float]:
@@ -255,13 +272,17 @@ def _means(family: Family, one: dict[str, Any], collected: Collected, frozen: Fr
     if one["kind"] != "server":
         return []
     found, first = [], 0
+    compute = family.metrics[one["name"]].compute
     for output in collected.outputs:
-        size = len(output) if output.dim() else 1
+        size = len(output.predicted) if isinstance(output, Seen) else len(output) if output.dim() else 1
         targets = put_together(frozen.targets[first : first + size])
         first += size
         try:
+            if isinstance(output, Seen):
+                found.append((float(compute(output.predicted, output.targets)), size))
+                continue
             shaped, right = family.shaped(output, targets)
-            found.append((float(family.metrics[one["name"]].compute(family.predicted(shaped, loss), right)), size))
+            found.append((float(compute(family.predicted(shaped, loss), right)), size))
         except (ValueError, RuntimeError, IndexError, TypeError):
             return []
     whole = sum(value * size for value, size in found) / max(1, sum(size for _, size in found))

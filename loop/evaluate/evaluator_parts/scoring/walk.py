@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ..errors import EvalError, ScriptFault
-from ..formulas import Formula
-from ..trees import Opaque, at, count, cut, digest, leaves, rows
+from ..formulas import Family, Formula
+from ..trees import Opaque, at, count, cut, digest, leaves, own, rows
 from .reading import as_list, blanked
 from .session import Session
 
@@ -28,12 +28,11 @@ class How(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """The whole set: outputs and targets in the family's form, a loss for each sample where there is one.
+    """The whole set: targets and predictions in the family's form, a loss for each sample where there is one.
 
     `script` holds values by the script's own formula. `how` is how single requests are answered.
     """
 
-    outputs: Any
     targets: Any
     predicted: Any
     loss: float | None
@@ -68,8 +67,19 @@ def loss_by(formula: Formula, outputs: Any, targets: Any) -> Loss:
     return Loss(float(formula.compute(outputs, targets)), None, terms)
 
 
+class Seen(NamedTuple):
+    """What is kept of a batch whose outputs aren't needed any more: predictions, targets, and its share of the loss."""
+
+    predicted: list[Any]
+    targets: list[Any]
+    loss: Loss
+
+
 class Collected(NamedTuple):
-    """One walk over the set: `inputs` are digests, `opaque` is the class of an object that nobody could look into."""
+    """One walk over the set: `inputs` are digests, `opaque` is the class of an object that nobody could look into.
+
+    `outputs` has one entry a batch: what the model gave, or `Seen` for all of them.
+    """
 
     outputs: list[Any]
     targets: list[Any]
@@ -77,12 +87,53 @@ class Collected(NamedTuple):
     opaque: str
 
 
-def collect(session: Session, how: How) -> Collected:
-    """Every batch once: its targets stay here, its inputs are digested, and the rest is answered."""
+def seen(family: Family, loss: str | None, output: Any, target: Any) -> Any:
+    """What has to be kept of a batch: the output itself where a formula needs those of all samples together."""
+    formula = family.losses[loss] if loss else None
+    if formula is not None and formula.each is None and formula.terms is None:
+        return output
+    shaped, right = family.shaped(output, target)
+    if not family.apart(shaped):
+        return output
+    return Seen(list(family.predicted(shaped, loss)), list(right), _share(formula, shaped, right))
+
+
+def _share(formula: Formula | None, outputs: Any, targets: Any) -> Loss:
+    """What a batch adds to the loss; nothing where the formula takes no such outputs."""
+    try:
+        if formula is not None and formula.each is not None:
+            return Loss(None, [float(one) for one in formula.each(outputs, targets)], {})
+        return Loss(None, None, formula.terms(outputs, targets) if formula and formula.terms else {})
+    except ValueError:
+        return Loss(None, None, {})
+
+
+def put_together_again(batches: list[Seen]) -> tuple[list[Any], list[Any], Loss]:
+    """The whole set's predictions, targets and loss, to the last bit as of all outputs together."""
+    predicted = [one for batch in batches for one in batch.predicted]
+    targets = [one for batch in batches for one in batch.targets]
+    losses = [batch.loss for batch in batches]
+    if all(one.each is not None for one in losses):
+        each = [value for one in losses for value in one.each or ()]
+        return predicted, targets, Loss(statistics.fmean(each), each, {})
+    if not all(one.terms for one in losses):
+        return predicted, targets, Loss(None, None, {})
+    terms = {name: [value for one in losses for value in one.terms[name]] for name in losses[0].terms}
+    length = sum(terms["length"])
+    return predicted, targets, Loss(sum(terms["errors"]) / length if length else None, None, terms if length else {})
+
+
+def collect(session: Session, how: How, keep: Callable[[Any, Any], Any] = lambda output, _: output) -> Collected:
+    """Every batch once: its targets stay here, its inputs are digested, and the rest is answered.
+
+    `keep(output, target)` is what is kept of a batch.
+    """
     found, before = Collected([], [], [], ""), session.model(op="weights")
     for tree, _ in session.batches():
         size = count(tree) or 0
-        leaf = at(tree, how.target)
+        answer = session.asking(op="answer", batch=blanked(tree, how.hidden), reading=how.output)
+        # Meanwhile. A tensor of its own, since the message's memory holds the inputs as well.
+        leaf = own(at(tree, how.target))
         found.targets.extend(as_list(leaf))
         paths = [path for path, one in leaves(tree) if path != how.target and rows(one) == size]
         # What isn't of one sample is of them all.
@@ -91,7 +142,7 @@ def collect(session: Session, how: How) -> Collected:
         found.inputs.extend(digest(tree, paths, row, size) + common for row in range(size))
         if not found.opaque:
             found = found._replace(opaque=next((one.name for _, one in leaves(tree) if isinstance(one, Opaque)), ""))
-        found.outputs.append(session.model(op="answer", batch=blanked(tree, how.hidden), reading=how.output))
+        found.outputs.append(keep(answer(), leaf))
     if session.model(op="weights") != before:
         raise ScriptFault(
             "its weights changed while it answered: a model that learns as it is asked has no score. Next: let "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import collections
 import hashlib
+import os
 import pathlib
 import pickle
 import re
@@ -29,11 +30,12 @@ def harmless_classes(stage: Path) -> list[Any]:
     classes: set[Any] = {argparse.Namespace, numpy.ndarray, numpy.dtype, collections.defaultdict, dict, int, str}
     classes |= {getattr(pathlib, name) for name in ("PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath")}
     classes |= {type(numpy.dtype(kind)) for kind in "?bhilqBHILQefd"}
+    own = f"{stage}{os.sep}"
     # Not everything that stands there is a module: some libraries put objects of their own.
     for module in [found for found in sys.modules.values() if isinstance(found, type(sys))]:
-        file = Path(getattr(module, "__file__", None) or "/")
+        file = str(getattr(module, "__file__", None) or "")
         configuration = module.__name__.split(".")[0] == "omegaconf"
-        if configuration or module.__name__.startswith("torch.nn.modules.") or stage in file.parents:
+        if configuration or module.__name__.startswith("torch.nn.modules.") or file.startswith(own):
             members = [member for member in vars(module).values() if isinstance(member, type)]
             classes.update(member for member in members if configuration or member.__module__ == module.__name__)
     arrays: Any = getattr(numpy, "_core", None) or numpy.core

@@ -22,6 +22,7 @@ from .tracing import Call, Meeting, Trace, mark, outputs_of, plain
 # What the script and torch hand over has no type here.
 
 LOSS_NAMES = ("val_loss", "val/loss", "valid_loss", "valid/loss", "validation_loss", "validation/loss")
+_BRIEF_SECONDS = 0.02
 # What a call that is made in another way than the script's own may raise.
 WRONG_CALL = (TypeError, ValueError, RuntimeError, LookupError, AttributeError, NotImplementedError)
 
@@ -182,13 +183,20 @@ class Probe:
         return _told(found)
 
     def timed(self, tree: Any, reading: str, repeats: int) -> dict[str, Any]:
-        """The answer to one request, and the seconds that the last of so many took."""
-        for _ in range(repeats - 1):
+        """The answer to one request, after so many before it, and the seconds that it takes of a model that is warm."""
+        for _ in range(repeats):
             self.answer(tree, reading)
+        answer, seconds = self._timed(tree, reading)
+        if seconds < _BRIEF_SECONDS:
+            # This process has waited for the request, and others had the caches meanwhile: as long as that can matter.
+            seconds = min(seconds, self._timed(tree, reading)[1])
+        return {"answer": answer, "seconds": seconds}
+
+    def _timed(self, tree: Any, reading: str) -> tuple[Any, float]:
         self.seed(0)
         began = time.perf_counter()
         answer = self._answer(tree, reading)
-        return {"answer": answer, "seconds": time.perf_counter() - began}
+        return answer, time.perf_counter() - began
 
 
 def _key(reading: str) -> str:

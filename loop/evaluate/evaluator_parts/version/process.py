@@ -23,7 +23,7 @@ import torch
 
 from ..confinement import SHARED_MEMORY, confine, refuse_programs
 from ..errors import EvalError, ScriptFault
-from ..wire import Channel, Ended
+from ..wire.messages import Channel, Ended
 from .checkpoint import disorder, load_weights, weights_digest
 from .formula import Watched
 from .probe import Probe
@@ -105,8 +105,11 @@ def _read(validation: Validation, channel: Channel, other: Channel, seed: int) -
 def _answer(order: Order, call: FitCall, channel: Channel, first: str | None) -> None:
     """Everything that the scorer asks of the model, until it hangs up."""
     monitors = [_saver(one) for one in getattr(call.trainer, "checkpoint_callbacks", ())]
+    device = _device(order.device)
+    # Before each request: on the CPU without torch's word to every other device that there may be.
+    seed = torch.default_generator.manual_seed if device.type == "cpu" else torch.manual_seed
     probe, watched = (
-        Probe(call, _device(order.device), lambda draw: seed_everything(order.seed + draw)),
+        Probe(call, device, lambda draw: seed_everything(order.seed + draw, seed)),
         Watched(order.script.parent),
     )
     gc.collect()
@@ -172,9 +175,9 @@ def failed(error: BaseException) -> dict[str, Any]:
     return {"error": f"{type(error).__name__}: {error}{place}", "own": True}
 
 
-def seed_everything(seed: int) -> None:
+def seed_everything(seed: int, of_torch: Callable[[int], Any] = torch.manual_seed) -> None:
     random.seed(seed)
     numpy.random.seed(seed)
-    torch.manual_seed(seed)
+    of_torch(seed)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True

@@ -12,7 +12,7 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSa
 
 from ..errors import ScriptFault
 from ..trees import boxed
-from ..wire import Channel
+from ..wire.messages import Channel
 from .script import FitCall, own
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
