@@ -9,10 +9,11 @@ import torch
 
 from ..errors import EvalError
 from ..formulas import FAMILIES, Family, Formula, lower_is_better, variants
-from ..tasks import ALSO
+from ..tasks import ALSO, loader_of
 from ..trees import at, count, cut, digest, leaves, shape, spelled
 from .reading import (
     Comparison,
+    Judged,
     Own,
     Reading,
     as_list,
@@ -49,6 +50,8 @@ class Settings(NamedTuple):
     target: str | None = None
     delimiter: str | None = None
     formula: str | None = None
+    higher: tuple[str, ...] = ()
+    lower: tuple[str, ...] = ()
 
 
 class Asked(NamedTuple):
@@ -153,10 +156,10 @@ def _tried(session: Session, family: Family, asked: Asked, reading: Reading, pat
     outputs = [session.model(op="answer", batch=blanked(tree, hidden), reading=reading.output) for tree in trees]
     targets = [at(tree, path) for tree in trees]
     loss = loss_formula(outputs, targets, family, own)
-    comparisons = []
-    for name in asked.wanted:
-        tried = _formulas(family, name, asked.settings)
-        comparisons.append(compared(name, tried, outputs, targets, family, own, loss))
+    judged = Judged.of(outputs, targets, family, loss)
+    comparisons = [
+        compared(name, _formulas(family, name, asked.settings), judged, family, own) for name in asked.wanted
+    ]
     return Decided(family, reading, path, entering(found), hidden, loss, comparisons, own)
 
 
@@ -252,23 +255,37 @@ def _nothing_fits(tree: Any, found: dict[str, Any], problems: list[str], setting
     )
 
 
-def metrics_of(comparisons: list[Comparison], monitors: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Whose formula each metric is, with its direction; one that nobody knows is left out."""
+def metrics_of(
+    comparisons: list[Comparison], monitors: list[dict[str, Any]], settings: Settings
+) -> dict[str, dict[str, Any]]:
+    """Whose formula each metric is, with its direction; one that nobody knows is left out.
+
+    Raises `EvalError` where nothing says which way one of the script's own is better.
+    """
     found: dict[str, dict[str, Any]] = {}
     for one in comparisons:
         if one.formula is not None:
             found[one.metric] = {"kind": "server", "name": one.formula.name, "said": one.said, "standing": one.standing}
         elif one.said:
-            found[one.metric] = {"kind": "script", "name": one.said, "higher": higher(one, monitors)}
+            found[one.metric] = {"kind": "script", "name": one.said, "higher": higher(one, monitors, settings)}
     return found
 
 
-def higher(one: Comparison, monitors: list[dict[str, Any]]) -> bool:
-    """Which way a metric of the script's own is better: by what its ModelCheckpoint looks for, else by its name."""
+def higher(one: Comparison, monitors: list[dict[str, Any]], settings: Settings) -> bool:
+    """Which way a metric of the script's own is better: as was set, by its ModelCheckpoint, by its name."""
+    names = {one.metric, one.said}
+    if names & {*settings.higher, *settings.lower}:
+        return bool(names & {*settings.higher})
     for saver in monitors:
-        if saver.get("monitor") == one.said and saver.get("mode") in ("min", "max"):
+        if loader_of(saver.get("monitor") or "")[0] == one.said and saver.get("mode") in ("min", "max"):
             return saver["mode"] == "max"
     falling = lower_is_better(one.metric)
+    if falling is None:
+        raise EvalError(
+            f"nothing says whether more or less of {one.metric} is better: it is the script's own {one.said}, which no "
+            f'ModelCheckpoint monitors. Next: say it by write_eval(settings={{"higher": "{one.metric}"}}) or '
+            f'"lower", or let a ModelCheckpoint monitor it with its mode (repair_version)'
+        )
     return not falling
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from operator import mul
 from typing import Any, NamedTuple
 
 import numpy
@@ -23,6 +24,8 @@ from ..trees import Box, blank, changed, is_texts, leaves, rows
 
 # What two ways to add up single-precision numbers may differ by.
 _RELATIVE, _ABSOLUTE = 2e-4, 1e-6
+# What a formula raises for outputs or targets that aren't its own.
+WRONG = (ValueError, RuntimeError, IndexError, TypeError)
 
 
 class Reading(NamedTuple):
@@ -169,39 +172,58 @@ def close(one: float, other: float, relative: float = _RELATIVE) -> bool:
     return math.isclose(one, other, rel_tol=relative, abs_tol=_ABSOLUTE) or (math.isnan(one) and math.isnan(other))
 
 
-def compared(
-    name: str, tried: list[Formula], outputs: list[Any], targets: list[Any], family: Family, own: Own, loss: str | None
-) -> Comparison:
+class Judged(NamedTuple):
+    """Predictions and targets in a family's form, shaped once for every formula: of each batch, and of all together."""
+
+    batches: list[tuple[Any, Any]]
+    sizes: list[int]
+    whole: tuple[Any, Any]
+
+    @classmethod
+    def of(cls, outputs: list[Any], targets: list[Any], family: Family, loss: str | None) -> Judged | None:
+        """None where they aren't of this family."""
+        try:
+            shaped = [family.shaped(output, target) for output, target in zip(outputs, targets)]
+            output, target = family.shaped(joined(outputs), joined(targets))
+            batches = [(family.predicted(one, loss), right) for one, right in shaped]
+            return cls(batches, [len(right) for _, right in shaped], (family.predicted(output, loss), target))
+        except WRONG:
+            return None
+
+    def values(self, kind: Formula) -> list[float]:
+        """The formula's value of each batch; none where one of them has none."""
+        try:
+            return [float(kind.compute(*one)) for one in self.batches]
+        except WRONG:
+            return []
+
+    def mean(self, kind: Formula) -> float | None:
+        """The mean of the batches' values by their sizes."""
+        values = self.values(kind)
+        return sum(map(mul, values, self.sizes)) / max(1, sum(self.sizes)) if values else None
+
+
+def compared(name: str, tried: list[Formula], judged: Judged | None, family: Family, own: Own) -> Comparison:
     """The first formula of `tried` that gives what the script logs as `name`, over the same batches."""
     said = own_name(family, name, own.names)
     values = own.values(said) if said is not None else []
     best: Comparison | None = None
-    for one in tried:
+    for one in tried if judged is not None else ():
         try:
-            shaped = [family.shaped(output, target) for output, target in zip(outputs, targets)]
-            whole = family.shaped(joined(outputs), joined(targets))
-            ours = float(one.compute(family.predicted(whole[0], loss), whole[1]))
-        except (ValueError, RuntimeError, IndexError, TypeError):
+            ours = float(one.compute(*judged.whole))
+        except WRONG:
             continue
         if not values:
             return Comparison(name, one, "unsaid", ours, "", None)
         if any(close(ours, value) for value in values):
             return Comparison(name, one, "same", ours, said or "", values[0])
-        means = _mean_of_batches(one, shaped, family, loss)
+        means = judged.mean(one)
         standing = "batches" if means is not None and any(close(means, value) for value in values) else "other"
         if best is None or (standing == "batches" and best.standing == "other"):
             best = Comparison(name, one, standing, ours, said or "", values[0])
     if best is not None:
         return best
     return Comparison(name, None, "script" if values else "unsaid", None, said or "", values[0] if values else None)
-
-
-def _mean_of_batches(kind: Formula, shaped: list[Any], family: Family, loss: str | None) -> float | None:
-    try:
-        found = [(float(kind.compute(family.predicted(one, loss), other)), len(other)) for one, other in shaped]
-    except (ValueError, RuntimeError, IndexError, TypeError):
-        return None
-    return sum(value * size for value, size in found) / sum(size for _, size in found)
 
 
 def loss_formula(outputs: list[Any], targets: list[Any], family: Family, own: Own) -> str | None:
@@ -213,11 +235,14 @@ def loss_formula(outputs: list[Any], targets: list[Any], family: Family, own: Ow
         return next(
             (name for name, kind in family.losses.items() if values and _gives(kind, whole, family, values)), None
         )
+    try:
+        shaped = [family.shaped(output, target) for output, target in zip(outputs, targets)]
+    except WRONG:
+        return None
     for name, kind in family.losses.items():
         try:
-            shaped = [family.shaped(output, target) for output, target in zip(outputs, targets)]
             parts = [float(kind.compute(output, target)) for output, target in shaped]
-        except (ValueError, RuntimeError, IndexError, TypeError):
+        except WRONG:
             continue
         if all(math.isclose(part, mean, rel_tol=1e-4, abs_tol=1e-7) for part, mean in zip(parts, own.losses)):
             return name
@@ -227,7 +252,7 @@ def loss_formula(outputs: list[Any], targets: list[Any], family: Family, own: Ow
 def _gives(kind: Formula, whole: tuple[Any, Any], family: Family, values: list[float]) -> bool:
     try:
         found = float(kind.compute(*family.shaped(*whole)))
-    except (ValueError, RuntimeError, IndexError, TypeError):
+    except WRONG:
         return False
     return any(math.isclose(found, value, rel_tol=1e-4, abs_tol=1e-7) for value in values)
 

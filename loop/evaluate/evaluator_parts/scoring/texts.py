@@ -13,7 +13,7 @@ from .acceptance import Settings, metrics_of, own_words, some_batches
 from .disorder import ENOUGH_TEXTS, Asked
 from .frozen import Frozen
 from .reader import Read, read_all, read_one, spelled
-from .reading import Comparison, Own, blanked, compared
+from .reading import Comparison, Judged, Own, blanked, compared
 from .session import Session
 from .spelling import Vocabulary, size_of, spellings
 from .versions import comparison_notes, require_formula
@@ -62,7 +62,7 @@ def first_texts(
         via="",
         target=tuple(read.how.target),
         loss=_loss(read, vocabulary),
-        metrics=metrics_of(best.comparisons, session.monitors),
+        metrics=metrics_of(best.comparisons, session.monitors, settings),
         delimiter=json.dumps([best.spelling.delimiter, best.spelling.joint]) if best.spelling else None,
         targets=targets,
         inputs=read.inputs,
@@ -133,7 +133,8 @@ def _compared(
         outputs.append(said[first : first + size])
         targets.append(right[first : first + size])
         first += size
-    return [compared(name, tried, outputs, targets, family, own, None) for name, tried in formulas.items()]
+    judged = Judged.of(outputs, targets, family, None)
+    return [compared(name, tried, judged, family, own) for name, tried in formulas.items()]
 
 
 def _require_own_word(best: Spelled, read: Read, own: Own) -> None:

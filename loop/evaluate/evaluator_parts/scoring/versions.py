@@ -13,7 +13,7 @@ from ..formulas import Family
 from ..trees import at, count, leaves, rows, spelled
 from .acceptance import Settings, accept, loss_of, metrics_of
 from .frozen import Frozen
-from .reading import Comparison, Reading, as_list, blanked, entering, hidden_from, joined, readings, same_target
+from .reading import Comparison, Judged, Reading, as_list, blanked, entering, hidden_from, joined, readings, same_target
 from .session import Session
 from .walk import Collected, How, Loss, Scored, by_the_script, collect, loss_by, one_at_a_time
 
@@ -37,7 +37,7 @@ def first_score(
     )
     collected = collect(session, how)
     ids = session.ids(len(collected.targets))
-    metrics = metrics_of(decided.comparisons, session.monitors)
+    metrics = metrics_of(decided.comparisons, session.monitors, settings)
     frozen = Frozen(
         family=family.name,
         output=how.output,
@@ -207,27 +207,25 @@ def _scored(session: Session, family: Family, frozen: Frozen, how: How, collecte
             losses = one_at_a_time(session, len(targets))
             loss = values.get(frozen.loss["name"] or "loss")
             loss = loss if loss is not None else statistics.fmean(losses) if losses else None
-    means = {name: _means(family, one, collected, frozen, loss_name) for name, one in frozen.metrics.items()}
+    means = _means(family, collected, frozen, loss_name)
     return Scored(outputs, targets, predicted, loss, losses, script, ids, how, means, found.terms)
 
 
-def _means(family: Family, one: dict[str, Any], collected: Collected, frozen: Frozen, loss: str | None) -> list[float]:
-    """What the metric would be as a mean of its batches' values: by their sizes, and of all alike."""
-    if one["kind"] != "server":
-        return []
-    found, first = [], 0
+def _means(family: Family, collected: Collected, frozen: Frozen, loss: str | None) -> dict[str, list[float]]:
+    """What each metric would be as a mean of its batches' values: by their sizes, and of all alike."""
+    targets, first = [], 0
     for output in collected.outputs:
-        size = len(output) if output.dim() else 1
-        targets = put_together(frozen.targets[first : first + size])
+        size = len(as_list(output))
+        targets.append(put_together(frozen.targets[first : first + size]))
         first += size
-        try:
-            shaped, right = family.shaped(output, targets)
-            found.append((float(family.metrics[one["name"]].compute(family.predicted(shaped, loss), right)), size))
-        except (ValueError, RuntimeError, IndexError, TypeError):
-            return []
-    whole = sum(value * size for value, size in found) / max(1, sum(size for _, size in found))
-    values = [whole, sum(value for value, _ in found) / max(1, len(found))]
-    return [value for value in values if math.isfinite(value)]
+    judged = Judged.of(collected.outputs, targets, family, loss)
+    found: dict[str, list[float]] = {}
+    for name, one in frozen.metrics.items():
+        kind = family.metrics[one["name"]] if one["kind"] == "server" else None
+        values = judged.values(kind) if judged is not None and kind is not None else []
+        means = [judged.mean(kind), statistics.fmean(values)] if judged is not None and kind and values else []
+        found[name] = [value for value in means if value is not None and math.isfinite(value)]
+    return found
 
 
 def put_together(targets: list[Any]) -> Any:

@@ -29,9 +29,9 @@ WRONG_CALL = (TypeError, ValueError, RuntimeError, LookupError, AttributeError, 
 class Probe:
     """Runs the model on batches that come as trees."""
 
-    def __init__(self, call: FitCall, device: torch.device, seed: Callable[[int], None]) -> None:
+    def __init__(self, call: FitCall, loader: int, device: torch.device, seed: Callable[[int], None]) -> None:
         # Before each batch, so that what is drawn at random is the same whoever asks, and for every version.
-        self.seed = seed
+        self.seed, self.loader = seed, loader
         self.model, self.datamodule, self.device = call.model, call.datamodule, device
         self.precision = getattr(getattr(call.trainer, "precision_plugin", None), "val_step_context", None)
         if not own(self.model.validation_step):
@@ -66,7 +66,7 @@ class Probe:
     def _step(self, batch: Any, index: int) -> Any:
         self.logged.clear()
         with self._within():
-            return self.model.validation_step(*(batch, index, 0)[: self.arity])
+            return self.model.validation_step(*(batch, index, self.loader)[: self.arity])
 
     # ------------------------------------------------------------ with the targets
 
