@@ -81,7 +81,7 @@ _TASKS: tuple[tuple[str | None, tuple[str, ...]], ...] = (
 #: The families that a version can be scored in without an evaluator of one's own.
 SERVED = (
     *("classification", "multilabel", "tokens", "regression", "forecasting", "segmentation", "sequence", "generation"),
-    "language_model",
+    *("language_model", "retrieval", "detection"),
 )
 #: What else a task of that name may turn out to be, by the make of its outputs and targets.
 ALSO = {"classification": ("multilabel", "tokens"), "regression": ("forecasting",), "multilabel": ("tokens",)}

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..tasks import lower_is_better, task_family, words_of
-from .boxes import DETECTION
+from .boxes import DETECTION, Boxes
 from .classes import CLASSIFICATION
 from .generation import GENERATION
 from .kinds import IGNORED, Family, Formula
@@ -33,6 +33,7 @@ from .values import FORECASTING, REGRESSION
 __all__ = [
     "FAMILIES",
     "IGNORED",
+    "Boxes",
     "Family",
     "Formula",
     "ctc_loss",

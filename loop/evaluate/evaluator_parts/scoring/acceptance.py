@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import torch
-
 from ..errors import EvalError
 from ..formulas import FAMILIES, Family, Formula, lower_is_better, variants
 from ..tasks import ALSO, loader_of
-from ..trees import at, count, cut, digest, leaves, shape, spelled
+from ..trees import count, cut, digest, leaves, shape, spelled, value_at
 from .reading import (
     Comparison,
     Judged,
@@ -25,6 +23,7 @@ from .reading import (
     matches,
     own_name,
     readings,
+    same_answer,
     target_paths,
 )
 from .session import Session
@@ -106,7 +105,7 @@ def _best(session: Session, family: Family, asked: Asked, problems: list[str]) -
     best = None
     for reading, path in _pairs(asked):
         try:
-            family.shaped(reading.first, at(asked.trees[0], path))
+            family.shaped(reading.first, value_at(asked.trees[0], path))
         except (ValueError, RuntimeError, IndexError, TypeError) as error:
             problems.append(str(error))
             continue
@@ -154,7 +153,7 @@ def _tried(session: Session, family: Family, asked: Asked, reading: Reading, pat
     trees, found, own = asked.trees, asked.found, asked.own
     hidden = hidden_from(trees[0], own.sizes[0], found, reading, path)
     outputs = [session.model(op="answer", batch=blanked(tree, hidden), reading=reading.output) for tree in trees]
-    targets = [at(tree, path) for tree in trees]
+    targets = [value_at(tree, path) for tree in trees]
     loss = loss_formula(outputs, targets, family, own)
     judged = Judged.of(outputs, targets, family, loss)
     comparisons = [
@@ -203,7 +202,7 @@ def is_drawn_anew(session: Session, decided: Decided, trees: list[Any]) -> bool:
         return True
     asked = {"op": "answer", "batch": blanked(trees[0], decided.hidden), "reading": decided.reading.output}
     one, other = session.model(**asked), session.model(**asked, draw=1)
-    return not torch.equal(one, other)
+    return not same_answer(one, other)
 
 
 def parting(session: Session, family: Family, decided: Decided, trees: list[Any], wrong: Comparison) -> str:
@@ -218,7 +217,7 @@ def parting(session: Session, family: Family, decided: Decided, trees: list[Any]
         if said is None or output is None or wrong.said not in said["logged"]:
             return ""
         try:
-            shaped, target = family.shaped(output, at(one, decided.target))
+            shaped, target = family.shaped(output, value_at(one, decided.target))
             predicted = family.predicted(shaped, decided.loss)
             ours = float(wrong.formula.compute(predicted, target))
         except (ValueError, RuntimeError, IndexError):

@@ -12,7 +12,7 @@ from ..errors import ScriptFault
 from ..formulas import Family, Formula
 from ..trees import at, changed, count, rows
 from .frozen import Frozen
-from .reading import as_list, blanked, joined, same_target
+from .reading import as_list, blanked, joined, same_answer, same_target
 from .session import Session
 from .versions import put_together
 from .walk import Scored
@@ -61,7 +61,7 @@ def tried(
             found = _level(kind, *asked.judged(after))
         except (ScriptFault, ValueError, RuntimeError, IndexError, TypeError):
             return decided, notes  # without its weights it can do nothing
-        same = same and all(map(_same, before, after))
+        same = same and all(map(same_answer, before, after))
         left = min(left, found, key=lambda one: one.gain)
         if left.gain < _SAID * level.gain:
             return decided, notes
@@ -104,12 +104,6 @@ def _level(kind: Formula, predicted: Any, targets: Any) -> _Level:
 
 def _taken(values: Any, order: list[int]) -> Any:
     return values[torch.tensor(order)] if isinstance(values, torch.Tensor) else [values[index] for index in order]
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        return torch.equal(one, other)
-    return bool(type(one) is type(other) and not isinstance(one, torch.Tensor) and one == other)
 
 
 def _whatever_the_targets(

@@ -13,9 +13,9 @@ from typing import Any
 import numpy
 import torch
 
-from ..formulas import Family
+from ..formulas import Boxes, Family
 from ..pictures import draw
-from ..trees import Box, Opaque, at, is_texts, leaves, texts
+from ..trees import Box, Opaque, at, is_records, is_texts, leaves, rows, texts
 from .measure import MetricRow, Request
 from .walk import Scored
 
@@ -69,6 +69,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items}
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Boxes):
+        return {"boxes": plain(value.corners), "labels": plain(value.labels.tolist())}
     if isinstance(value, (list, tuple)) and not isinstance(value, Opaque):
         return [plain(item) for item in value]
     return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
@@ -131,6 +133,8 @@ def raw_input(batch: Any, how: Any) -> Any:
 def one_of(value: Any) -> Any:
     if is_texts(value):
         return texts(value)[0]
+    if isinstance(value, Box) and rows(value) == len(value.items):  # an entry a sample
+        return one_of(value._replace(kind="data")) if is_records(value) else value.items[0][1].numpy()
     if isinstance(value, Box):
         named = value.kind not in ("list", "tuple")
         return {key: one_of(item) for key, item in value.items} if named else [one_of(item) for _, item in value.items]

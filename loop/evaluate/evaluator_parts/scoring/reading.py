@@ -33,7 +33,7 @@ class Reading(NamedTuple):
 
     output: str
     via: str
-    first: torch.Tensor
+    first: Any  # a tensor, or a list of dicts
     paths: tuple[Any, ...]  # leaves that it met there
 
 
@@ -88,7 +88,7 @@ def readings(found: dict[str, Any], count: int) -> list[Reading]:
     outputs = {key: one for call in found["calls"] for key, one in call["outputs"].items() if _speaks(one, count)}
     made: dict[str, Reading] = {}
     for met in found["meetings"]:
-        if not _speaks(met["output"], count) or not met["output"].is_floating_point():
+        if not _speaks(met["output"], count) or not _is_scores(met["output"]):
             continue
         paths = tuple(tuple(path) for path in met["paths"])
         same = [key for key, one in outputs.items() if _equal(one, met["output"])]
@@ -97,7 +97,7 @@ def readings(found: dict[str, Any], count: int) -> list[Reading]:
             key, Reading(key, met["key"].partition(":")[2], met["output"] if not same else outputs[key], paths)
         )
     for key, one in reversed(list(outputs.items())):
-        if one.is_floating_point():
+        if _is_scores(one):
             made.setdefault(key, Reading(key, "", one, ()))
     return list(made.values())
 
@@ -151,7 +151,7 @@ def hidden_from(tree: Any, count: int, found: dict[str, Any], reading: Reading, 
 def as_list(leaf: Any) -> list[Any]:
     """One entry a row."""
     if isinstance(leaf, Box):
-        return [child for _, child in leaf.items]
+        return [dict(child.items) if isinstance(child, Box) else child for _, child in leaf.items]
     return list(leaf)
 
 
@@ -159,6 +159,9 @@ def same_target(one: Any, other: Any) -> bool:
     """Whether two targets say the same, whatever type of number they are."""
     if isinstance(one, str) or isinstance(other, str):
         return one == other
+    if isinstance(one, dict) or isinstance(other, dict):
+        alike = isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys()
+        return alike and all(same_target(one[key], other[key]) for key in one)
     first, second = _numbers(one), _numbers(other)
     return first.size == second.size and bool(numpy.allclose(first, second, rtol=1e-6, atol=1e-9, equal_nan=True))
 
@@ -266,6 +269,19 @@ def own_name(family: Family, metric: str, names: list[str]) -> str | None:
     return next((name for name in names if meant is not None and formula(family, name) is meant), None)
 
 
+def same_answer(one: Any, other: Any) -> bool:
+    """Whether two answers are the same to the last bit."""
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return torch.equal(one, other)
+    if type(one) is not type(other) or isinstance(one, torch.Tensor):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same_answer(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same_answer, one, other))
+    return bool(one == other)
+
+
 def joined(values: list[Any]) -> Any:
     """Batches put together: one tensor where they fit, else a list of rows."""
     if all(isinstance(one, torch.Tensor) for one in values) and len({tuple(one.shape[1:]) for one in values}) == 1:
@@ -276,11 +292,17 @@ def joined(values: list[Any]) -> Any:
 def _speaks(value: Any, count: int) -> bool:
     """Whether an output can be one of so many samples."""
     if not isinstance(value, torch.Tensor):
-        return False
+        return isinstance(value, list) and len(value) == count
     return bool(value.numel()) and ((value.dim() > 0 and len(value) == count) or (count == 1 and value.dim() > 0))
 
 
-def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+def _is_scores(value: Any) -> bool:
+    return isinstance(value, list) or value.is_floating_point()
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, list) or isinstance(other, list):
+        return same_answer(one, other)
     if one.numel() != other.numel():
         return False
     return torch.allclose(one.double().reshape(-1), other.double().reshape(-1), rtol=1e-5, atol=1e-7, equal_nan=True)

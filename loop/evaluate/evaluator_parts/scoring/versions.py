@@ -10,7 +10,7 @@ import torch
 
 from ..errors import EvalError, ScriptFault
 from ..formulas import Family
-from ..trees import at, count, leaves, rows, spelled
+from ..trees import at, count, leaves, rows, spelled, value_at
 from .acceptance import Settings, accept, loss_of, metrics_of
 from .frozen import Frozen
 from .reading import Comparison, Judged, Reading, as_list, blanked, entering, hidden_from, joined, readings, same_target
@@ -170,7 +170,7 @@ def _how(session: Session, family: Family, frozen: Frozen, tree: Any, size: int,
 
 def _fits(family: Family, reading: Reading, tree: Any, target: Any) -> bool:
     try:
-        family.shaped(reading.first, at(tree, target))
+        family.shaped(reading.first, value_at(tree, target))
     except (ValueError, RuntimeError, IndexError, TypeError):
         return False
     return True
