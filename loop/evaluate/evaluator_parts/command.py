@@ -16,7 +16,7 @@ from .confinement import keep_to_itself
 from .errors import EvalError, ScriptFault
 from .formulas import FAMILIES, Family, family_of
 from .project_copy import LEFT_OUT, make_stage
-from .scoring import acceptance, disorder, external, frozen, measure, output, reader, spelling, texts, versions
+from .scoring import disorder, external, frozen, measure, output, reader, spelling, texts, versions
 from .scoring.measure import MetricRow, Request
 from .scoring.session import Session, scratch
 from .scoring.walk import Scored
@@ -56,8 +56,8 @@ class Constants(NamedTuple):
         return [name for name in dict.fromkeys(names) if name != "loss"]
 
     @property
-    def settings(self) -> acceptance.Settings:
-        return acceptance.Settings(
+    def settings(self) -> measure.Settings:
+        return measure.Settings(
             self.output, self.target, self.delimiter, self.formula, _named(self.higher), _named(self.lower)
         )
 

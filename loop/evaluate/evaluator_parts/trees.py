@@ -143,9 +143,11 @@ def is_records(tree: Any) -> bool:
     return kinds == {True} and len({frozenset(key for key, _ in one.items) for _, one in tree.items}) == 1
 
 
-def value_at(tree: Any, path: Path) -> Any:
-    """The leaf at a path as a formula takes it: dicts as such."""
+def value_at(tree: Any, path: Path, group: Path | None = None) -> Any:
+    """The leaf at a path as a formula takes it: dicts as such, and beside each number its group's."""
     leaf = at(tree, path)
+    if group is not None:
+        return torch.stack([torch.as_tensor(one).double().reshape(-1) for one in (leaf, at(tree, group))], 1)
     return [dict(one.items) for _, one in leaf.items] if is_records(leaf) else leaf
 
 

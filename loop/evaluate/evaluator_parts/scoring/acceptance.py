@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ..errors import EvalError
-from ..formulas import FAMILIES, Family, Formula, lower_is_better, variants
-from ..tasks import ALSO, loader_of
+from ..formulas import FAMILIES, Family, Formula, variants
+from ..tasks import ALSO
 from ..trees import count, cut, digest, leaves, shape, spelled, value_at
+from .measure import Settings
 from .reading import (
     Comparison,
     Judged,
@@ -18,6 +19,7 @@ from .reading import (
     blanked,
     compared,
     entering,
+    groups,
     hidden_from,
     loss_formula,
     matches,
@@ -42,17 +44,6 @@ _CHOICES = (
 )
 
 
-class Settings(NamedTuple):
-    """Corrections that write_eval was given, as 03_eval.py states them; None is found out."""
-
-    output: str | None = None
-    target: str | None = None
-    delimiter: str | None = None
-    formula: str | None = None
-    higher: tuple[str, ...] = ()
-    lower: tuple[str, ...] = ()
-
-
 class Asked(NamedTuple):
     """What is wanted of which batches, and what the script says of them."""
 
@@ -69,6 +60,7 @@ class Decided(NamedTuple):
     family: Family
     reading: Reading
     target: Any
+    group: Any
     inputs: list[Any]
     hidden: list[Any]
     loss: str | None
@@ -103,13 +95,15 @@ def accept(session: Session, family: Family, wanted: list[str], settings: Settin
 def _best(session: Session, family: Family, asked: Asked, problems: list[str]) -> Decided | None:
     """The reading that says most of what the script says; None where no output and target are of this family."""
     best = None
-    for reading, path in _pairs(asked):
+    for reading, path, group in _pairs(
+        asked, grouped=family.name == "retrieval" and session.about["samples"] is not None
+    ):
         try:
-            family.shaped(reading.first, value_at(asked.trees[0], path))
+            family.shaped(reading.first, value_at(asked.trees[0], path, group))
         except (ValueError, RuntimeError, IndexError, TypeError) as error:
             problems.append(str(error))
             continue
-        decided = _tried(session, family, asked, reading, path)
+        decided = _tried(session, family, asked, reading, path, group)
         if best is None or _rank(decided) > _rank(best):
             best = decided
         if _rank(decided)[0] == 0 and (decided.loss or not asked.own.losses):
@@ -137,7 +131,8 @@ def own_words(session: Session, trees: list[Any], sizes: list[int]) -> Own:
     return Own(steps, session.model(op="end"), sizes)
 
 
-def _pairs(asked: Asked) -> Iterator[tuple[Reading, Any]]:
+def _pairs(asked: Asked, *, grouped: bool) -> Iterator[tuple[Reading, Any, Any]]:
+    """An output, a target, and where candidates are ranked what may say which of them belong together."""
     tree, size, found, settings = asked.trees[0], asked.own.sizes[0], asked.found, asked.settings
     made = [one for one in readings(found, size) if matches(one.output, settings.output)][:_MOST_READINGS]
     for place in range(_MOST_TARGETS):
@@ -146,20 +141,22 @@ def _pairs(asked: Asked) -> Iterator[tuple[Reading, Any]]:
                 path for path in target_paths(tree, size, found, reading) if settings.target in (None, spelled(path))
             ]
             if place < len(paths):
-                yield reading, paths[place]
+                yield reading, paths[place], None
+                for group in groups(tree, size, paths[place]) if grouped else ():
+                    yield reading, paths[place], group
 
 
-def _tried(session: Session, family: Family, asked: Asked, reading: Reading, path: Any) -> Decided:
+def _tried(session: Session, family: Family, asked: Asked, reading: Reading, path: Any, group: Any) -> Decided:
     trees, found, own = asked.trees, asked.found, asked.own
     hidden = hidden_from(trees[0], own.sizes[0], found, reading, path)
     outputs = [session.model(op="answer", batch=blanked(tree, hidden), reading=reading.output) for tree in trees]
-    targets = [value_at(tree, path) for tree in trees]
+    targets = [value_at(tree, path, group) for tree in trees]
     loss = loss_formula(outputs, targets, family, own)
     judged = Judged.of(outputs, targets, family, loss)
     comparisons = [
         compared(name, _formulas(family, name, asked.settings), judged, family, own) for name in asked.wanted
     ]
-    return Decided(family, reading, path, entering(found), hidden, loss, comparisons, own)
+    return Decided(family, reading, path, group, entering(found), hidden, loss, comparisons, own)
 
 
 def _formulas(family: Family, name: str, settings: Settings) -> list[Formula]:
@@ -217,7 +214,7 @@ def parting(session: Session, family: Family, decided: Decided, trees: list[Any]
         if said is None or output is None or wrong.said not in said["logged"]:
             return ""
         try:
-            shaped, target = family.shaped(output, value_at(one, decided.target))
+            shaped, target = family.shaped(output, value_at(one, decided.target, decided.group))
             predicted = family.predicted(shaped, decided.loss)
             ours = float(wrong.formula.compute(predicted, target))
         except (ValueError, RuntimeError, IndexError):
@@ -252,40 +249,6 @@ def _nothing_fits(tree: Any, found: dict[str, Any], problems: list[str], setting
         f"{' with ' + ', '.join(asked) if asked else ''}: {why}. "
         f"A batch holds {shape(tree)}; outputs: {', '.join(outputs[:8]) or 'none'}. {_CHOICES}"
     )
-
-
-def metrics_of(
-    comparisons: list[Comparison], monitors: list[dict[str, Any]], settings: Settings
-) -> dict[str, dict[str, Any]]:
-    """Whose formula each metric is, with its direction; one that nobody knows is left out.
-
-    Raises `EvalError` where nothing says which way one of the script's own is better.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for one in comparisons:
-        if one.formula is not None:
-            found[one.metric] = {"kind": "server", "name": one.formula.name, "said": one.said, "standing": one.standing}
-        elif one.said:
-            found[one.metric] = {"kind": "script", "name": one.said, "higher": higher(one, monitors, settings)}
-    return found
-
-
-def higher(one: Comparison, monitors: list[dict[str, Any]], settings: Settings) -> bool:
-    """Which way a metric of the script's own is better: as was set, by its ModelCheckpoint, by its name."""
-    names = {one.metric, one.said}
-    if names & {*settings.higher, *settings.lower}:
-        return bool(names & {*settings.higher})
-    for saver in monitors:
-        if loader_of(saver.get("monitor") or "")[0] == one.said and saver.get("mode") in ("min", "max"):
-            return saver["mode"] == "max"
-    falling = lower_is_better(one.metric)
-    if falling is None:
-        raise EvalError(
-            f"nothing says whether more or less of {one.metric} is better: it is the script's own {one.said}, which no "
-            f'ModelCheckpoint monitors. Next: say it by write_eval(settings={{"higher": "{one.metric}"}}) or '
-            f'"lower", or let a ModelCheckpoint monitor it with its mode (repair_version)'
-        )
-    return not falling
 
 
 def loss_of(decided: Decided) -> dict[str, Any] | None:

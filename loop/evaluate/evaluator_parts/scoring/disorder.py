@@ -94,12 +94,24 @@ def _level(kind: Formula, predicted: Any, targets: Any) -> _Level:
     """The number, what it is for targets in another order, and by how much it is better than that."""
     value, others = float(kind.compute(predicted, targets)), []
     for number in range(_PERMUTATIONS):
-        order = list(range(len(targets)))
-        random.Random(number).shuffle(order)
-        others.append(float(kind.compute(predicted, _taken(targets, order))))
+        others.append(float(kind.compute(predicted, _taken(targets, _shuffled(targets, number)))))
     chance = sum(others) / len(others)
     gain = value - chance if kind.higher_is_better else chance - value
     return _Level(value, chance, gain if gain == gain else 0.0)
+
+
+def _shuffled(targets: Any, number: int) -> list[int]:
+    """Another order, in which a tensor has the place of one of its own shape."""
+    alike: dict[Any, list[int]] = {}
+    for index, one in enumerate(targets):
+        alike.setdefault(tuple(one.shape) if isinstance(one, torch.Tensor) else None, []).append(index)
+    order = list(range(len(targets)))
+    for places in alike.values():
+        moved = list(places)
+        random.Random(number).shuffle(moved)
+        for place, other in zip(places, moved):
+            order[place] = other
+    return order
 
 
 def _taken(values: Any, order: list[int]) -> Any:

@@ -21,6 +21,7 @@ class Frozen(NamedTuple):
 
     `via` names what in validation_step took the output: `cross_entropy#0`. `loss` and `metrics` say whose formula a
     number is: {"kind": "server", "name": …} or {"kind": "script", "name": …, "higher": …}.
+    `group` is where a batch says which candidates belong to one query, where they are samples of their own.
     `disorder` is how much of what the first version's score has over chance is left with its weights in disorder.
     """
 
@@ -37,6 +38,7 @@ class Frozen(NamedTuple):
     ids: list[str]
     formula: str
     disorder: float = 0.0
+    group: tuple[Any, ...] | None = None
 
     @property
     def server_loss(self) -> str | None:

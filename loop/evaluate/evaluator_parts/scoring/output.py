@@ -107,7 +107,8 @@ def write_infer_samples(
     for index in sorted(chosen):
         folder = root / f"{chosen.index(index) + 1:04d}"
         folder.mkdir(parents=True)
-        seen = raw_input(found[index].batch, scored.how)
+        batch = found[index].batch
+        seen = list(map(whole, inputs_of(batch, scored.how))) if scored.members else raw_input(batch, scored.how)
         reads = isinstance(outputs[index], str) and isinstance(found[index].output, torch.Tensor)
         frames = found[index].output if reads else None
         draw(folder, family.name, seen, outputs[index], scored.targets[index], frames)
@@ -128,6 +129,10 @@ def raw_input(batch: Any, how: Any) -> Any:
     """The one sample of a batch without its target: an array, a text, or a list where the model gets several."""
     values = [one_of(value) for value in inputs_of(batch, how)]
     return values[0] if len(values) == 1 else values
+
+
+def whole(value: Any) -> Any:
+    return texts(value) if is_texts(value) else value.numpy() if isinstance(value, torch.Tensor) else value
 
 
 def one_of(value: Any) -> Any:

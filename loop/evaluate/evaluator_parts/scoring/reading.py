@@ -7,6 +7,7 @@ the same way.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from operator import mul
 from typing import Any, NamedTuple
@@ -118,6 +119,17 @@ def target_paths(tree: Any, count: int, found: dict[str, Any], reading: Reading)
     yield from (path for path in dict.fromkeys(order) if path in candidates)
 
 
+def groups(tree: Any, count: int, target: Any) -> list[Any]:
+    """The leaves that may say which samples belong together: whole numbers that repeat, those named so first."""
+    found = []
+    for path, leaf in leaves(tree):
+        whole = isinstance(leaf, torch.Tensor) and leaf.dim() == 1 and not leaf.is_floating_point()
+        if whole and path != target and len(leaf) == count > len(leaf.unique()):
+            named = re.search(r"quer|qid|group|index|session|user", str(path[-1]) if path else "", re.IGNORECASE)
+            found.append((not named, path))
+    return [path for _, path in sorted(found, key=lambda one: one[0])]
+
+
 def matches(reading: str, wanted: str | None) -> bool:
     """Whether a setting such as "forward[1]", "step" or "net.logits" means this reading."""
     if not wanted:
@@ -211,7 +223,9 @@ def compared(name: str, tried: list[Formula], judged: Judged | None, family: Fam
     said = own_name(family, name, own.names)
     values = own.values(said) if said is not None else []
     best: Comparison | None = None
-    for one in tried if judged is not None else ():
+    for one in tried:
+        if judged is None:
+            break
         try:
             ours = float(one.compute(*judged.whole))
         except WRONG:

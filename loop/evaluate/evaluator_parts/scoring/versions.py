@@ -11,11 +11,12 @@ import torch
 from ..errors import EvalError, ScriptFault
 from ..formulas import Family
 from ..trees import at, count, leaves, rows, spelled, value_at
-from .acceptance import Settings, accept, loss_of, metrics_of
+from .acceptance import accept, loss_of
 from .frozen import Frozen
+from .measure import Settings, metrics_of
 from .reading import Comparison, Judged, Reading, as_list, blanked, entering, hidden_from, joined, readings, same_target
 from .session import Session
-from .walk import Collected, How, Loss, Scored, by_the_script, collect, loss_by, one_at_a_time
+from .walk import Collected, How, Loss, Scored, by_the_script, collect, loss_by, one_at_a_time, queries
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
@@ -34,9 +35,10 @@ def first_score(
         tuple(decided.hidden),
         tuple(decided.inputs),
         decided.target,
+        decided.group,
     )
     collected = collect(session, how)
-    ids = session.ids(len(collected.targets))
+    ids = session.ids(len(collected.targets)) if how.group is None else queries(collected.targets).ids
     metrics = metrics_of(decided.comparisons, session.monitors, settings)
     frozen = Frozen(
         family=family.name,
@@ -51,6 +53,7 @@ def first_score(
         random_inputs=decided.is_random,
         ids=ids,
         formula="",
+        group=decided.group,
     )
     scored = _scored(session, family, frozen, how, collected, ids)
     if scored.script or (frozen.loss or {}).get("kind") == "script":
@@ -101,7 +104,9 @@ def depends_on_batch(scored: Scored, found: dict[int, Any]) -> list[dict[str, An
 
 
 def read_one(family: Family, found: Any, scored: Scored, loss: str | None) -> Any:
-    """The prediction that one request's output means."""
+    """The prediction that one request's output means; of a query all its candidates' scores."""
+    if scored.members:
+        return found.flatten().float()
     target = scored.targets[:1]
     output, _ = family.shaped(found, target)
     return family.predicted(output, loss)[0]
@@ -156,7 +161,7 @@ def _holds(tree: Any, path: Any, size: int, wanted: list[Any]) -> bool:
 def _how(session: Session, family: Family, frozen: Frozen, tree: Any, size: int, target: Any) -> How:
     """The reading of this version that is the first one's: what meets the target in the same call, or has its name."""
     found = session.model(op="discover", batch=blanked(tree, [target]), tell=False)
-    fitting = [one for one in readings(found, size) if _fits(family, one, tree, target)]
+    fitting = [one for one in readings(found, size) if _fits(family, one, tree, target, frozen.group)]
     if not fitting:
         raise ScriptFault(
             f"no output of this version's validation_step is one of a {family.name} for the first version's targets. "
@@ -165,12 +170,12 @@ def _how(session: Session, family: Family, frozen: Frozen, tree: Any, size: int,
     reading = next((one for one in fitting if one.via and one.via == frozen.via), None)
     reading = reading or next((one for one in fitting if one.output == frozen.output), fitting[0])
     hidden = hidden_from(tree, size, found, reading, target)
-    return How(reading.output, tuple(hidden), tuple(entering(found)), target)
+    return How(reading.output, tuple(hidden), tuple(entering(found)), target, frozen.group)
 
 
-def _fits(family: Family, reading: Reading, tree: Any, target: Any) -> bool:
+def _fits(family: Family, reading: Reading, tree: Any, target: Any, group: Any) -> bool:
     try:
-        family.shaped(reading.first, value_at(tree, target))
+        family.shaped(reading.first, value_at(tree, target, group))
     except (ValueError, RuntimeError, IndexError, TypeError):
         return False
     return True
@@ -198,17 +203,18 @@ def _scored(session: Session, family: Family, frozen: Frozen, how: How, collecte
     found = _server_loss(family, loss_name, outputs, targets)
     loss, losses = found.value, found.each
     predicted = family.predicted(outputs, loss_name)
+    members = queries(frozen.targets).members if frozen.group is not None else []
     script: dict[str, float] = {}
     own = [name for name, one in frozen.metrics.items() if one["kind"] == "script"]
     if own or (loss is None and frozen.loss is not None):
         values = by_the_script(session)
         script = {name: values[frozen.metrics[name]["name"]] for name in own if frozen.metrics[name]["name"] in values}
         if loss is None and frozen.loss is not None:
-            losses = one_at_a_time(session, len(targets))
+            losses = one_at_a_time(session, members or [[row] for row in range(len(targets))])
             loss = values.get(frozen.loss["name"] or "loss")
             loss = loss if loss is not None else statistics.fmean(losses) if losses else None
     means = _means(family, collected, frozen, loss_name)
-    return Scored(outputs, targets, predicted, loss, losses, script, ids, how, means, found.terms)
+    return Scored(outputs, targets, predicted, loss, losses, script, ids, how, means, found.terms, members)
 
 
 def _means(family: Family, collected: Collected, frozen: Frozen, loss: str | None) -> dict[str, list[float]]:

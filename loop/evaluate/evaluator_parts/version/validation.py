@@ -108,7 +108,8 @@ def serve(validation: Validation, channel: Channel, seed: Callable[[int], None])
             seed(request["draw"])
             walk = iter(validation.loader)
         elif operation == "singles":
-            walk = _singles(validation, request["indices"])
+            seed(0)
+            walk = _singles(validation, request["members"])
         elif operation == "next":
             channel.send(_next(walk))
 
@@ -119,9 +120,9 @@ def _about(validation: Validation) -> dict[str, Any]:
     return {"samples": None if dataset is None else len(dataset), **place}
 
 
-def _singles(validation: Validation, indices: list[int]) -> Iterator[Any]:
-    for index in indices:
-        yield validation.collate([validation.dataset[index]])
+def _singles(validation: Validation, members: list[list[int]]) -> Iterator[Any]:
+    for some in members:
+        yield validation.collate([validation.dataset[index] for index in some])
 
 
 def _next(walk: Iterator[Any]) -> dict[str, Any]:

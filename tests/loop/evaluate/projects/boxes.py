@@ -10,8 +10,13 @@ from torchmetrics import Metric
 
 with np.load("dataset/prepdata/v1/val.npz") as arrays:
     ROWS = [
-        (torch.from_numpy(image), {"boxes": torch.from_numpy(boxes[:count]), "labels": torch.from_numpy(labels[:count])})
-        for image, boxes, labels, count in zip(arrays["image"], arrays["boxes"], arrays["labels"], arrays["count"])
+        (
+            torch.from_numpy(image),
+            {"boxes": torch.from_numpy(boxes[:count]), "labels": torch.from_numpy(labels[:count])},
+        )
+        for image, boxes, labels, count in zip(
+            *(arrays[name] for name in ("image", "boxes", "labels", "count")), strict=True
+        )
     ]
 
 
@@ -24,7 +29,7 @@ class Gathered(Metric):
         self.add_state("count", torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, preds, target):
-        for one, other in zip(preds, target):
+        for one, other in zip(preds, target, strict=True):
             self.hits += bool((one["labels"][one["scores"].argmax()] == other["labels"]).any())
             self.count += 1
 
@@ -63,7 +68,10 @@ class Net(L.LightningModule):
     def training_step(self, batch, _):
         images, targets = batch
         found = self(images)
-        return sum((one["boxes"].mean(0) - other["boxes"].mean(0)).square().mean() for one, other in zip(found, targets))
+        return sum(
+            (one["boxes"].mean(0) - other["boxes"].mean(0)).square().mean()
+            for one, other in zip(found, targets, strict=True)
+        )
 
     # validation
 
@@ -72,10 +80,16 @@ class Net(L.LightningModule):
 
 
 def batch_of(rows):
-    return tuple(zip(*rows))
+    return tuple(zip(*rows, strict=True))
 
 
 L.seed_everything(3, verbose=False)
 saver = ModelCheckpoint(dirpath="Models/Artifacts/v001", filename="best")
-L.Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-          callbacks=[saver]).fit(Net(), DataLoader(ROWS, 4, collate_fn=batch_of), DataLoader(ROWS, 4, collate_fn=batch_of))
+L.Trainer(
+    max_epochs=1,
+    accelerator="cpu",
+    logger=False,
+    enable_progress_bar=False,
+    enable_model_summary=False,
+    callbacks=[saver],
+).fit(Net(), DataLoader(ROWS, 4, collate_fn=batch_of), DataLoader(ROWS, 4, collate_fn=batch_of))
