@@ -19,7 +19,7 @@ help: ## say what there is
 	@touch $@
 
 .venv/.dev: .venv/.demo
-	@$(INSTALL) --editable ".[lightning,pictures,dev]"
+	@$(INSTALL) --editable ".[lightning,pictures,test-transformers,dev]"
 	@touch $@
 
 demo: .venv/.demo ## see a real model get better over four versions, in ./demo

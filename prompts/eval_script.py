@@ -25,6 +25,10 @@ _FORMULAS = {
     "generation": "The text is predict_step's. bleu, chrf: over the whole set, as sacrebleu has them; rouge1, rouge2,"
     " rougel: the mean of each text's F-measure.",
     "language_model": "perplexity: e to the mean negative log-likelihood of all target tokens but those of -100.",
+    "retrieval": "A query is a sample; its candidates are ranked by their scores, the least relevant first of equals."
+    " mrr, map, ndcg, NAME@K: means over queries, as torchmetrics has them; a query without a right one counts as 0.",
+    "detection": "map, map_50, map_75, mar_100: COCO's, of all sizes of boxes, a mean over the classes that are there;"
+    " at most 100 boxes a picture and class. NAME_xywh, NAME_cxcywh: of boxes that are written so.",
 }
 
 

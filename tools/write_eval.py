@@ -14,7 +14,8 @@ def write_eval(
     project: Project,
     source: Annotated[str | None, Field(description="a whole script")] = None,
     settings: Annotated[
-        dict[str, str] | None, Field(description="or for the loop's own: output, target, delimiter, formula")
+        dict[str, str] | None,
+        Field(description="or for the loop's own: output, target, delimiter, formula, loader, higher, lower"),
     ] = None,
 ) -> StepResult:
     """Put your own 03_eval.py there, or correct the loop's by settings; until v002 is authored v001 is scored again."""

@@ -44,7 +44,8 @@ class EvalSettings(BaseModel):
 
     `output`: what the model gives: "forward", "forward[1]", "forward.logits", or "step" for what validation_step gives
     to its loss. `target`: where the truth is in a batch: "[1]", "label". `delimiter`: the vocabulary's between words.
-    `formula`: whose metrics: the server's, or the script's own as it logs them.
+    `formula`: whose metrics: the server's, or the script's own as it logs them. `loader`: which of several validation
+    loaders, by its number or name. `higher`, `lower`: the metrics of which more, or less, is better.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -53,6 +54,9 @@ class EvalSettings(BaseModel):
     target: _Setting | None = None
     delimiter: _Setting | None = None
     formula: Literal["server", "script"] | None = None
+    loader: _Setting | None = None
+    higher: _Setting | None = None
+    lower: _Setting | None = None
 
 
 def read_settings(values: Mapping[str, object]) -> EvalSettings:

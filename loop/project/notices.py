@@ -91,7 +91,7 @@ TEXTS: Mapping[NoticeKey, str] = {
     "other_reading": "what is scored is {output} of this version, and was {before} of the first one",
     "opaque_batch": "its batches hold {name}, which can't be looked into: its targets may reach the model",
     "not_confined": "the model's process could have read the data set while it answered: {reason}",
-    "several_loaders": "the script has {count} validation loaders; the first one is scored",
+    "several_loaders": "the script has {count} validation loaders; {named} (number {loader} from 0) is scored",
     "depends_on_batch": "{differing} of {count} samples get another prediction alone than among others",
     "kept_in_disorder": "with its weights in disorder, {metric} of the first {count} samples is still {left:.4g} of"
     " {score:.4g} ({chance:.4g} by chance): a part of it doesn't come from the weights",

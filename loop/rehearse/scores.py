@@ -3,12 +3,13 @@
 import math
 from collections.abc import Iterator
 
-from ..evaluate.checks.own_word import logged_for_best, same_name
-from ..evaluate.evaluator_parts.tasks import SERVED
+from ..evaluate.checks.own_word import logged_for_best, said_by
+from ..evaluate.evaluator_parts.tasks import SERVED, same_name
 from ..jobs.logs import error_line
 from ..project.receipts import Finding
 from ..record.facts import Section
 from .data import are_folds, differs
+from .job import OUT
 from .observed import Observed
 
 _SHORT = 300
@@ -45,9 +46,10 @@ def _beside(observed: Observed) -> Iterator[Finding]:
     own = logged_for_best(section) if section is not None else {}
     whole = section is not None and _is_whole(section, observed.num_samples) and not differs(observed)
     whole = whole and not (observed.scored_fit and are_folds(observed))
+    loader = str(said_by(observed.attempt, f"{observed.attempt.relative}/{OUT}").loader)
     for name, value in observed.scores.items():
         values: dict[str, str | int | float | bool | None] = {"metric": name, "score": value}
-        said = same_name(name, own)
+        said = same_name(name, own, loader)
         if said is None:
             yield Finding(code="score_alone", level="note", values=values)
             continue

@@ -187,7 +187,7 @@ async def test_until_it_has_scored_the_loops_own_evaluator_follows_the_rules(fol
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"settings": {"outputs": "forward"}}, "the keys are output, target, delimiter, formula"),
+        ({"settings": {"outputs": "forward"}}, "the keys are output, target, delimiter, formula, loader, "),
         ({"settings": {"formula": "mine"}}, "formula"),
         ({"settings": {"output": ""}}, "output"),
         ({"settings": {"output": "x" * 101}}, "output"),

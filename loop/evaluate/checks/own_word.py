@@ -6,7 +6,7 @@ here is something else: other data, other weights, another precision.
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from string import Formatter
@@ -25,6 +25,7 @@ from ...store.digest import sha256
 from ...train.completing import left_files
 from ...train.measured import facts_of
 from ..evaluator_files import takes_protocol
+from ..evaluator_parts.tasks import loader_of, same_name
 
 EVALUATION = "evaluation.json"
 _BEST = "best.ckpt"
@@ -32,24 +33,20 @@ _BEST = "best.ckpt"
 _RELATIVE, _ABSOLUTE = 2e-3, 1e-4
 _LOW_PRECISION = 3e-2
 _MAX_BYTES = 1 << 20
-_ALSO: Mapping[str, tuple[str, ...]] = {
-    "accuracy": ("acc", "top1"),
-    "loss": (),
-    "f1": ("f1_score", "f1score"),
-    "auroc": ("auc", "roc_auc"),
-    "r2": ("r2_score",),
-}
-_SET = re.compile(r"^(?:val|valid|validation|eval|dev)[_/.]|[_/.](?:val|valid|validation|epoch|dataloader_idx_0)$")
 
 
 class Said(BaseModel):
-    """What the evaluator says beside the score: notes, whose formula each number is, and means of batches' values."""
+    """What the evaluator says beside the score: notes, whose formula each number is, and means of batches' values.
+
+    `loader` is the number of the validation loader that is scored.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     notes: tuple[dict[str, str | int | float | bool | None], ...] = ()
     formulas: dict[str, str] = {}
     means: dict[str, tuple[float, ...]] = {}
+    loader: int = 0
 
     @property
     def apart(self) -> dict[str, float]:
@@ -121,10 +118,10 @@ def differences(version: Version, metrics: Sequence[Metric], said: Said) -> tupl
     logged = {name: value for name, value in logged_for_best(section).items() if math.isfinite(value)}
     found: list[Difference] = []
     for metric in metrics:
-        name = same_name(metric.name, logged)
+        name = same_name(metric.name, logged, str(said.loader))
         if name is None or _close(metric.value, logged[name], section):
             continue
-        why = _why(metric, logged[name], section, said)
+        why = _why(metric, name, logged[name], section, said)
         found.append(Difference(metric.name, metric.value, name, logged[name], why))
     return tuple(found)
 
@@ -170,14 +167,14 @@ def _close(score: float, own: float, section: Section) -> bool:
     return math.isclose(score, own, rel_tol=relative, abs_tol=max(_ABSOLUTE, relative / 10))
 
 
-def _why(metric: Metric, own: float, section: Section, said: Said) -> str | None:
+def _why(metric: Metric, name: str, own: float, section: Section, said: Said) -> str | None:
     """What explains the difference: how the script adds up batches, data that are random, several loaders."""
     if any(_close(mean, own, section) for mean in said.means.get(metric.name, ())):
         return ", the mean of its batches' values"
     if abs(metric.value - own) <= said.apart.get(metric.name, -1.0):
         return ", with other random numbers"
     loaders = section.loaders_of("validation")
-    if len(loaders) > 1:
+    if len(loaders) > 1 and loader_of(name)[1] is None:
         return f", over {len(loaders)} loaders"
     if section.settings is not None and section.settings.world_size > 1:
         return f", over {section.settings.world_size} processes"
@@ -207,14 +204,3 @@ def require_own_word(found: Sequence[Difference]) -> None:
         hint="let the script seed the split of its data and what its validation draws, and leave best.ckpt of the data"
         " that it is judged on, with repair_version; or score it by an evaluator of your own, with write_eval(source)",
     )
-
-
-def same_name(metric: str, names: Iterable[str]) -> str | None:
-    """The first of `names` that means this metric; a plain "loss" is the training's."""
-    known = list(names)
-    for wanted in (metric.lower(), *_ALSO.get(metric.lower(), ())):
-        for name in known:
-            bare = _SET.sub("", _SET.sub("", name.lower()))
-            if bare == wanted and (name.lower() != bare or wanted != "loss"):
-                return name
-    return None

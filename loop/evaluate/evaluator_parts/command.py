@@ -16,11 +16,11 @@ from .confinement import keep_to_itself
 from .errors import SCRIPT_AT_FAULT, EvalError, ScriptFault
 from .formulas import FAMILIES, Family, family_of
 from .project_copy import LEFT_OUT, make_stage
-from .scoring import acceptance, disorder, external, frozen, measure, output, reader, spelling, texts, versions
+from .scoring import disorder, external, frozen, measure, output, reader, spelling, texts, versions
 from .scoring.measure import MetricRow, Request
 from .scoring.session import Session, scratch
 from .scoring.walk import Scored
-from .tasks import SERVED
+from .tasks import SERVED, loader_of
 from .version.process import Order, seed_everything
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -44,6 +44,9 @@ class Constants(NamedTuple):
     target: str | None
     delimiter: str | None
     formula: str | None
+    loader: str | None = None
+    higher: str | None = None
+    lower: str | None = None
 
     @property
     def wanted(self) -> list[str]:
@@ -52,8 +55,25 @@ class Constants(NamedTuple):
         return [name for name in dict.fromkeys(names) if name != "loss"]
 
     @property
-    def settings(self) -> acceptance.Settings:
-        return acceptance.Settings(self.output, self.target, self.delimiter, self.formula)
+    def settings(self) -> measure.Settings:
+        return measure.Settings(
+            self.output, self.target, self.delimiter, self.formula, _named(self.higher), _named(self.lower)
+        )
+
+    @property
+    def scored_loader(self) -> str | None:
+        """The number or name of the validation loader that is scored. Raises `EvalError` where several are named."""
+        named = {number for name in self.wanted if (number := loader_of(name)[1]) is not None}
+        if self.loader is None and len(named) > 1:
+            raise EvalError(
+                f"metrics of several validation loaders are asked for ({', '.join(sorted(named))}), and one is scored. "
+                "Next: name those of one in eval_config, or write a 03_eval.py with write_eval(source=…)"
+            )
+        return self.loader if self.loader is not None else next(iter(named), None)
+
+
+def _named(names: str | None) -> tuple[str, ...]:
+    return tuple(one.strip() for one in (names or "").split(",") if one.strip())
 
 
 def main(constants: Constants, script: Path) -> int:
@@ -148,14 +168,14 @@ def evaluate(constants: Constants, options: Any, stage: Path) -> str:
     if not options.checkpoint.exists():
         raise EvalError(f"{options.checkpoint} is missing. Next: train this version first")
     seed_everything(options.seed)
-    with Session(order_of(options, stage, script)) as session:
+    with Session(order_of(options, stage, script, constants.scored_loader)) as session:
         keep_to_itself()
         # Only now: the version's processes are forks, and have what was known before.
         decided = frozen.load(options.protocol)
         return _scored(constants, options, family, decided, session)
 
 
-def order_of(options: Any, stage: Path, script: Path) -> Order:
+def order_of(options: Any, stage: Path, script: Path, loader: str | None) -> Order:
     """What the version's processes may see: never the loop's state, other versions or the score to be."""
     project, artifacts = options.project, options.artifacts
     others = [one for one in _entries(artifacts.parent) if one != artifacts] if artifacts.parent.is_dir() else []
@@ -175,6 +195,7 @@ def order_of(options: Any, stage: Path, script: Path) -> Order:
         script=script,
         checkpoint=options.checkpoint,
         fit=options.fit,
+        loader=loader,
         seed=options.seed,
         device=options.device,
         scratch=scratch(),
@@ -224,7 +245,8 @@ def _scored(constants: Constants, options: Any, family: Family, decided: frozen.
     if session.not_hidden:
         notes.append({"key": "not_confined", "reason": session.not_hidden})
     if session.about["loaders"] > 1:
-        notes.append({"key": "several_loaders", "count": session.about["loaders"]})
+        about = {name: session.about[name] for name in ("loader", "named")}
+        notes.append({"key": "several_loaders", "count": session.about["loaders"], **about})
     if options.shuffle_weights:
         session.model(op="disorder", time=0)
         if _is_read(scored):
@@ -268,7 +290,8 @@ def _version(
         notes += versions.depends_on_batch(scored, found)
     formulas = {row.name: row.by for row in rows}
     output.write_json(
-        made.options.out / "evaluation.json", {"notes": notes, "formulas": formulas, "means": scored.means}
+        made.options.out / "evaluation.json",
+        {"notes": notes, "formulas": formulas, "means": scored.means, "loader": session.about["loader"]},
     )
     frozen.save(decided, made.options.out)
     return _publish(made, made.options.version, rows, found)

@@ -215,6 +215,8 @@ def _detection(folder: Path, input: Any, output: Any, target: Any, frames: Any) 
         picture = numpy.full((size[1], size[0]), 255, dtype="uint8")
     scale = max(1, 384 // max(picture.shape[:2]))
     view = in_colour(enlarged(picture, scale))
+    if len(extent) and extent.max() <= 1:  # shares of the picture's sides
+        scale = numpy.array(view.shape[1::-1] * 2)
     for corners in target.corners:
         box(view, corners * scale, TRUE)
     for place, one in enumerate(order.tolist()):

@@ -104,13 +104,51 @@ def unboxed(tree: Any) -> Any:
     return whole
 
 
-def leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every leaf with its path. A list of texts is one leaf."""
-    if isinstance(tree, Box) and not is_texts(tree):
+def leaves(tree: Any) -> Iterator[tuple[Path, Any]]:
+    """Every leaf with its path. A list of texts is one leaf, so is one of dicts, and one of tensors that is as long."""
+    yield from _leaves(tree, (), _records_in(tree))
+
+
+def _leaves(tree: Any, path: Path, size: int) -> Iterator[tuple[Path, Any]]:
+    if isinstance(tree, Box) and not (path and _is_listed(tree, size)) and not is_texts(tree):
         for key, child in tree.items:
-            yield from leaves(child, (*path, key))
+            yield from _leaves(child, (*path, key), size)
     else:
         yield path, tree
+
+
+def _is_listed(tree: Box, size: int) -> bool:
+    """Whether a list has an entry a sample, where there are dicts of so many samples."""
+    return 0 < size == len(tree.items) and (is_records(tree) or _are_arrays(tree))
+
+
+def _are_arrays(tree: Box) -> bool:
+    return tree.kind in ("list", "tuple") and all(
+        isinstance(one, (torch.Tensor, numpy.ndarray)) for _, one in tree.items
+    )
+
+
+def _records_in(tree: Any) -> int:
+    """How many dicts the first list of them has that is found in a tree; 0 without any."""
+    if not isinstance(tree, Box):
+        return 0
+    return len(tree.items) if is_records(tree) else next(filter(None, (_records_in(one) for _, one in tree.items)), 0)
+
+
+def is_records(tree: Any) -> bool:
+    """Whether it is a list of dicts with the same keys, as the targets of detection are."""
+    if not isinstance(tree, Box) or tree.kind not in ("list", "tuple") or not tree.items:
+        return False
+    kinds = {isinstance(one, Box) and one.kind in ("dict", "mapping") for _, one in tree.items}
+    return kinds == {True} and len({frozenset(key for key, _ in one.items) for _, one in tree.items}) == 1
+
+
+def value_at(tree: Any, path: Path, group: Path | None = None) -> Any:
+    """The leaf at a path as a formula takes it: dicts as such, and beside each number its group's."""
+    leaf = at(tree, path)
+    if group is not None:
+        return torch.stack([torch.as_tensor(one).double().reshape(-1) for one in (leaf, at(tree, group))], 1)
+    return [dict(one.items) for _, one in leaf.items] if is_records(leaf) else leaf
 
 
 def is_texts(tree: Any) -> bool:
@@ -155,16 +193,25 @@ def blank(leaf: Any) -> Any:
         return numpy.zeros_like(leaf)
     if is_texts(leaf):
         return leaf._replace(items=tuple((key, "") for key, _ in leaf.items))
+    if is_records(leaf):  # not even how many boxes there are
+        return leaf._replace(items=tuple((key, _emptied(child)) for key, child in leaf.items))
     if isinstance(leaf, Box):
         return leaf._replace(items=tuple((key, blank(child)) for key, child in leaf.items))
     return type(leaf)() if isinstance(leaf, (str, int, float, bytes)) else leaf
+
+
+def _emptied(leaf: Any) -> Any:
+    if isinstance(leaf, Box):
+        return leaf._replace(items=tuple((key, _emptied(child)) for key, child in leaf.items))
+    return leaf[:0] if isinstance(leaf, (torch.Tensor, numpy.ndarray)) and leaf.ndim else blank(leaf)
 
 
 def rows(leaf: Any) -> int | None:
     """How many samples a leaf speaks of; None where it has no rows."""
     if isinstance(leaf, (torch.Tensor, numpy.ndarray)):
         return len(leaf) if leaf.ndim else None
-    return len(leaf.items) if is_texts(leaf) else None
+    listed = is_texts(leaf) or is_records(leaf) or (isinstance(leaf, Box) and bool(leaf.items) and _are_arrays(leaf))
+    return len(leaf.items) if listed else None
 
 
 def count(tree: Any) -> int | None:
@@ -175,13 +222,19 @@ def count(tree: Any) -> int | None:
 
 def cut(tree: Any, row: int, of: int) -> Any:
     """One row of a batch of so many, still shaped like a batch."""
+    return _cut(tree, row, of, bool(_records_in(tree)))
+
+
+def _cut(tree: Any, row: int, of: int, has_records: bool) -> Any:
     if is_texts(tree):
         return tree._replace(items=((0, tree.items[row][1]),)) if len(tree.items) == of else tree
     if isinstance(tree, Box):
+        if has_records and _is_listed(tree, of):
+            return tree._replace(items=((0, tree.items[row][1]),))
         listed = tree.kind == "list" and len(tree.items) == of
         if listed and not any(isinstance(child, (Box, torch.Tensor)) for _, child in tree.items):
             return tree._replace(items=((0, tree.items[row][1]),))
-        return tree._replace(items=tuple((key, cut(child, row, of)) for key, child in tree.items))
+        return tree._replace(items=tuple((key, _cut(child, row, of, has_records)) for key, child in tree.items))
     return tree[row : row + 1] if rows(tree) == of else tree
 
 
@@ -190,13 +243,20 @@ def digest(tree: Any, paths: Any, row: int, of: int) -> str:
     found = hashlib.blake2b(digest_size=8)
     for path in paths:
         leaf = at(tree, path)
-        one = cut(leaf, row, of)
-        if isinstance(one, (torch.Tensor, numpy.ndarray)):
-            found.update(f"{path}{one.dtype}{tuple(one.shape)}".encode())
-            found.update(raw(one).data)
-        else:
-            found.update(repr((path, one)).encode())
+        listed = isinstance(leaf, Box) and rows(leaf) == of
+        _digest(found, path, leaf.items[row][1] if listed else cut(leaf, row, of))
     return found.hexdigest()
+
+
+def _digest(found: Any, path: Path, one: Any) -> None:
+    if isinstance(one, (torch.Tensor, numpy.ndarray)):
+        found.update(f"{path}{one.dtype}{tuple(one.shape)}".encode())
+        found.update(raw(one).data)
+    elif isinstance(one, Box):
+        for key, child in one.items:
+            _digest(found, (*path, key), child)
+    else:
+        found.update(repr((path, one)).encode())
 
 
 def raw(value: Any) -> numpy.ndarray:

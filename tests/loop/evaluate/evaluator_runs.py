@@ -49,7 +49,7 @@ def render(
         seed=42,
         dataset_id="v1",
         formulas_told="As told.",
-        **(dict.fromkeys(("output", "target", "delimiter", "formula")) | settings),
+        **(dict.fromkeys(("output", "target", "delimiter", "formula", "loader", "higher", "lower")) | settings),
     )
 
 

@@ -123,3 +123,65 @@ def test_a_horizon_of_values(workshop: Workshop, tmp_path: Path) -> None:
     error = linear(project) - arrays["y"]
     expected = {"loss": (error**2).mean(), "mae": np.abs(error).mean(), "rmse": float(np.sqrt((error**2).mean()))}
     assert scored(project) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_right_candidate_for_each_query(workshop: Workshop, tmp_path: Path) -> None:
+    arrays = {"x": random(22, 5, 4), "y": np.random.default_rng(4).integers(0, 5, size=22)}
+    evaluator = render("document retrieval", ["mrr", "recall@3"], "mrr")
+    loss = "F.cross_entropy(out.squeeze(2), y)"
+    project = trained(workshop, tmp_path, "nn.Linear(4, 1)", loss, arrays, evaluator)
+    scores = arrays["x"] @ project.weights["head.weight"][0]
+    right = np.take_along_axis(scores, arrays["y"][:, None], 1)
+    ranks = 1 + (scores > right).sum(1)
+    powers = np.exp(scores)
+    expected = {
+        "loss": sk.log_loss(arrays["y"], powers / powers.sum(1, keepdims=True)),
+        "mrr": (1 / ranks).mean(),
+        "recall@3": (ranks <= 3).mean(),
+    }
+    assert scored(project) == pytest.approx(expected, rel=1e-4)
+
+
+RANKED = {
+    'torch.from_numpy(arrays["y"]))': '*(torch.from_numpy(arrays[name]) for name in ("y", "query_id")))',
+    "x, y = batch": "x, y, query = batch",
+    "self.head = LAYER": "self.head, self.mrr = LAYER, RetrievalMRR()",
+    'self.log("val_loss", LOSS)': """self.log("val_loss", F.binary_cross_entropy_with_logits(out[:, 0], y.float()))
+        self.mrr.update(out[:, 0], y, indexes=query)
+        self.log("val_mrr", self.mrr)""",
+    "from torch import nn\n": "from torch import nn\nfrom torchmetrics.retrieval import RetrievalMRR\n",
+}
+
+
+def test_candidates_that_are_samples_of_their_own_are_ranked_within_their_query(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    generator = np.random.default_rng(5)
+    query = np.repeat(np.arange(7), [3, 4, 2, 5, 3, 4, 2])
+    arrays = {"x": random(23, 4), "y": generator.integers(0, 2, size=23), "query_id": query}
+    script = SCRIPT
+    for old, new in RANKED.items():
+        script = script.replace(old, new)
+    file = tmp_path / "grouped.py"
+    file.write_text(script.replace("LAYER", "nn.Linear(4, 1)"), encoding="utf-8")
+    evaluator = render("ranking", ["mrr", "ndcg@3", "recall@1"], "mrr")
+    data = {"train": arrays, "val": arrays}
+    project = train(workshop, tmp_path / "순위", {"02_train_v001.py": str(file)}, data, evaluator)
+    ended = project.evaluate()
+    assert ended.code == 0, ended.err
+    scores = arrays["x"] @ project.weights["head.weight"][0] + project.weights["head.bias"]
+    reciprocal, gains, recalls = [], [], []
+    for one in range(7):
+        said, there = scores[query == one], arrays["y"][query == one]
+        order = there[np.argsort(-said)]
+        above = order * (np.sort(said)[::-1] > 0)  # torchmetrics has it so, and the script logs its number
+        reciprocal.append(1 / (1 + int(above.argmax())) if above.any() else 0.0)
+        gains.append(sk.ndcg_score(there[None], said[None], k=3) if there.any() else 0.0)
+        recalls.append(order[0] / order.sum() if order.any() else 0.0)
+    found = ended.metrics
+    assert found["mrr"] == pytest.approx(np.mean(reciprocal), rel=1e-5)
+    assert found["ndcg@3"] == pytest.approx(np.mean(gains), rel=1e-5)
+    assert found["recall@1"] == pytest.approx(np.mean(recalls), rel=1e-5)
+    losses = np.log1p(np.exp(-np.abs(scores))) + np.maximum(scores, 0) - scores * arrays["y"]
+    assert found["loss"] == pytest.approx(losses.mean(), rel=1e-4)
+    assert [one["id"] for one in ended.samples] == [str(one) for one in range(7)]

@@ -175,8 +175,8 @@ class Net(Base):
 
 @pytest.fixture
 def made(workshop: Workshop, tmp_path: Path) -> Callable[..., Project]:
-    def make(code: str, metrics: list[str], name: str = "프로젝트 a") -> Project:
-        sources = HEAD + code + TAIL
+    def make(code: str, metrics: list[str], name: str = "프로젝트 a", change: Callable[[str], str] = str) -> Project:
+        sources = change(HEAD + code + TAIL)
         file = tmp_path / f"{name}.py"
         file.write_text(sources, encoding="utf-8")
         return train(workshop, tmp_path / name, {"02_train_v001.py": str(file)}, DATA, render(metrics=metrics))
@@ -184,9 +184,9 @@ def made(workshop: Workshop, tmp_path: Path) -> Callable[..., Project]:
     return make
 
 
-def by_numpy(project: Project, layer: str = "head", x: Any = None) -> dict[str, float]:
+def by_numpy(project: Project, layer: str = "head", x: Any = None, of: str = "val") -> dict[str, float]:
     """The loss and the accuracy of the one linear model."""
-    x, y, w = project.array("val", "x") if x is None else x, project.array("val", "y"), project.weights
+    x, y, w = project.array(of, "x") if x is None else x, project.array(of, "y"), project.weights
     logits = x @ w[f"{layer}.weight"].T + w[f"{layer}.bias"]
     top = logits.max(1, keepdims=True)
     losses = np.log(np.exp(logits - top).sum(1)) + top[:, 0] - logits[np.arange(len(y)), y]
@@ -315,9 +315,7 @@ warm.fit(Net(), loader("train"), loader("train"))
     assert ended.score["num_samples"] == 21
 
 
-@pytest.mark.whole
-def test_of_two_validation_loaders_the_first_is_scored_and_it_is_noted(made: Callable[..., Project]) -> None:
-    two = """
+TWO_LOADERS = """
 class Net(Base):
     def validation_step(self, batch, index, dataloader_idx=0):
         super().validation_step(batch, index)
@@ -326,11 +324,94 @@ one = loader
 def loader(name):
     return [one("val"), one("train")] if name == "val" else one(name)
 """
-    project = made(two, ["accuracy"])
-    ended = project.evaluate()
+
+
+@pytest.mark.parametrize(
+    ("metric", "settings", "number"),
+    [
+        ("accuracy", {}, 0),
+        ("val_acc/dataloader_idx_1", {}, 1),
+        ("accuracy", {"loader": "train"}, 1),
+    ],
+)
+def test_of_two_validation_loaders_one_is_scored_and_it_is_noted_which(
+    metric: str, settings: dict[str, str], number: int, made: Callable[..., Project]
+) -> None:
+    code = TWO_LOADERS
+    if settings:
+        code = code.replace('[one("val"), one("train")]', '{"val": one("val"), "train": one("train")}')
+    project = made(code, [])
+    ended = project.evaluate(evaluator=render(metrics=[metric], **settings))
     assert ended.code == 0, ended.err
-    assert ended.metrics == pytest.approx(by_numpy(project), rel=1e-4)
-    assert {"key": "several_loaders", "count": 2} in told(ended)["notes"]
+    right = by_numpy(project, of=("val", "train")[number])
+    assert ended.metrics == pytest.approx({"loss": right["loss"], metric: right["accuracy"]}, rel=1e-4)
+    named = ("val", "train")[number] if settings else str(number)
+    note = {"key": "several_loaders", "count": 2, "loader": number, "named": named}
+    assert note in told(ended)["notes"] and told(ended)["loader"] == number
+
+
+@pytest.mark.parametrize(
+    ("metrics", "loader", "words"),
+    [
+        (["val_acc/dataloader_idx_0", "val_loss/dataloader_idx_1"], None, "metrics of several validation loaders"),
+        (["accuracy"], "3", "has 2 (0, 1) validation loaders, and 3 is to be scored"),
+    ],
+)
+def test_loaders_that_cannot_be_scored_are_refused_with_a_way_out(
+    metrics: list[str], loader: str | None, words: str, made: Callable[..., Project]
+) -> None:
+    project = made(TWO_LOADERS, [])
+    ended = project.evaluate(evaluator=render(metrics=metrics, **({"loader": loader} if loader else {})))
+    assert ended.code != 0 and words in ended.last_line
+
+
+OWN_WAY = {
+    "by its ModelCheckpoint": ('filename="best"', 'filename="best", monitor="val_gap", mode="min"', {}, False),
+    "by a setting": ("", "", {"lower": "gap"}, False),
+    "by a setting, the other way": ("", "", {"higher": "val_gap"}, True),
+    "by its name": ("val_gap", "val_gap_error", {}, False),
+}
+
+
+@pytest.mark.parametrize("way", OWN_WAY)
+def test_which_way_a_metric_of_the_scripts_own_is_better_is_known_by(way: str, made: Callable[..., Project]) -> None:
+    old, new, settings, higher = OWN_WAY[way]
+    own = "\nclass Net(Base):\n" + step("""super().validation_step(batch, 0)
+self.log("val_gap", self(batch[0]).std())""")
+    name = "gap_error" if "error" in new else "gap"
+    project = made(own, [], change=lambda text: text.replace(old, new) if old else text)
+    ended = project.evaluate(evaluator=render(metrics=[name], **settings))
+    assert ended.code == 0, ended.err
+    assert {one["name"]: one["higher_is_better"] for one in ended.score["metrics"]} == {"loss": False, name: higher}
+
+
+def test_a_metric_whose_direction_nothing_says_is_asked_about(made: Callable[..., Project]) -> None:
+    own = "\nclass Net(Base):\n" + step("""super().validation_step(batch, 0)
+self.log("val_gap", self(batch[0]).std())""")
+    ended = made(own, ["gap"]).evaluate()
+    assert ended.code == 1
+    assert "nothing says whether more or less of gap is better" in ended.last_line
+    assert 'write_eval(settings={"higher": "gap"})' in ended.last_line
+
+
+def test_a_known_metric_in_the_scripts_own_units_is_scored_by_the_formula_of_the_script(
+    made: Callable[..., Project], tmp_path: Path
+) -> None:
+    scaled = "\nclass Net(Base):\n" + step("""x, y = batch
+out = self(x)
+self.log("val_loss", F.cross_entropy(out, y))
+self.log("val_acc", (out.argmax(1) == y).float().mean() * 40)""")
+    project = made(scaled, ["accuracy"])
+    refused = project.evaluate()
+    right = by_numpy(project)
+    assert refused.code == 1
+    assert f"accuracy: {right['accuracy']:.6g} by accuracy" in refused.last_line
+    assert f"validation_step logs val_acc = {right['accuracy'] * 40:.6g}" in refused.last_line
+    assert 'write_eval(settings={"formula": "script"})' in refused.last_line
+    ended = project.evaluate(evaluator=render(metrics=["accuracy"], formula="script"))
+    assert ended.code == 0, ended.err
+    assert ended.metrics == pytest.approx({"loss": right["loss"], "accuracy": right["accuracy"] * 40}, rel=1e-4)
+    assert told(ended)["formulas"] == {"loss": "server", "accuracy": "script"}
 
 
 @pytest.mark.whole

@@ -16,15 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..tasks import task_family
-from .boxes import DETECTION
+from ..tasks import lower_is_better, task_family, words_of
+from .boxes import DETECTION, Boxes
 from .classes import CLASSIFICATION
 from .generation import GENERATION
 from .kinds import IGNORED, Family, Formula
 from .language_model import LANGUAGE_MODEL
 from .masks import SEGMENTATION
 from .multilabel import MULTILABEL
-from .names import find, lower_is_better, words_of
+from .names import find
 from .ranking import RETRIEVAL
 from .texts import SEQUENCE, ctc_loss, delimiter_of, greedy, spell, wer
 from .tokens import TOKENS, entity_metrics
@@ -33,6 +33,7 @@ from .values import FORECASTING, REGRESSION
 __all__ = [
     "FAMILIES",
     "IGNORED",
+    "Boxes",
     "Family",
     "Formula",
     "ctc_loss",

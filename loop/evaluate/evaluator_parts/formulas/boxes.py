@@ -5,7 +5,7 @@ By hand, since torchmetrics needs torchvision and pycocotools for it. All sizes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy
@@ -29,7 +29,7 @@ class Boxes(NamedTuple):
 
 
 def shaped(output: Any, target: Any) -> tuple[list[Boxes], list[Boxes]]:
-    """From lists of dicts of `boxes`, `labels` and, of outputs, `scores`, as torchvision has them."""
+    """From lists of dicts of `boxes`, `labels` (or `class_labels`) and, of outputs, `scores`."""
     for what, values in (("outputs", output), ("targets", target)):
         if not isinstance(values, (list, tuple)):
             raise ValueError(f"{what} aren't a list of dicts with boxes and labels, but {type(values).__name__}")
@@ -40,7 +40,8 @@ def shaped(output: Any, target: Any) -> tuple[list[Boxes], list[Boxes]]:
 def _boxes(value: Any, what: str, scored: bool) -> Boxes:
     if isinstance(value, Boxes):
         return value
-    keys = ("boxes", "labels", *(("scores",) if scored else ()))
+    labels = "labels" if not isinstance(value, Mapping) or "labels" in value else "class_labels"
+    keys = ("boxes", labels, *(("scores",) if scored else ()))
     if not isinstance(value, Mapping) or any(key not in value for key in keys):
         raise ValueError(f"{what} is no dict with {', '.join(keys)}")
     parts = [tensor_of(value[key], f"{key} of {what}").double().numpy() for key in keys]
@@ -118,18 +119,37 @@ def _curve(hits: Any, there: int) -> Curve:
     return Curve(float(values.mean()), float(recall[-1]))
 
 
-def over_classes(name: str, of: str, overlaps: Sequence[float] = OVERLAPS) -> Formula:
+#: Corners of boxes that are written in another way, (n, 4).
+WRITTEN: dict[str, Callable[[Any], Any]] = {
+    "": lambda boxes: boxes,
+    "_xywh": lambda boxes: numpy.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1),
+    "_cxcywh": lambda boxes: numpy.concatenate(
+        [boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2], axis=1
+    ),
+}
+
+
+def over_classes(name: str, of: str, overlaps: Sequence[float], written: str) -> Formula:
     """The mean over the classes that are there."""
     places = [OVERLAPS.index(one) for one in overlaps]
 
     def compute(predicted: Sequence[Boxes], target: Sequence[Boxes]) -> float:
+        predicted, target = (
+            [one._replace(corners=WRITTEN[written](one.corners)) for one in each] for each in (predicted, target)
+        )
         labels = sorted({int(label) for one in target for label in one.labels})
         if not labels:
             raise ValueError("no picture has a box to be found")
         found = [curves(predicted, target, label) for label in labels]
         return float(numpy.mean([getattr(by[place], of) for by in found for place in places]))
 
-    return Formula(name, compute, True)
+    return Formula(f"{name}{written}", compute, True)
+
+
+_METRICS = (
+    *(("map", "precision", OVERLAPS), ("map_50", "precision", (0.5,)), ("map_75", "precision", (0.75,))),
+    ("mar_100", "recall", OVERLAPS),
+)
 
 
 def _same(output: list[Boxes], loss: str | None = None) -> list[Boxes]:
@@ -141,14 +161,10 @@ DETECTION = Family(
     shaped,
     _same,
     answer,
-    by_name(
-        (
-            over_classes("map", "precision"),
-            over_classes("map_50", "precision", (0.5,)),
-            over_classes("map_75", "precision", (0.75,)),
-            over_classes("mar_100", "recall"),
-        )
-    ),
+    by_name(over_classes(*one, written) for written in WRITTEN for one in _METRICS),
     {},
-    (("map", "map_50"),),
+    (
+        ("map", "map_xywh", "map_cxcywh", "map_50", "map_50_xywh", "map_50_cxcywh"),
+        *(tuple(f"{name}{written}" for written in WRITTEN) for name, *_ in _METRICS[1:]),
+    ),
 )

@@ -21,8 +21,8 @@ AT = (1, 3, 5, 10, 20, 50, 100)
 def shaped(output: Any, target: Any) -> tuple[Rows, Rows]:
     """Lists of (K,) scores and of (K,) relevances, one of each a query.
 
-    From scores (N,) with `(relevance, query)`, both (N,), of which the second says which candidates belong together;
-    from (Q, K) with (Q, K) relevances, or with (Q,) the place of the one right candidate; or from lists.
+    From scores (N,) with relevances and queries, `(relevance, query)` or (N, 2), where the second says which candidates
+    belong together; from (Q, K) with (Q, K) relevances, or with (Q,) the right candidate's place; or from lists.
     """
     if (
         isinstance(target, (list, tuple))
@@ -31,8 +31,11 @@ def shaped(output: Any, target: Any) -> tuple[Rows, Rows]:
         and output.squeeze().dim() < 2
     ):
         return _grouped(output, *(tensor_of(one, "the target").flatten() for one in target))
+    if isinstance(target, Tensor) and isinstance(output, Tensor) and target.shape == (output.numel(), 2):
+        return _grouped(output, *target.detach().cpu().unbind(1))
     outputs, targets = one_per_sample(output, "the output"), one_per_sample(target, "the target")
     same_count(outputs, targets)
+    outputs = [one.squeeze(1) if one.dim() == 2 and one.shape[1] == 1 else one for one in outputs]
     if all(one.dim() == 1 for one in outputs) and all(one.numel() == 1 for one in targets):
         if any(int(place) != place or not 0 <= place < len(one) for one, place in zip(outputs, targets)):
             raise ValueError("a target isn't the place of a candidate")
@@ -125,6 +128,16 @@ def of_ranks(value: Callable[[Tensor, int | None], float]) -> Value:
     return lambda scores, relevance, k: value(ranked(scores, relevance), k)
 
 
+def above_0(value: Value) -> Value:
+    """Nothing with a score of 0 or less is found, as torchmetrics has it for four of its metrics."""
+    return lambda scores, relevance, k: value(scores, relevance * (scores > 0), k)
+
+
+def recall_above_0(scores: Tensor, relevance: Tensor, k: int | None) -> float:
+    there = int((relevance > 0).sum())
+    return above_0(of_ranks(precision))(scores, relevance, k) * (k or len(scores)) / there if there else 0.0
+
+
 def over_queries(name: str, value: Value, k: int | None = None) -> Formula:
     """The mean over queries; one without a relevant candidate counts as 0, as in torchmetrics."""
 
@@ -143,10 +156,20 @@ _OF_THE_FIRST: dict[str, Value] = {
 }
 
 
+_ABOVE_0: dict[str, Value] = {
+    **{name: above_0(_OF_ALL[name]) for name in ("mrr", "map")},
+    "precision": above_0(_OF_THE_FIRST["precision"]),
+    "recall": recall_above_0,
+}
+
+
 def _metrics() -> Iterator[Formula]:
     yield from (over_queries(name, value) for name, value in _OF_ALL.items())
     for name, value in {**_OF_ALL, **_OF_THE_FIRST}.items():
         yield from (over_queries(f"{name}@{k}", value, k) for k in AT)
+    for name, value in _ABOVE_0.items():
+        yield from (over_queries(f"{name}@{k}_above_0", value, k) for k in AT)
+    yield from (over_queries(f"{name}_above_0", _ABOVE_0[name]) for name in ("mrr", "map"))
     yield over_queries("accuracy", of_ranks(hit), 1)
     yield over_queries("r_precision", of_ranks(r_precision))
     yield over_queries("mean_rank", of_ranks(first_rank))._replace(higher_is_better=False)
@@ -180,5 +203,9 @@ RETRIEVAL = Family(
             mean_of("mse", _pointwise(F.mse_loss)),
         )
     ),
-    (("mrr", "mrr@10"), ("map", "map@10"), ("ndcg", "ndcg@10")),
+    (
+        *((name, f"{name}_above_0", f"{name}@10", f"{name}@10_above_0") for name in ("mrr", "map")),
+        *((f"{name}@{k}", f"{name}@{k}_above_0") for name in _ABOVE_0 for k in AT),
+        ("ndcg", "ndcg@10"),
+    ),
 )

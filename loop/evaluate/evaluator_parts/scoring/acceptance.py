@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import torch
-
 from ..errors import EvalError
-from ..formulas import FAMILIES, Family, Formula, lower_is_better, variants
+from ..formulas import FAMILIES, Family, Formula, variants
 from ..tasks import ALSO, SERVED
-from ..trees import at, bytes_of, count, cut, digest, leaves, shape, spelled
+from ..trees import bytes_of, count, cut, digest, leaves, shape, spelled, value_at
+from .measure import Settings
 from .reading import (
     Comparison,
+    Judged,
     KnownLoss,
     Own,
     Reading,
@@ -20,11 +20,13 @@ from .reading import (
     blanked,
     compared,
     entering,
+    groups,
     hidden_from,
     loss_formula,
     matches,
     own_name,
     readings,
+    same_answer,
     target_paths,
 )
 from .session import Session
@@ -48,15 +50,6 @@ _CHOICES = (
 )
 
 
-class Settings(NamedTuple):
-    """Corrections that write_eval was given, as 03_eval.py states them; None is found out."""
-
-    output: str | None = None
-    target: str | None = None
-    delimiter: str | None = None
-    formula: str | None = None
-
-
 class Asked(NamedTuple):
     """What is wanted of which batches, and what the script says of them."""
 
@@ -73,6 +66,7 @@ class Decided(NamedTuple):
     family: Family
     reading: Reading
     target: Any
+    group: Any
     inputs: list[Any]
     hidden: list[Any]
     loss: KnownLoss | None
@@ -121,13 +115,15 @@ def _is_proven(decided: Decided) -> bool:
 def _best(session: Session, family: Family, asked: Asked, problems: list[str]) -> Decided | None:
     """The reading that says most of what the script says; None where no output and target are of this family."""
     best = None
-    for reading, path in _pairs(asked):
+    for reading, path, group in _pairs(
+        asked, grouped=family.name == "retrieval" and session.about["samples"] is not None
+    ):
         try:
-            family.shaped(reading.first, at(asked.trees[0], path))
+            family.shaped(reading.first, value_at(asked.trees[0], path, group))
         except (ValueError, RuntimeError, IndexError, TypeError) as error:
             problems.append(str(error))
             continue
-        decided = _tried(session, family, asked, reading, path)
+        decided = _tried(session, family, asked, reading, path, group)
         if best is None or _rank(decided) > _rank(best):
             best = decided
         if _rank(decided)[0] == 0 and (decided.loss or not asked.own.losses):
@@ -155,7 +151,8 @@ def own_words(session: Session, trees: list[Any], sizes: list[int], draw: int = 
     return Own(steps, session.model(op="end"), sizes)
 
 
-def _pairs(asked: Asked) -> Iterator[tuple[Reading, Any]]:
+def _pairs(asked: Asked, *, grouped: bool) -> Iterator[tuple[Reading, Any, Any]]:
+    """An output, a target, and where candidates are ranked what may say which of them belong together."""
     tree, size, found, settings = asked.trees[0], asked.own.sizes[0], asked.found, asked.settings
     made = [one for one in readings(found, size) if matches(one.output, settings.output)][:_MOST_READINGS]
     for place in range(_MOST_TARGETS):
@@ -164,20 +161,22 @@ def _pairs(asked: Asked) -> Iterator[tuple[Reading, Any]]:
                 path for path in target_paths(tree, size, found, reading) if settings.target in (None, spelled(path))
             ]
             if place < len(paths):
-                yield reading, paths[place]
+                yield reading, paths[place], None
+                for group in groups(tree, size, paths[place]) if grouped else ():
+                    yield reading, paths[place], group
 
 
-def _tried(session: Session, family: Family, asked: Asked, reading: Reading, path: Any) -> Decided:
+def _tried(session: Session, family: Family, asked: Asked, reading: Reading, path: Any, group: Any) -> Decided:
     trees, found, own = asked.trees, asked.found, asked.own
     hidden = hidden_from(trees[0], own.sizes[0], found, reading, path)
     outputs = [session.model(op="answer", batch=blanked(tree, hidden), reading=reading.output) for tree in trees]
-    targets = [at(tree, path) for tree in trees]
+    targets = [value_at(tree, path, group) for tree in trees]
     loss = loss_formula(outputs, targets, family, own)
-    comparisons = []
-    for name in asked.wanted:
-        tried = _formulas(family, name, asked.settings)
-        comparisons.append(compared(name, tried, outputs, targets, family, own, loss.name if loss else None))
-    return Decided(family, reading, path, entering(found), hidden, loss, comparisons, own)
+    judged = Judged.of(outputs, targets, family, loss.name if loss else None)
+    comparisons = [
+        compared(name, _formulas(family, name, asked.settings), judged, family, own) for name in asked.wanted
+    ]
+    return Decided(family, reading, path, group, entering(found), hidden, loss, comparisons, own)
 
 
 def _formulas(family: Family, name: str, settings: Settings) -> list[Formula]:
@@ -220,7 +219,7 @@ def is_drawn_anew(session: Session, decided: Decided, trees: list[Any]) -> bool:
         return True
     asked = {"op": "answer", "batch": blanked(trees[0], decided.hidden), "reading": decided.reading.output}
     one, other = session.model(**asked), session.model(**asked, draw=1)
-    return not torch.equal(one, other)
+    return not same_answer(one, other)
 
 
 def apart_by_draw(session: Session, decided: Decided) -> dict[str, float]:
@@ -256,7 +255,7 @@ def parting(session: Session, family: Family, decided: Decided, trees: list[Any]
         if said is None or output is None or wrong.said not in said["logged"]:
             return ""
         try:
-            shaped, target = family.shaped(output, at(one, decided.target))
+            shaped, target = family.shaped(output, value_at(one, decided.target, decided.group))
             predicted = family.predicted(shaped, decided.loss.name if decided.loss else None)
             ours = float(wrong.formula.compute(predicted, target))
         except (ValueError, RuntimeError, IndexError):
@@ -293,26 +292,6 @@ def _nothing_fits(tree: Any, found: dict[str, Any], problems: list[str], setting
         "and target by write_eval(settings=…), let validation_step log the metric by its usual name (repair_version), "
         "or write a 03_eval.py with write_eval(source=…)"
     )
-
-
-def metrics_of(comparisons: list[Comparison], monitors: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Whose formula each metric is, with its direction; one that nobody knows is left out."""
-    found: dict[str, dict[str, Any]] = {}
-    for one in comparisons:
-        if one.formula is not None:
-            found[one.metric] = {"kind": "server", "name": one.formula.name, "said": one.said, "standing": one.standing}
-        elif one.said:
-            found[one.metric] = {"kind": "script", "name": one.said, "higher": higher(one, monitors)}
-    return found
-
-
-def higher(one: Comparison, monitors: list[dict[str, Any]]) -> bool:
-    """Which way a metric of the script's own is better: by what its ModelCheckpoint looks for, else by its name."""
-    for saver in monitors:
-        if saver.get("monitor") == one.said and saver.get("mode") in ("min", "max"):
-            return saver["mode"] == "max"
-    falling = lower_is_better(one.metric)
-    return not falling
 
 
 def loss_of(decided: Decided) -> dict[str, Any] | None:

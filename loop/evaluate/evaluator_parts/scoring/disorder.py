@@ -13,7 +13,7 @@ from ..formulas import Family, Formula
 from ..trees import at, bytes_of, changed, count, rows
 from .acceptance import MOST_BYTES
 from .frozen import Frozen
-from .reading import as_list, blanked, joined, same_target
+from .reading import as_list, blanked, joined, same_answer, same_target
 from .session import Session
 from .versions import put_together
 from .walk import Scored
@@ -63,7 +63,7 @@ def tried(
             found = _level(kind, *asked.judged(after)) if kind is not None and level is not None else None
         except (ScriptFault, ValueError, RuntimeError, IndexError, TypeError):
             return decided, notes  # without its weights it can do nothing
-        same = same and all(map(_same, before, after))
+        same = same and all(map(same_answer, before, after))
         left = min(left, found, key=lambda one: one.gain) if left is not None and found is not None else None
     if same and (first or decided.disorder < _ALL):
         raise ScriptFault(
@@ -96,22 +96,28 @@ def _level(kind: Formula, predicted: Any, targets: Any) -> _Level:
     """The number, what it is for targets in another order, and by how much it is better than that."""
     value, others = float(kind.compute(predicted, targets)), []
     for number in range(_PERMUTATIONS):
-        order = list(range(len(targets)))
-        random.Random(number).shuffle(order)
-        others.append(float(kind.compute(predicted, _taken(targets, order))))
+        others.append(float(kind.compute(predicted, _taken(targets, _shuffled(targets, number)))))
     chance = sum(others) / len(others)
     gain = value - chance if kind.higher_is_better else chance - value
     return _Level(value, chance, gain if gain == gain else 0.0)
 
 
+def _shuffled(targets: Any, number: int) -> list[int]:
+    """Another order, in which a tensor has the place of one of its own shape."""
+    alike: dict[Any, list[int]] = {}
+    for index, one in enumerate(targets):
+        alike.setdefault(tuple(one.shape) if isinstance(one, torch.Tensor) else None, []).append(index)
+    order = list(range(len(targets)))
+    for places in alike.values():
+        moved = list(places)
+        random.Random(number).shuffle(moved)
+        for place, other in zip(places, moved):
+            order[place] = other
+    return order
+
+
 def _taken(values: Any, order: list[int]) -> Any:
     return values[torch.tensor(order)] if isinstance(values, torch.Tensor) else [values[index] for index in order]
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        return torch.equal(one, other)
-    return bool(type(one) is type(other) and not isinstance(one, torch.Tensor) and one == other)
 
 
 def _whatever_the_targets(

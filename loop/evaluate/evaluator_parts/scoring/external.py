@@ -117,8 +117,10 @@ def score_external(
 
     Returns what is scored, and the metrics that its answers can't tell.
     """
+    if reference.members:
+        external.refuse("it would have to be asked about each query's candidates together, which it can't be yet")
     count = len(reference.ids)
-    inputs = [raw_input(tree, reference.how) for tree, _ in single_batches(session, list(range(count)))]
+    inputs = [raw_input(tree, reference.how) for tree, _ in single_batches(session, [[row] for row in range(count)])]
     answers: list[Any] = []
     for first in range(0, count, CHUNK):
         answers += external.ask(inputs[first : first + CHUNK])
@@ -135,6 +137,7 @@ def _meant(family: Family) -> str:
         "classification": "an answer is a class number, or a list of the probabilities of every class",
         "sequence": "an answer is the text that is read",
         "generation": "an answer is the text",
+        "detection": "boxes of other models aren't read here yet",
     }.get(family.name, "an answer is a number, or a list of them")
 
 
@@ -176,7 +179,9 @@ def _with_losses(predicted: Any, reference: Scored, formula: Any, scale: float =
 def requests(external: External, session: Session, scored: Scored, indices: list[int]) -> dict[int, Request]:
     """These samples asked about one at a time, and how long each took."""
     found: dict[int, Request] = {}
-    for number, (index, (tree, prepared)) in enumerate(zip(indices, single_batches(session, indices))):
+    for number, (index, (tree, prepared)) in enumerate(
+        zip(indices, single_batches(session, [[row] for row in indices]))
+    ):
         for _ in range(WARM_UP_REQUESTS if number == 0 else 0):
             external.ask([raw_input(tree, scored.how)])
         began = time.perf_counter()

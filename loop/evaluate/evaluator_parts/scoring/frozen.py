@@ -22,6 +22,7 @@ class Frozen(NamedTuple):
     `via` names what in validation_step took the output: `cross_entropy#0`. `loss` and `metrics` say whose formula a
     number is: {"kind": "server", "name": …} or {"kind": "script", "name": …, "higher": …}.
     `apart` is what two draws of a metric may differ by, where the first version's validation draws random numbers.
+    `group` is where a batch says which candidates belong to one query, where they are samples of their own.
     `disorder` is how much of what the first version's score has over chance is left with its weights in disorder.
     """
 
@@ -39,6 +40,7 @@ class Frozen(NamedTuple):
     formula: str
     disorder: float = 0.0
     apart: dict[str, float] = {}  # noqa: RUF012 - by metric
+    group: tuple[Any, ...] | None = None
 
     @property
     def server_loss(self) -> str | None:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Container
 from typing import Any, NamedTuple, NoReturn
 
 from ..errors import EvalError
-from ..formulas import Family, Formula
+from ..formulas import Family, Formula, lower_is_better
+from ..tasks import loader_of
 from .frozen import Frozen
-from .reading import blanked
+from .reading import Comparison, blanked
 from .session import Session
 from .walk import Scored, single_batches
 
@@ -23,6 +24,17 @@ from .walk import Scored, single_batches
 
 LATENCY_REQUESTS = 100
 WARM_UP_REQUESTS = 5
+
+
+class Settings(NamedTuple):
+    """Corrections that write_eval was given, as 03_eval.py states them; None is found out."""
+
+    output: str | None = None
+    target: str | None = None
+    delimiter: str | None = None
+    formula: str | None = None
+    higher: tuple[str, ...] = ()
+    lower: tuple[str, ...] = ()
 
 
 class MetricRow(NamedTuple):
@@ -42,6 +54,40 @@ class Request(NamedTuple):
     batch: Any
     output: Any
     milliseconds: float
+
+
+def metrics_of(
+    comparisons: list[Comparison], monitors: list[dict[str, Any]], settings: Settings
+) -> dict[str, dict[str, Any]]:
+    """Whose formula each metric is, with its direction; one that nobody knows is left out.
+
+    Raises `EvalError` where nothing says which way one of the script's own is better.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for one in comparisons:
+        if one.formula is not None:
+            found[one.metric] = {"kind": "server", "name": one.formula.name, "said": one.said, "standing": one.standing}
+        elif one.said:
+            found[one.metric] = {"kind": "script", "name": one.said, "higher": higher(one, monitors, settings)}
+    return found
+
+
+def higher(one: Comparison, monitors: list[dict[str, Any]], settings: Settings) -> bool:
+    """Which way a metric of the script's own is better: as was set, by its ModelCheckpoint, by its name."""
+    names = {one.metric, one.said}
+    if names & {*settings.higher, *settings.lower}:
+        return bool(names & {*settings.higher})
+    for saver in monitors:
+        if loader_of(saver.get("monitor") or "")[0] == one.said and saver.get("mode") in ("min", "max"):
+            return saver["mode"] == "max"
+    falling = lower_is_better(one.metric)
+    if falling is None:
+        raise EvalError(
+            f"nothing says whether more or less of {one.metric} is better: it is the script's own {one.said}, which no "
+            f'ModelCheckpoint monitors. Next: say it by write_eval(settings={{"higher": "{one.metric}"}}) or '
+            f'"lower", or let a ModelCheckpoint monitor it with its mode (repair_version)'
+        )
+    return not falling
 
 
 def measure(
@@ -125,7 +171,7 @@ def requests(
     """
     found: dict[int, Request] = {}
     how = scored.how
-    for number, (index, (tree, _)) in enumerate(zip(indices, single_batches(session, indices))):
+    for number, (index, (tree, _)) in enumerate(zip(indices, single_batches(session, scored.requests(indices)))):
         batch = blanked(tree, how.hidden)
         repeats = WARM_UP_REQUESTS if number == 0 else 0
         began = time.perf_counter()

@@ -13,9 +13,9 @@ from typing import Any
 import numpy
 import torch
 
-from ..formulas import Family
+from ..formulas import Boxes, Family
 from ..pictures import draw
-from ..trees import Box, Opaque, at, is_texts, leaves, texts
+from ..trees import Box, Opaque, at, is_records, is_texts, leaves, rows, texts
 from .measure import MetricRow, Request
 from .walk import Scored
 
@@ -69,6 +69,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items}
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Boxes):
+        return {"boxes": plain(value.corners), "labels": plain(value.labels.tolist())}
     if isinstance(value, (list, tuple)) and not isinstance(value, Opaque):
         return [plain(item) for item in value]
     return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
@@ -105,7 +107,8 @@ def write_infer_samples(
     for index in sorted(chosen):
         folder = root / f"{chosen.index(index) + 1:04d}"
         folder.mkdir(parents=True)
-        seen = raw_input(found[index].batch, scored.how)
+        batch = found[index].batch
+        seen = list(map(whole, inputs_of(batch, scored.how))) if scored.members else raw_input(batch, scored.how)
         reads = isinstance(outputs[index], str) and isinstance(found[index].output, torch.Tensor)
         frames = found[index].output if reads else None
         draw(folder, family.name, seen, outputs[index], scored.targets[index], frames)
@@ -128,9 +131,15 @@ def raw_input(batch: Any, how: Any) -> Any:
     return values[0] if len(values) == 1 else values
 
 
+def whole(value: Any) -> Any:
+    return texts(value) if is_texts(value) else value.numpy() if isinstance(value, torch.Tensor) else value
+
+
 def one_of(value: Any) -> Any:
     if is_texts(value):
         return texts(value)[0]
+    if isinstance(value, Box) and rows(value) == len(value.items):  # an entry a sample
+        return one_of(value._replace(kind="data")) if is_records(value) else value.items[0][1].numpy()
     if isinstance(value, Box):
         named = value.kind not in ("list", "tuple")
         return {key: one_of(item) for key, item in value.items} if named else [one_of(item) for _, item in value.items]

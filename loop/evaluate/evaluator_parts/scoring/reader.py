@@ -52,7 +52,7 @@ def read_all(session: Session, vocabulary: Vocabulary | None, output: str | None
     written: list[str | None] = []
     inputs: list[str] = []
     losses: list[float] | None = [] if judged else None
-    for tree, _ in single_batches(session, list(range(_samples(session)))):
+    for tree, _ in single_batches(session, [[row] for row in range(_samples(session))]):
         parts = parts_of(tree)
         target = at(tree, target_of(tree, parts))
         how = how or _how(session, tree, parts, vocabulary, output)

@@ -7,7 +7,9 @@ the same way.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
+from operator import mul
 from typing import Any, NamedTuple
 
 import numpy
@@ -23,6 +25,8 @@ from ..trees import Box, blank, changed, is_texts, leaves, rows
 
 # What two ways to add up single-precision numbers may differ by.
 _RELATIVE, _ABSOLUTE = 2e-4, 1e-6
+# What a formula raises for outputs or targets that aren't its own.
+WRONG = (ValueError, RuntimeError, IndexError, TypeError)
 
 
 class Reading(NamedTuple):
@@ -30,7 +34,7 @@ class Reading(NamedTuple):
 
     output: str
     via: str
-    first: torch.Tensor
+    first: Any  # a tensor, or a list of dicts
     paths: tuple[Any, ...]  # leaves that it met there
 
 
@@ -85,7 +89,7 @@ def readings(found: dict[str, Any], count: int) -> list[Reading]:
     outputs = {key: one for call in found["calls"] for key, one in call["outputs"].items() if _speaks(one, count)}
     made: dict[str, Reading] = {}
     for met in found["meetings"]:
-        if not _speaks(met["output"], count) or not met["output"].is_floating_point():
+        if not _speaks(met["output"], count) or not _is_scores(met["output"]):
             continue
         paths = tuple(tuple(path) for path in met["paths"])
         same = [key for key, one in outputs.items() if _equal(one, met["output"])]
@@ -94,7 +98,7 @@ def readings(found: dict[str, Any], count: int) -> list[Reading]:
             key, Reading(key, met["key"].partition(":")[2], met["output"] if not same else outputs[key], paths)
         )
     for key, one in reversed(list(outputs.items())):
-        if one.is_floating_point():
+        if _is_scores(one):
             made.setdefault(key, Reading(key, "", one, ()))
     return list(made.values())
 
@@ -113,6 +117,17 @@ def target_paths(tree: Any, count: int, found: dict[str, Any], reading: Reading)
     named = [path for path in free if path and str(path[-1]) in ("y", "label", "labels", "target", "targets")]
     order = [*reading.paths, *(path for path in met if path in free), *named, *reversed(free), *reversed(candidates)]
     yield from (path for path in dict.fromkeys(order) if path in candidates)
+
+
+def groups(tree: Any, count: int, target: Any) -> list[Any]:
+    """The leaves that may say which samples belong together: whole numbers that repeat, those named so first."""
+    found = []
+    for path, leaf in leaves(tree):
+        whole = isinstance(leaf, torch.Tensor) and leaf.dim() == 1 and not leaf.is_floating_point()
+        if whole and path != target and len(leaf) == count > len(leaf.unique()):
+            named = re.search(r"quer|qid|group|index|session|user", str(path[-1]) if path else "", re.IGNORECASE)
+            found.append((not named, path))
+    return [path for _, path in sorted(found, key=lambda one: one[0])]
 
 
 def matches(reading: str, wanted: str | None) -> bool:
@@ -148,7 +163,7 @@ def hidden_from(tree: Any, count: int, found: dict[str, Any], reading: Reading, 
 def as_list(leaf: Any) -> list[Any]:
     """One entry a row."""
     if isinstance(leaf, Box):
-        return [child for _, child in leaf.items]
+        return [dict(child.items) if isinstance(child, Box) else child for _, child in leaf.items]
     return list(leaf)
 
 
@@ -156,6 +171,9 @@ def same_target(one: Any, other: Any) -> bool:
     """Whether two targets say the same, whatever type of number they are."""
     if isinstance(one, str) or isinstance(other, str):
         return one == other
+    if isinstance(one, dict) or isinstance(other, dict):
+        alike = isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys()
+        return alike and all(same_target(one[key], other[key]) for key in one)
     first, second = _numbers(one), _numbers(other)
     return first.size == second.size and bool(numpy.allclose(first, second, rtol=1e-6, atol=1e-9, equal_nan=True))
 
@@ -169,39 +187,60 @@ def close(one: float, other: float, relative: float = _RELATIVE) -> bool:
     return math.isclose(one, other, rel_tol=relative, abs_tol=_ABSOLUTE) or (math.isnan(one) and math.isnan(other))
 
 
-def compared(
-    name: str, tried: list[Formula], outputs: list[Any], targets: list[Any], family: Family, own: Own, loss: str | None
-) -> Comparison:
+class Judged(NamedTuple):
+    """Predictions and targets in a family's form, shaped once for every formula: of each batch, and of all together."""
+
+    batches: list[tuple[Any, Any]]
+    sizes: list[int]
+    whole: tuple[Any, Any]
+
+    @classmethod
+    def of(cls, outputs: list[Any], targets: list[Any], family: Family, loss: str | None) -> Judged | None:
+        """None where they aren't of this family."""
+        try:
+            shaped = [family.shaped(output, target) for output, target in zip(outputs, targets)]
+            output, target = family.shaped(joined(outputs), joined(targets))
+            batches = [(family.predicted(one, loss), right) for one, right in shaped]
+            return cls(batches, [len(right) for _, right in shaped], (family.predicted(output, loss), target))
+        except WRONG:
+            return None
+
+    def values(self, kind: Formula) -> list[float]:
+        """The formula's value of each batch; none where one of them has none."""
+        try:
+            return [float(kind.compute(*one)) for one in self.batches]
+        except WRONG:
+            return []
+
+    def mean(self, kind: Formula) -> float | None:
+        """The mean of the batches' values by their sizes."""
+        values = self.values(kind)
+        return sum(map(mul, values, self.sizes)) / max(1, sum(self.sizes)) if values else None
+
+
+def compared(name: str, tried: list[Formula], judged: Judged | None, family: Family, own: Own) -> Comparison:
     """The first formula of `tried` that gives what the script logs as `name`, over the same batches."""
     said = own_name(family, name, own.names)
     values = own.values(said) if said is not None else []
     best: Comparison | None = None
     for one in tried:
+        if judged is None:
+            break
         try:
-            shaped = [family.shaped(output, target) for output, target in zip(outputs, targets)]
-            whole = family.shaped(joined(outputs), joined(targets))
-            ours = float(one.compute(family.predicted(whole[0], loss), whole[1]))
-        except (ValueError, RuntimeError, IndexError, TypeError):
+            ours = float(one.compute(*judged.whole))
+        except WRONG:
             continue
         if not values:
             return Comparison(name, one, "unsaid", ours, "", None)
         if any(close(ours, value) for value in values):
             return Comparison(name, one, "same", ours, said or "", values[0])
-        means = _mean_of_batches(one, shaped, family, loss)
+        means = judged.mean(one)
         standing = "batches" if means is not None and any(close(means, value) for value in values) else "other"
         if best is None or (standing == "batches" and best.standing == "other"):
             best = Comparison(name, one, standing, ours, said or "", values[0])
     if best is not None:
         return best
     return Comparison(name, None, "script" if values else "unsaid", None, said or "", values[0] if values else None)
-
-
-def _mean_of_batches(kind: Formula, shaped: list[Any], family: Family, loss: str | None) -> float | None:
-    try:
-        found = [(float(kind.compute(family.predicted(one, loss), other)), len(other)) for one, other in shaped]
-    except (ValueError, RuntimeError, IndexError, TypeError):
-        return None
-    return sum(value * size for value, size in found) / sum(size for _, size in found)
 
 
 class KnownLoss(NamedTuple):
@@ -219,12 +258,15 @@ def loss_formula(outputs: list[Any], targets: list[Any], family: Family, own: Ow
         whole = joined(outputs), joined(targets)
         known = (name for name, kind in family.losses.items() if values and _gives(kind, whole, family, values))
         return next(map(KnownLoss, known), None)
+    try:
+        shaped = [family.shaped(output, target) for output, target in zip(outputs, targets)]
+    except WRONG:
+        return None
     scaled: KnownLoss | None = None
     for name, kind in family.losses.items():
         try:
-            shaped = [family.shaped(output, target) for output, target in zip(outputs, targets)]
             parts = [float(kind.compute(output, target)) for output, target in shaped]
-        except (ValueError, RuntimeError, IndexError, TypeError):
+        except WRONG:
             continue
         if all(math.isclose(part, mean, rel_tol=1e-4, abs_tol=1e-7) for part, mean in zip(parts, own.losses)):
             return KnownLoss(name)
@@ -244,7 +286,7 @@ def _scale(parts: list[float], own: list[float]) -> float | None:
 def _gives(kind: Formula, whole: tuple[Any, Any], family: Family, values: list[float]) -> bool:
     try:
         found = float(kind.compute(*family.shaped(*whole)))
-    except (ValueError, RuntimeError, IndexError, TypeError):
+    except WRONG:
         return False
     return any(math.isclose(found, value, rel_tol=1e-4, abs_tol=1e-7) for value in values)
 
@@ -258,6 +300,19 @@ def own_name(family: Family, metric: str, names: list[str]) -> str | None:
     return next((name for name in names if meant is not None and formula(family, name) is meant), None)
 
 
+def same_answer(one: Any, other: Any) -> bool:
+    """Whether two answers are the same to the last bit."""
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        return torch.equal(one, other)
+    if type(one) is not type(other) or isinstance(one, torch.Tensor):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same_answer(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same_answer, one, other))
+    return bool(one == other)
+
+
 def joined(values: list[Any]) -> Any:
     """Batches put together: one tensor where they fit, else a list of rows."""
     if all(isinstance(one, torch.Tensor) for one in values) and len({tuple(one.shape[1:]) for one in values}) == 1:
@@ -268,11 +323,17 @@ def joined(values: list[Any]) -> Any:
 def _speaks(value: Any, count: int) -> bool:
     """Whether an output can be one of so many samples."""
     if not isinstance(value, torch.Tensor):
-        return False
+        return isinstance(value, list) and len(value) == count
     return bool(value.numel()) and ((value.dim() > 0 and len(value) == count) or (count == 1 and value.dim() > 0))
 
 
-def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+def _is_scores(value: Any) -> bool:
+    return isinstance(value, list) or value.is_floating_point()
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, list) or isinstance(other, list):
+        return same_answer(one, other)
     if one.numel() != other.numel():
         return False
     return torch.allclose(one.double().reshape(-1), other.double().reshape(-1), rtol=1e-5, atol=1e-7, equal_nan=True)

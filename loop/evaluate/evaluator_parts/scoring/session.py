@@ -100,9 +100,9 @@ class Session:
         self._data.send({"op": "batches", "draw": draw})
         yield from self._walk()
 
-    def singles(self, indices: list[int]) -> Generator[tuple[Any, float], None, None]:
-        """A batch of each of these samples alone."""
-        self._data.send({"op": "singles", "indices": indices})
+    def singles(self, members: list[list[int]]) -> Generator[tuple[Any, float], None, None]:
+        """A batch of each of these few samples."""
+        self._data.send({"op": "singles", "members": members})
         yield from self._walk()
 
     def ids(self, count: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,20 +24,26 @@ TARGET_KEYS = ("text", "texts", "transcript", "transcripts", "y", "label", "labe
 LENGTH_KEYS = ("target_lengths", "label_lengths", "targets_length", "labels_length", "lengths")
 BLANKS = ("<blank>", "[blank]", "<ctc>", "<ctc_blank>", "_", "<pad>", "[PAD]", "")
 VOCABULARY = "additional_assets/vocab.json"
+_MARK = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")
 
 
 class Vocabulary(NamedTuple):
-    """The token of each class; `blank` is CTC's; `joint` is what stands between tokens, `delimiter` between words."""
+    """The token of each class; `blank` is CTC's; `joint` is what stands between tokens, `delimiter` between words.
+
+    `silent`: whether tokens such as </s> and [SEP] say nothing.
+    """
 
     tokens: list[str]
     blank: int
     delimiter: str | None = None
     joint: str = ""
+    silent: bool = False
 
     def spell(self, classes: Iterable[int]) -> str:
         """The text of some classes; the blank, and padding outside of the vocabulary, say nothing."""
         known = range(len(self.tokens))
         found = [self.tokens[one] for one in classes if one in known and one != self.blank]
+        found = [one for one in found if not (self.silent and _MARK.fullmatch(one))]
         if self.joint:
             return self.joint.join(found)
         return spell(found, self.delimiter)
@@ -62,14 +69,21 @@ def read_vocabulary(artifacts: Path) -> Vocabulary | None:
 
 
 def spellings(vocabulary: Vocabulary | None, delimiter: str | None) -> list[Vocabulary | None]:
-    """The ways in which tokens may make a text: with the vocabulary's own word delimiter, with none, with blanks."""
+    """The ways in which tokens may make a text: with the vocabulary's own word delimiter, with none, with blanks.
+
+    Where it has marks such as </s>, first without them, as tokenizers decode.
+    """
     if vocabulary is None:
         return [None]
     if delimiter is not None:
         known = delimiter in vocabulary.tokens
-        return [vocabulary._replace(delimiter=delimiter) if known else vocabulary._replace(joint=delimiter)]
-    ways = [vocabulary._replace(delimiter=delimiter_of(vocabulary.tokens)), vocabulary, vocabulary._replace(joint=" ")]
-    return list({(one.delimiter, one.joint): one for one in ways}.values())
+        ways = [vocabulary._replace(delimiter=delimiter) if known else vocabulary._replace(joint=delimiter)]
+    else:
+        by_word = vocabulary._replace(delimiter=delimiter_of(vocabulary.tokens))
+        ways = [by_word, vocabulary, vocabulary._replace(joint=" ")]
+    if any(_MARK.fullmatch(one) for one in vocabulary.tokens if one not in BLANKS):
+        ways = [*(one._replace(silent=True) for one in ways), *ways]
+    return list({(one.delimiter, one.joint, one.silent): one for one in ways}.values())
 
 
 class Parts(NamedTuple):

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 from ..errors import EvalError, ScriptFault
 from ..formulas import Family, Formula, ctc_loss, variants
-from .acceptance import Settings, metrics_of, own_words, some_batches
+from ..trees import digest, leaves
+from .acceptance import own_words, some_batches
 from .disorder import ENOUGH_TEXTS, Asked
 from .frozen import Frozen
+from .measure import Settings, metrics_of
 from .reader import Read, read_all, read_one, spelled
-from .reading import Comparison, Own, blanked, compared
+from .reading import Comparison, Judged, Own, blanked, compared
 from .session import Session
 from .spelling import Vocabulary, size_of, spellings
 from .versions import comparison_notes, require_formula
@@ -54,7 +56,9 @@ def first_texts(
         Spelled(one, _compared(family, formulas, read, one, own)) for one in spellings(vocabulary, settings.delimiter)
     ]
     best = max(tried, key=lambda one: one.rank)
-    _require_own_word(best, read, own)
+    is_random = _is_drawn_anew(session, trees)
+    if not is_random:
+        _require_own_word(best, read, own)
     targets = read.right(best.spelling)
     frozen = Frozen(
         family=family.name,
@@ -62,18 +66,26 @@ def first_texts(
         via="",
         target=tuple(read.how.target),
         loss=_loss(read, vocabulary),
-        metrics=metrics_of(best.comparisons, session.monitors),
-        delimiter=json.dumps([best.spelling.delimiter, best.spelling.joint]) if best.spelling else None,
+        metrics=metrics_of(best.comparisons, session.monitors, settings),
+        delimiter=json.dumps(best.spelling[2:]) if best.spelling else None,
         targets=targets,
         inputs=read.inputs,
-        random_inputs=False,
+        random_inputs=is_random,
         ids=session.ids(len(targets)),
         formula="",
     )
     scored = _scored(session, frozen, read, vocabulary)
     if scored.script or (frozen.loss or {}).get("kind") == "script":
         frozen = frozen._replace(formula=session.model(op="formula")["digest"])
-    return frozen, scored, comparison_notes(best.comparisons)
+    drawn = [{"key": "random_inputs"}] if is_random else []
+    return frozen, scored, [*comparison_notes(best.comparisons), *drawn]
+
+
+def _is_drawn_anew(session: Session, trees: list[Any]) -> bool:
+    """Whether other random numbers make other batches."""
+    paths = [path for path, _ in leaves(trees[0])] if trees else []
+    again = some_batches(session, draw=1)
+    return any(digest(one, paths, 0, 0) != digest(other, paths, 0, 0) for one, other in zip(trees, again))
 
 
 def later_texts(session: Session, frozen: Frozen, vocabulary: Vocabulary | None) -> tuple[Scored, list[dict[str, Any]]]:
@@ -89,7 +101,8 @@ def later_texts(session: Session, frozen: Frozen, vocabulary: Vocabulary | None)
             "validation set, its order and its targets as they were (repair_version)"
         )
     changed = sum(one != before for one, before in zip(read.inputs, frozen.inputs))
-    notes = [{"key": "other_inputs", "differing": changed, "count": len(frozen.inputs)}] if changed else []
+    notes = [{"key": "other_inputs", "differing": changed, "count": len(frozen.inputs)}]
+    notes = notes if changed and not frozen.random_inputs else []
     scored = _scored(session, frozen, read, vocabulary)
     require_formula(session, frozen)
     return scored, notes
@@ -104,7 +117,7 @@ def read_again(session: Session, frozen: Frozen, scored: Scored, vocabulary: Voc
 def asked_again(session: Session, frozen: Frozen, scored: Scored, vocabulary: Vocabulary | None) -> Asked:
     """Some samples, one at a time, as the whole set was asked."""
     size, how = min(ENOUGH_TEXTS, len(scored.ids)), scored.how
-    trees = [blanked(tree, how.hidden) for tree, _ in single_batches(session, list(range(size)))]
+    trees = [blanked(tree, how.hidden) for tree, _ in single_batches(session, [[row] for row in range(size)])]
 
     def outputs() -> list[Any]:
         return [read_one(session.model(op="answer", batch=tree, reading=how.output), how) for tree in trees]
@@ -119,8 +132,8 @@ def _spelling(vocabulary: Vocabulary | None, frozen: Frozen) -> Vocabulary | Non
     """A version's own vocabulary, spelled as the first one's was."""
     if vocabulary is None or frozen.delimiter is None:
         return vocabulary
-    delimiter, joint = json.loads(frozen.delimiter)
-    return vocabulary._replace(delimiter=delimiter, joint=joint)
+    delimiter, joint, silent = json.loads(frozen.delimiter)
+    return vocabulary._replace(delimiter=delimiter, joint=joint, silent=silent)
 
 
 def _compared(
@@ -133,7 +146,8 @@ def _compared(
         outputs.append(said[first : first + size])
         targets.append(right[first : first + size])
         first += size
-    return [compared(name, tried, outputs, targets, family, own, None) for name, tried in formulas.items()]
+    judged = Judged.of(outputs, targets, family, None)
+    return [compared(name, tried, judged, family, own) for name, tried in formulas.items()]
 
 
 def _require_own_word(best: Spelled, read: Read, own: Own) -> None:
@@ -187,7 +201,7 @@ def _by_the_script(
     session.model(op="begin")
     steps = [
         session.model(op="judge", batch=tree, index=index)
-        for index, (tree, _) in enumerate(single_batches(session, list(range(samples))))
+        for index, (tree, _) in enumerate(single_batches(session, [[row] for row in range(samples)]))
     ]
     own = Own(steps, session.model(op="end"), [1] * len(steps))
     values = {name: own.mean(said) for name, said in wanted.items()}

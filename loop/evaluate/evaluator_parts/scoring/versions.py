@@ -13,10 +13,24 @@ import torch
 from ..errors import EvalError, ScriptFault
 from ..formulas import Family
 from ..tasks import ALSO
-from ..trees import at, changed, count, leaves, rows, spelled
-from .acceptance import Decided, Settings, accept, loss_of, metrics_of
+from ..trees import at, changed, count, leaves, rows, spelled, value_at
+from .acceptance import Decided, accept, loss_of
 from .frozen import Frozen
-from .reading import Comparison, Reading, as_list, blanked, close, entering, hidden_from, joined, readings, same_target
+from .measure import Settings, metrics_of
+from .reading import (
+    WRONG,
+    Comparison,
+    Judged,
+    Reading,
+    as_list,
+    blanked,
+    close,
+    entering,
+    hidden_from,
+    joined,
+    readings,
+    same_target,
+)
 from .session import Session
 from .walk import (
     Collected,
@@ -29,6 +43,7 @@ from .walk import (
     loss_by,
     one_at_a_time,
     put_together_again,
+    queries,
     seen,
 )
 
@@ -49,10 +64,11 @@ def first_score(
         tuple(decided.hidden),
         tuple(decided.inputs),
         decided.target,
+        decided.group,
     )
     collected = collect(session, how, partial(seen, family, decided.loss.name if decided.loss else None))
-    ids = session.ids(len(collected.targets))
-    metrics = metrics_of(decided.comparisons, session.monitors)
+    ids = session.ids(len(collected.targets)) if how.group is None else queries(collected.targets).ids
+    metrics = metrics_of(decided.comparisons, session.monitors, settings)
     frozen = Frozen(
         family=family.name,
         output=how.output,
@@ -67,6 +83,7 @@ def first_score(
         ids=ids,
         formula="",
         apart=_of_so_many(decided, len(ids)),
+        group=decided.group,
     )
     scored = _scored(session, family, frozen, how, collected, ids)
     if scored.script or (frozen.loss or {}).get("kind") == "script":
@@ -119,7 +136,9 @@ def depends_on_batch(scored: Scored, found: dict[int, Any]) -> list[dict[str, An
 
 
 def read_one(family: Family, found: Any, scored: Scored, loss: str | None) -> Any:
-    """The prediction that one request's output means."""
+    """The prediction that one request's output means; of a query all its candidates' scores."""
+    if scored.members:
+        return found.flatten().float()
     target = scored.targets[:1]
     output, _ = family.shaped(found, target)
     return family.predicted(output, loss)[0]
@@ -174,7 +193,7 @@ def _holds(tree: Any, path: Any, size: int, wanted: list[Any]) -> bool:
 def _how(session: Session, family: Family, frozen: Frozen, tree: Any, size: int, target: Any) -> How:
     """The reading of this version that is the first one's: what meets the target in the same call, or has its name."""
     found = session.model(op="discover", batch=blanked(tree, [target]), tell=False)
-    fitting = [one for one in readings(found, size) if _fits(family, one, tree, target)]
+    fitting = [one for one in readings(found, size) if _fits(family, one, tree, target, frozen.group)]
     if not fitting:
         raise ScriptFault(
             f"no output of this version's validation_step is one of a {family.name} for the first version's targets. "
@@ -183,7 +202,7 @@ def _how(session: Session, family: Family, frozen: Frozen, tree: Any, size: int,
     likely = sorted(fitting, key=lambda one: (not one.via or one.via != frozen.via, one.output != frozen.output))
     reading = _proven(session, family, frozen, tree, target, found, likely) or likely[0]
     hidden = hidden_from(tree, size, found, reading, target)
-    return How(reading.output, tuple(hidden), tuple(entering(found)), target)
+    return How(reading.output, tuple(hidden), tuple(entering(found)), target, frozen.group)
 
 
 def _proven(
@@ -194,7 +213,7 @@ def _proven(
     It is asked with its targets in another order, which nobody else knows: its process learns nothing of the right one.
     """
     wanted, leaf = [one for one in frozen.metrics.values() if one["kind"] == "server" and one["said"]], at(tree, target)
-    if len(likely) < 2 or not wanted or not isinstance(leaf, torch.Tensor):
+    if len(likely) < 2 or not wanted or not isinstance(leaf, torch.Tensor) or frozen.group is not None:
         return None
     order = torch.randperm(len(leaf), generator=torch.Generator().manual_seed(int.from_bytes(os.urandom(6), "big")))
     mixed = changed(tree, {target}, lambda one: one[order])
@@ -212,7 +231,7 @@ def _proven(
             predicted = family.predicted(shaped, frozen.server_loss)
             values = [float(family.metrics[metric["name"]].compute(predicted, right)) for metric in wanted]
             loss = _server_loss(family, frozen.server_loss, shaped, right).times(frozen.scale).value
-        except (ValueError, RuntimeError, IndexError, TypeError):
+        except WRONG:
             continue
         if all(close(value, logged.get(metric["said"], math.nan)) for value, metric in zip(values, wanted)):
             same = loss is not None and own is not None and close(loss, own)
@@ -220,9 +239,9 @@ def _proven(
     return best[1] if best is not None else None
 
 
-def _fits(family: Family, reading: Reading, tree: Any, target: Any) -> bool:
+def _fits(family: Family, reading: Reading, tree: Any, target: Any, group: Any) -> bool:
     try:
-        family.shaped(reading.first, at(tree, target))
+        family.shaped(reading.first, value_at(tree, target, group))
     except (ValueError, RuntimeError, IndexError, TypeError):
         return False
     return True
@@ -254,40 +273,42 @@ def _scored(session: Session, family: Family, frozen: Frozen, how: How, collecte
         predicted = family.predicted(outputs, loss_name)
     found = found.times(frozen.scale)
     loss, losses = found.value, found.each
+    members = queries(frozen.targets).members if frozen.group is not None else []
     script: dict[str, float] = {}
     own = [name for name, one in frozen.metrics.items() if one["kind"] == "script"]
     if own or (loss is None and frozen.loss is not None):
         values = by_the_script(session)
         script = {name: values[frozen.metrics[name]["name"]] for name in own if frozen.metrics[name]["name"] in values}
         if loss is None and frozen.loss is not None:
-            losses = one_at_a_time(session, len(targets))
+            losses = one_at_a_time(session, members or [[row] for row in range(len(targets))])
             loss = values.get(frozen.loss["name"] or "loss")
             loss = loss if loss is not None else statistics.fmean(losses) if losses else None
-    means = {name: _means(family, one, collected, frozen, loss_name) for name, one in frozen.metrics.items()}
-    return Scored(targets, predicted, loss, losses, script, ids, how, means, found.terms)
+    means = _means(family, collected, frozen, loss_name)
+    return Scored(targets, predicted, loss, losses, script, ids, how, means, found.terms, members)
 
 
-def _means(family: Family, one: dict[str, Any], collected: Collected, frozen: Frozen, loss: str | None) -> list[float]:
-    """What the metric would be as a mean of its batches' values: by their sizes, and of all alike."""
-    if one["kind"] != "server":
-        return []
-    found, first = [], 0
-    compute = family.metrics[one["name"]].compute
+def _means(family: Family, collected: Collected, frozen: Frozen, loss: str | None) -> dict[str, list[float]]:
+    """What each metric would be as a mean of its batches' values: by their sizes, and of all alike."""
+    judged = _judged(family, collected, frozen, loss)
+    found: dict[str, list[float]] = {}
+    for name, one in frozen.metrics.items():
+        kind = family.metrics[one["name"]] if one["kind"] == "server" else None
+        values = judged.values(kind) if judged is not None and kind is not None else []
+        means = [judged.mean(kind), statistics.fmean(values)] if judged is not None and kind and values else []
+        found[name] = [value for value in means if value is not None and math.isfinite(value)]
+    return found
+
+
+def _judged(family: Family, collected: Collected, frozen: Frozen, loss: str | None) -> Judged | None:
+    if all(isinstance(one, Seen) for one in collected.outputs):
+        batches = [(one.predicted, one.targets) for one in collected.outputs]
+        return Judged(batches, [len(predicted) for predicted, _ in batches], ([], []))
+    targets, first = [], 0
     for output in collected.outputs:
-        size = len(output.predicted) if isinstance(output, Seen) else len(output) if output.dim() else 1
-        targets = put_together(frozen.targets[first : first + size])
+        size = 1 if isinstance(output, torch.Tensor) and not output.dim() else len(as_list(output))
+        targets.append(put_together(frozen.targets[first : first + size]))
         first += size
-        try:
-            if isinstance(output, Seen):
-                found.append((float(compute(output.predicted, output.targets)), size))
-                continue
-            shaped, right = family.shaped(output, targets)
-            found.append((float(compute(family.predicted(shaped, loss), right)), size))
-        except (ValueError, RuntimeError, IndexError, TypeError):
-            return []
-    whole = sum(value * size for value, size in found) / max(1, sum(size for _, size in found))
-    values = [whole, sum(value for value, _ in found) / max(1, len(found))]
-    return [value for value in values if math.isfinite(value)]
+    return Judged.of(collected.outputs, targets, family, loss)
 
 
 def put_together(targets: list[Any]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..errors import EvalError, ScriptFault
 from ..formulas import Family, Formula
-from ..trees import Opaque, at, count, cut, digest, leaves, own, rows
+from ..trees import Opaque, count, cut, digest, leaves, own, rows, value_at
 from .reading import as_list, blanked
 from .session import Session
 
@@ -25,6 +25,22 @@ class How(NamedTuple):
     hidden: tuple[Any, ...]
     inputs: tuple[Any, ...]
     target: Any
+    group: Any = None
+
+
+class Queries(NamedTuple):
+    """Candidates that are samples of their own, by the query that they belong to."""
+
+    ids: list[str]
+    members: list[list[int]]
+
+
+def queries(targets: list[Any]) -> Queries:
+    """In ascending order; a target is (relevance, query)."""
+    found: dict[float, list[int]] = {}
+    for number, one in enumerate(targets):
+        found.setdefault(float(one[1]), []).append(number)
+    return Queries([f"{one:g}" for one in sorted(found)], [found[one] for one in sorted(found)])
 
 
 class Scored(NamedTuple):
@@ -42,6 +58,11 @@ class Scored(NamedTuple):
     how: How
     means: dict[str, list[float]] = {}  # noqa: RUF012 - by metric: means of batches' values, by their sizes and plain
     loss_terms: dict[str, list[float]] = {}  # noqa: RUF012 - where the loss is no mean of samples
+    members: list[list[int]] = []  # noqa: RUF012 - the samples of each query, where a row is one
+
+    def requests(self, rows: list[int]) -> list[list[int]]:
+        """The samples that are asked about together for each of these rows."""
+        return [self.members[row] for row in rows] if self.members else [[row] for row in rows]
 
 
 class Loss(NamedTuple):
@@ -133,7 +154,7 @@ def collect(session: Session, how: How, keep: Callable[[Any, Any], Any] = lambda
         size = count(tree) or 0
         answer = session.asking(op="answer", batch=blanked(tree, how.hidden), reading=how.output)
         # Meanwhile. A tensor of its own, since the message's memory holds the inputs as well.
-        leaf = own(at(tree, how.target))
+        leaf = own(value_at(tree, how.target, how.group))
         found.targets.extend(as_list(leaf))
         paths = [path for path, one in leaves(tree) if path != how.target and rows(one) == size]
         # What isn't of one sample is of them all.
@@ -172,10 +193,10 @@ def by_the_script(session: Session) -> dict[str, float]:
     return {**values, **session.model(op="end")}
 
 
-def one_at_a_time(session: Session, samples: int) -> list[float] | None:
-    """Each sample's loss as `validation_step` gives it for a batch of that one sample; None where it gives none."""
+def one_at_a_time(session: Session, members: list[list[int]]) -> list[float] | None:
+    """Each row's loss as `validation_step` gives it for a batch of that one alone; None where it gives none."""
     losses = []
-    for index, (tree, _) in enumerate(single_batches(session, list(range(samples)))):
+    for index, (tree, _) in enumerate(single_batches(session, members)):
         step, error = session.tried(op="judge", batch=tree, index=index)
         if error is not None:
             raise EvalError(
@@ -188,12 +209,15 @@ def one_at_a_time(session: Session, samples: int) -> list[float] | None:
     return losses
 
 
-def single_batches(session: Session, indices: list[int]) -> Iterator[tuple[Any, float]]:
-    """A batch of each of these samples alone, in ascending order, and the seconds that preparing it took."""
+def single_batches(session: Session, members: list[list[int]]) -> Iterator[tuple[Any, float]]:
+    """A batch of each of these few samples alone, and the seconds that preparing it took.
+
+    Of a stream they are single ones in ascending order.
+    """
     if session.about["samples"] is not None:
-        yield from session.singles(indices)
+        yield from session.singles(members)
         return
-    wanted, first = set(indices), 0
+    wanted, first = {index for some in members for index in some}, 0
     walk = session.batches()
     for tree, _ in walk:
         size = count(tree) or 0

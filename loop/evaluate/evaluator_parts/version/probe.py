@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torchmetrics import Metric
 
 from ..errors import ScriptFault
-from ..trees import Box, at, boxed, fields_of, leaves, spelled, unboxed
+from ..trees import Box, boxed, fields_of, leaves, spelled, unboxed
 from .script import FitCall, own
-from .tracing import Call, Meeting, Trace, mark, outputs_of, plain
+from .tracing import Call, Meeting, Trace, are_records, mark, outputs_of, plain
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownParameterType=false, reportMissingTypeArgument=false, reportUnknownLambdaType=false
@@ -30,9 +30,9 @@ WRONG_CALL = (TypeError, ValueError, RuntimeError, LookupError, AttributeError, 
 class Probe:
     """Runs the model on batches that come as trees."""
 
-    def __init__(self, call: FitCall, device: torch.device, seed: Callable[[int], None]) -> None:
+    def __init__(self, call: FitCall, loader: int, device: torch.device, seed: Callable[[int], None]) -> None:
         # Before each batch, so that what is drawn at random is the same whoever asks, and for every version.
-        self.seed = seed
+        self.seed, self.loader = seed, loader
         self.model, self.datamodule, self.device = call.model, call.datamodule, device
         self.precision = getattr(getattr(call.trainer, "precision_plugin", None), "val_step_context", None)
         if not own(self.model.validation_step):
@@ -67,7 +67,7 @@ class Probe:
     def _step(self, batch: Any, index: int) -> Any:
         self.logged.clear()
         with self._within():
-            return self.model.validation_step(*(batch, index, 0)[: self.arity])
+            return self.model.validation_step(*(batch, index, self.loader)[: self.arity])
 
     # ------------------------------------------------------------ with the targets
 
@@ -115,11 +115,18 @@ class Probe:
             trace, batch = self._traced(tree, marked=True)
         except WRONG_CALL:
             trace, batch = self._traced(tree, marked=False)
+        calls = [self._call(number, call, batch) for number, call in enumerate(trace.calls)]
         return {
-            "calls": [self._call(number, call, batch) for number, call in enumerate(trace.calls)],
+            "calls": [*calls, *self._predicted(tree)],
             "meetings": [_met(one, tell) for one in trace.meetings],
             "marked": trace.marked,
         }
+
+    def _predicted(self, tree: Any) -> list[dict[str, Any]]:
+        """The script's own `predict_step` as a call, where it gives a dict a sample."""
+        found = self.answer(tree, "predict_step") if self.speaks else None
+        outputs = {"predict_step": found} if are_records(found) else {}
+        return [{"key": "predict_step", "entering": [], "direct": False, "outputs": outputs}] if outputs else []
 
     @torch.inference_mode()
     def _traced(self, tree: Any, *, marked: bool) -> tuple[Trace, Any]:
@@ -156,17 +163,17 @@ class Probe:
         if reading == "predict_step":
             parameters = len(inspect.signature(self.model.predict_step).parameters)
             with self._within():
-                return boxed(plain(self.model.predict_step(*(batch, 0)[:parameters])))
+                found = plain(self.model.predict_step(*(batch, 0)[:parameters]))
+            return _told(found) if are_records(found) else boxed(found)
         if self.direct.get(reading):
             return _told(dict(outputs_of(self._again(batch, reading)))[_place(reading)])
         return self._from_step(batch, reading)
 
     def _again(self, batch: Any, reading: str) -> Any:
         module, places, named = self._calls[_key(reading)]
-        tree = boxed_leaves(batch)
-        args = [_value(place, tree) for place in places]
+        args = [_value(place, batch) for place in places]
         with self._within():
-            return module(*args, **{name: _value(place, tree) for name, place in named.items()})
+            return module(*args, **{name: _value(place, batch) for name, place in named.items()})
 
     def _from_step(self, batch: Any, reading: str) -> Any:
         met = reading.startswith("met:")
@@ -210,7 +217,9 @@ def _place(reading: str) -> str:
     return reading[len(_key(reading)) :]
 
 
-def _told(value: torch.Tensor) -> torch.Tensor:
+def _told(value: Any) -> Any:
+    if are_records(value):
+        return [{key: _told(one) for key, one in each.items() if isinstance(one, torch.Tensor)} for each in value]
     value = plain(value).detach().cpu()
     return value.float() if value.is_floating_point() and value.dtype != torch.float64 else value
 
@@ -241,9 +250,18 @@ def _place_of(value: Any, batch: Any) -> tuple[str, Any]:
             if leaf is value or (isinstance(leaf, torch.Tensor) and _same_memory(leaf, value)):
                 return ("leaf", path)
         return ("made", None)
-    if value is batch:
-        return ("made", None)
+    if isinstance(value, (list, tuple)) and len(value) in _records_in(batch):
+        places = [_place_of(one, batch) for one in value]
+        listed = {path[:-1] for kind, path in places if kind == "leaf"}
+        whole = len(listed) == 1 and [path[-1] for _, path in places if path] == list(range(len(places)))
+        return ("leaf", listed.pop()) if whole else ("made", None)
     return ("constant", value) if isinstance(value, (bool, int, float, str, type(None))) else ("made", None)
+
+
+def _records_in(batch: Any) -> set[int]:
+    """How many dicts the lists of dicts in a batch have: where there are such, an input may be a list as well."""
+    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, (list, tuple)) else ()
+    return {len(one) for one in parts if are_records(one)}
 
 
 def _same_memory(one: torch.Tensor, other: torch.Tensor) -> bool:
@@ -256,14 +274,24 @@ def _same_memory(one: torch.Tensor, other: torch.Tensor) -> bool:
     )
 
 
-def _value(place: tuple[str, Any], tree: Any) -> Any:
-    return at(tree, place[1]) if place[0] == "leaf" else place[1]
+def _value(place: tuple[str, Any], batch: Any) -> Any:
+    if place[0] != "leaf":
+        return place[1]
+    for key in place[1]:
+        batch = batch[key] if isinstance(key, int) or isinstance(batch, Mapping) else getattr(batch, key)
+    return batch
 
 
 def _marked_leaves(batch: Any, path: tuple[Any, ...] = ()) -> Any:
     """The batch with each tensor marked by its path; objects that can't be made again are left as they are."""
     if isinstance(batch, torch.Tensor):
         return mark(batch, frozenset({path}))
+    if are_records(batch):
+        marks = frozenset({path})
+        return type(batch)(
+            {key: mark(one, marks) if isinstance(one, torch.Tensor) else one for key, one in each.items()}
+            for each in batch
+        )
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
         return type(batch)(*(_marked_leaves(one, (*path, key)) for key, one in zip(fields_of(batch), batch)))
     if type(batch) in (list, tuple):

@@ -42,6 +42,7 @@ class Order(NamedTuple):
     script: Path
     checkpoint: Path
     fit: int
+    loader: str | None
     seed: int
     device: str
     scratch: Path
@@ -57,16 +58,17 @@ def run(order: Order, model_end: Channel, data_end: Channel) -> None:
     first = confine(order.hidden, (*order.kept, order.scratch), (order.scratch, order.script.parent))
     try:
         call = _called(order)
-        validation = validation_set(call)
+        validation = validation_set(call, order.loader)
     except BaseException as error:  # noqa: BLE001 - the script's own, whatever it is
         model_end.send(failed(error))
         return
     if os.fork() == 0:
         _read(validation, data_end, model_end, order.seed)
     data_end.close()
+    number = validation.number
     del validation
     try:
-        _answer(order, call._replace(val_dataloaders=None), model_end, first)
+        _answer(order, call._replace(val_dataloaders=None), number, model_end, first)
     except Ended:
         return
 
@@ -102,14 +104,14 @@ def _read(validation: Validation, channel: Channel, other: Channel, seed: int) -
         os._exit(0)
 
 
-def _answer(order: Order, call: FitCall, channel: Channel, first: str | None) -> None:
+def _answer(order: Order, call: FitCall, loader: int, channel: Channel, first: str | None) -> None:
     """Everything that the scorer asks of the model, until it hangs up."""
     monitors = [_saver(one) for one in getattr(call.trainer, "checkpoint_callbacks", ())]
     device = _device(order.device)
     # Before each request: on the CPU without torch's word to every other device that there may be.
     seed = torch.default_generator.manual_seed if device.type == "cpu" else torch.manual_seed
     probe, watched = (
-        Probe(call, device, lambda draw: seed_everything(order.seed + draw, seed)),
+        Probe(call, loader, device, lambda draw: seed_everything(order.seed + draw, seed)),
         Watched(order.script.parent),
     )
     gc.collect()

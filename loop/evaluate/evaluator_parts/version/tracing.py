@@ -23,21 +23,27 @@ MOST_CALLS = 12
 
 
 class Call(NamedTuple):
-    """A module that `validation_step` calls itself: its name, what it was given, and the tensors that it gave."""
+    """A module that `validation_step` calls itself: its name, what it was given, and the tensors that it gave.
+
+    A list of dicts with boxes, as detection has them, is one output.
+    """
 
     name: str
     module: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
-    outputs: dict[str, torch.Tensor]  # by where they lie in what it returned: "", "[1]", ".logits"
+    outputs: dict[str, Any]  # by where they lie in what it returned: "", "[1]", ".logits"
 
 
 class Meeting(NamedTuple):
-    """A call of torch that takes an output and a target: `key` is its name and how many of that name came before."""
+    """A call of torch that takes an output and a target: `key` is its name and how many of that name came before.
+
+    `update` is that of a torchmetrics object which takes lists of dicts.
+    """
 
     key: str
-    output: torch.Tensor
-    target: torch.Tensor
+    output: Any
+    target: Any
     paths: frozenset[Any]
 
 
@@ -88,6 +94,7 @@ class Trace:
         self._depth = 0
         self._seen: dict[str, int] = {}
         self._original: Callable[..., Any] = torch.nn.Module.__call__
+        self._updates = [(one, one.update) for one in model.modules() if isinstance(one, Metric)] if marked else []
 
     def __enter__(self) -> Trace:
         Trace.current = self
@@ -97,11 +104,27 @@ class Trace:
             return trace._called(original, module, args, kwargs)
 
         torch.nn.Module.__call__ = call  # type: ignore[method-assign]
+        for metric, update in self._updates:
+            metric.update = self._noted(update)  # type: ignore[method-assign]
         return self
 
     def __exit__(self, *_: Any) -> None:
         torch.nn.Module.__call__ = self._original  # type: ignore[method-assign]
+        for metric, update in self._updates:
+            metric.update = update  # type: ignore[method-assign]
         Trace.current = None
+
+    def _noted(self, update: Callable[..., Any]) -> Callable[..., Any]:
+        """A metric's update that notes the lists of dicts which it is given; torch never sees them meet."""
+
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            given = [one for one in (*args, *kwargs.values()) if are_records(one)]
+            if len(given) == 2:
+                marks = frozenset().union(*(one.marks for one in _marked(given[1]))) - {"out"}
+                self._meet("update", given[0], given[1], marks)
+            return update(*plain(args), **plain(kwargs))
+
+        return noted
 
     def _called(self, original: Any, module: Any, args: Any, kwargs: Any) -> Any:
         if self._depth or isinstance(module, Metric) or self._judges(module, args, kwargs):
@@ -133,8 +156,11 @@ class Trace:
         if not outputs or not targets:
             return
         name = getattr(function, "__name__", "call").strip("_")
+        self._meet(name, outputs[0], targets[0], targets[0].marks)
+
+    def _meet(self, name: str, output: Any, target: Any, marks: frozenset[Any]) -> None:
         number = self._seen[name] = self._seen.get(name, -1) + 1
-        self.meetings.append(Meeting(f"{name}#{number}", plain(outputs[0]), plain(targets[0]), targets[0].marks))
+        self.meetings.append(Meeting(f"{name}#{number}", plain(output), plain(target), marks))
 
 
 def _marked(value: Any) -> Iterator[Marked]:
@@ -148,9 +174,18 @@ def _marked(value: Any) -> Iterator[Marked]:
             yield from _marked(one)
 
 
-def outputs_of(value: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, torch.Tensor]]:
-    """The tensors in what a module returned, by where they lie in it."""
-    if isinstance(value, torch.Tensor):
+def are_records(value: Any) -> bool:
+    """Whether it is a list of dicts of tensors."""
+    return (
+        type(value) in (list, tuple)
+        and bool(value)
+        and all(isinstance(one, dict) and any(isinstance(part, torch.Tensor) for part in one.values()) for one in value)
+    )
+
+
+def outputs_of(value: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """The tensors in what a module returned, by where they lie in it; a list of dicts of tensors is one output."""
+    if isinstance(value, torch.Tensor) or are_records(value):
         yield place, value
     elif depth < 3 and isinstance(value, dict):  # a ModelOutput is one as well
         for key, one in value.items():

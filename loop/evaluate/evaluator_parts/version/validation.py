@@ -27,33 +27,48 @@ class Validation(NamedTuple):
     loader: Iterable[Any]
     dataset: Any
     collate: Callable[[list[Any]], Any]
-    loaders: int = 1
+    loaders: int = 1  # how many the script has; this one is `number` among them, and called `name`
+    number: int = 0
+    name: str = "0"
 
 
-def validation_set(call: FitCall) -> Validation:
-    """Find the script's validation loader and make it complete: no shuffling, no sampler, no dropped batch."""
+def validation_set(call: FitCall, wanted: str | None = None) -> Validation:
+    """Find the script's validation loader and make it complete: no shuffling, no sampler, no dropped batch.
+
+    Of several it is the `wanted` one, by number or name, or the first. Raises `ScriptFault` where there is none.
+    """
     loader = call.val_dataloaders
     if loader is None:
         source = call.model if call.datamodule is None else call.datamodule
         # Lightning's own default raises; a script that has none is told so below.
         loader = source.val_dataloader() if own(getattr(source, "val_dataloader", None)) else None
-    loaders = 1
-    if isinstance(loader, (list, tuple)) and loader:
-        loaders, loader = len(loader), loader[0]
-    if loader is None or isinstance(loader, (list, tuple, dict)):
-        number = f"{len(loader)} named" if isinstance(loader, dict) and loader else "no"
+    loader = getattr(loader, "iterables", loader)  # a CombinedLoader
+    listed = dict(enumerate(loader)) if isinstance(loader, (list, tuple)) else {}
+    several = loader if isinstance(loader, dict) else listed
+    names = [str(name) for name in several]
+    places = {**{str(place): place for place in range(len(names))}, **{name: place for place, name in enumerate(names)}}
+    number = places.get(wanted or "0", 0 if not several and wanted in (None, "0") else None)
+    if number is None or loader is None or (isinstance(loader, (list, tuple, dict)) and not loader):
+        there = f"{len(several)} ({', '.join(names)})" if several else "no" if loader is None else "one"
         raise ScriptFault(
-            f"the training script has {number} validation loaders; this evaluator scores one, or the first of a list. "
-            "Next: write a 03_eval.py that knows them and hand it over with write_eval"
+            f"the training script has {there} validation loaders{f', and {wanted} is to be scored' if wanted else ''}. "
+            'Next: name one by write_eval(settings={"loader": …}), or by a metric such as "val_acc/dataloader_idx_1", '
+            "or let the script have it (repair_version)"
         )
+    return _whole(list(several.values())[number] if several else loader)._replace(
+        loaders=max(1, len(several)), number=number, name=names[number] if several else "0"
+    )
+
+
+def _whole(loader: Any) -> Validation:
     if not isinstance(loader, DataLoader):
-        return Validation(loader, None, list, loaders)
+        return Validation(loader, None, list)
     dataset, collate = loader.dataset, loader.collate_fn
     if isinstance(dataset, IterableDataset) or loader.batch_sampler is None:
-        return Validation(DataLoader(dataset, loader.batch_size, collate_fn=collate), None, collate, loaders)
+        return Validation(DataLoader(dataset, loader.batch_size, collate_fn=collate), None, collate)
     dataset = without_sampler(loader)
     batch_size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or 32
-    return Validation(DataLoader(dataset, batch_size, shuffle=False, collate_fn=collate), dataset, collate, loaders)
+    return Validation(DataLoader(dataset, batch_size, shuffle=False, collate_fn=collate), dataset, collate)
 
 
 def without_sampler(loader: Any) -> Any:
@@ -93,19 +108,21 @@ def serve(validation: Validation, channel: Channel, seed: Callable[[int], None])
             seed(request["draw"])
             walk = iter(validation.loader)
         elif operation == "singles":
-            walk = _singles(validation, request["indices"])
+            seed(0)
+            walk = _singles(validation, request["members"])
         elif operation == "next":
             channel.send(_next(walk))
 
 
 def _about(validation: Validation) -> dict[str, Any]:
     dataset = validation.dataset
-    return {"samples": None if dataset is None else len(dataset), "loaders": validation.loaders}
+    place = {"loaders": validation.loaders, "loader": validation.number, "named": validation.name}
+    return {"samples": None if dataset is None else len(dataset), **place}
 
 
-def _singles(validation: Validation, indices: list[int]) -> Iterator[Any]:
-    for index in indices:
-        yield validation.collate([validation.dataset[index]])
+def _singles(validation: Validation, members: list[list[int]]) -> Iterator[Any]:
+    for some in members:
+        yield validation.collate([validation.dataset[index] for index in some])
 
 
 def _next(walk: Iterator[Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from progressive_training.loop.evaluate.evaluator_parts.formulas import (
     lower_is_better,
     variants,
 )
+from progressive_training.loop.evaluate.evaluator_parts.tasks import same_name
 
 FOLDER = Path(evaluator_parts.__file__).parent
 
@@ -151,6 +152,28 @@ def test_the_words_of_a_metric_say_which_way_is_better(family: object) -> None:
 )
 def test_a_name_that_says_nothing_of_its_direction_is_to_be_asked_about(names: str, lower: bool | None) -> None:
     assert {name: lower_is_better(name) for name in names.split()} == dict.fromkeys(names.split(), lower)
+
+
+@pytest.mark.parametrize(
+    ("metric", "logged", "loader", "meant"),
+    [
+        ("accuracy", "train_acc val_loss val_acc", None, "val_acc"),
+        ("accuracy", "val_top1_acc", None, "val_top1_acc"),
+        ("mae", "val_mean_absolute_error", None, "val_mean_absolute_error"),
+        ("top5_accuracy", "val_acc@1 val_acc@5", None, "val_acc@5"),
+        ("iou", "val/mIoU", None, "val/mIoU"),
+        ("val_gap", "gap", None, "gap"),
+        ("loss", "loss train_loss", None, None),
+        ("f1", "val_f1_macro val_precision", None, None),
+        ("accuracy", "val_acc/dataloader_idx_0 val_acc/dataloader_idx_1", None, "val_acc/dataloader_idx_0"),
+        ("acc/dataloader_idx_1", "val_acc/dataloader_idx_0 val_acc/dataloader_idx_1", None, "val_acc/dataloader_idx_1"),
+        ("loss", "val_loss/dataloader_idx_0 val_loss/dataloader_idx_1", "1", "val_loss/dataloader_idx_1"),
+    ],
+)
+def test_a_logged_name_means_a_metric_by_the_same_table(
+    metric: str, logged: str, loader: str | None, meant: str | None
+) -> None:
+    assert same_name(metric, logged.split(), loader) == meant
 
 
 def test_the_folder_works_wherever_it_is_copied_without_us(tmp_path: Path) -> None:
