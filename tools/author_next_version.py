@@ -19,7 +19,12 @@ class AuthorResult(StepResult):
 def author_next_version(
     project: Project,
     version: int,
-    diff: Annotated[str, Field(description="unified diff or SEARCH/REPLACE against this version's script")],
+    diff: Annotated[
+        str | None,
+        Field(
+            description="unified diff or SEARCH/REPLACE against this version's script; leave out to adopt what an editor left"
+        ),
+    ] = None,
 ) -> AuthorResult:
     """Make the next version from this one and the selected action's diff, and only that."""
     receipt, already_done = work().author_next_version(project, version, diff)

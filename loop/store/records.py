@@ -16,13 +16,14 @@ from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from ..errors import NewerRecord, ProjectError
+from ..errors import NewerRecord, ProjectError, UnsafePath
 from .tree import Tree
 
 SCHEMA = 3
 """Of the shapes of all records that this release writes."""
 
 _RELEASE = re.compile(r"[0-9A-Za-z.+!-]{1,40}")
+_AGAIN = "the step that wrote it is done again"
 _RESTORE = "restore it from a backup, or delete it: the step that wrote it is then done again"
 
 
@@ -57,6 +58,8 @@ def load(tree: Tree, relative: str, model: type[R]) -> R | None:
         data = tree.read(relative)
     except FileNotFoundError:
         return None
+    except UnsafePath as error:  # said as the record's, which is nobody's output that could be refused
+        raise ProjectError(error.what, where=relative, hint="move it away; then " + _AGAIN, code=error.code) from error
     record = parse(data, relative, model)
     tree.known.keep(relative, record, stamp, briefly=not model.scanned)
     return record

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import UnsafePath
+from ..project.receipts import EvalReceipt
 from ..project.version import Version
 from ..store.json_object import read_object, string_keys
 from ..store.paths import ARTIFACTS, PREPDATA
@@ -52,10 +53,13 @@ def untouchable(version: Version, dataset_id: str, *, confined: bool) -> dict[st
     """
     workspace = version.project.workspace
     tree = workspace.tree
+    names = [version.id] if confined else tree.names(ARTIFACTS)
+    # A training that is collected again, since its receipt was deleted, finds the score that it earned.
+    scored = version.receipt(EvalReceipt) is not None
+    found = _evaluation_outputs(tree, [name for name in names if not (scored and name == version.id)])
     if confined:
-        return _evaluation_outputs(tree, [version.id])
-    found = _evaluation_outputs(tree, tree.names(ARTIFACTS))
-    for other in workspace.versions():
+        return found
+    for other in version.project.versions():
         if other != version.number:
             for name in CHECKPOINTS:
                 found.update(_stamps(tree, f"{workspace.artifacts(other)}/{name}"))
