@@ -23,7 +23,6 @@ from .instant import Instant
 from .projects import ACTION, ANALYSIS, EVALUATOR, STAGES, STATE, Folder, diff, edited
 
 CHANGE = ("LEARNING_RATE = 0.2", "LEARNING_RATE = 0.5")
-_MOST_CALLS = 40
 _SCRIPTS = ("02_train_baseline.py", "02_train_v001.py", "02_train_v002.py", "02_train_v003.py", "schedule.py")
 _OTHERS = ("03_eval.py", "user_defined_rules.json", "04_final_report.py", "dataset/prepdata/v1/val.json")
 _ARTIFACTS = ("best.ckpt", "last.ckpt", "spec.json", "eval_score.json", "result-analysis.md", "action-extract.md")
@@ -226,13 +225,10 @@ class Walker:
     said: list[str] = field(default_factory=list)
     """Each call and refusal, for who reads why it got stuck."""
 
-    def walk(self, steps: int = _MOST_CALLS) -> str | None:
+    def walk(self, steps: int = 24) -> str | None:
         """Until the loop is over, or `steps` calls did something. What is wrong, or None."""
-        calls, done = 0, 0
-        while done < steps:
-            calls += 1
-            if calls > _MOST_CALLS:
-                return f"no progress in {_MOST_CALLS} calls"
+        refused = 0
+        while steps:
             project = Project(self.root, executor=Instant())
             try:
                 found = tools.next_step(project)
@@ -241,15 +237,16 @@ class Walker:
                 result = self._made(project, found.next)
             except LoopError as error:
                 self.said.append(f"refused [{error.code}]: {error}")
+                refused += 1
                 if not error.hint:
                     return f"a refusal names no way out: {error}"
-                if not self._follows(project, error):
+                if refused > 6 or not self._follows(project, error):
                     return f"no way out works: {error}"
             except Exception as error:  # noqa: BLE001 - it is what is looked for
                 return f"internal error: {type(error).__name__}: {error} at {_place(error)}"
             else:
                 self.said.append(f"{found.next.tool}: {result.state}, {result.message[:80]!r} -> {result.phase}")
-                done += 1
+                steps, refused = steps - 1, 0
         return None
 
     def _made(self, project: Project, following: Next) -> tools.StepResult:
