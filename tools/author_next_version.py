@@ -21,9 +21,7 @@ def author_next_version(
     version: int,
     diff: Annotated[
         str | None,
-        Field(
-            description="unified diff or SEARCH/REPLACE against this version's script; leave out to adopt what an editor left"
-        ),
+        Field(description="unified diff or SEARCH/REPLACE against this version's script; without: adopt an editor's"),
     ] = None,
 ) -> AuthorResult:
     """Make the next version from this one and the selected action's diff, and only that."""

@@ -21,9 +21,7 @@ def repair_version(
     change_summary: str,
     diff: Annotated[
         str | None,
-        Field(
-            description="unified diff of the script or a local module it imports; leave out to adopt what an editor left"
-        ),
+        Field(description="unified diff of the script or a local module it imports; without: adopt an editor's"),
     ] = None,
 ) -> RepairResult:
     """Repair the code of a version that failed, or whose rehearsal found a problem: minimally and under the rules."""

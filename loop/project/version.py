@@ -118,8 +118,9 @@ class Version:
         """Like `kept`. Raises `ProjectError` where nothing is left."""
         if (data := self.kept()) is not None:
             return data
-        made_by = self.parent.receipt_file(NextReceipt) if self._is_authored else self.project.workspace.loop_file
-        again = "author_next_version" if self._is_authored else "start_loop"
+        made_by, again = self.project.workspace.loop_file, "start_loop"
+        if self.parent is not None and self.parent.receipt(NextReceipt) is not None:
+            made_by, again = self.parent.receipt_file(NextReceipt), "author_next_version"
         raise ProjectError(
             "is gone, and no copy of it is kept",
             where=self.script_name,
@@ -150,10 +151,6 @@ class Version:
         """What to do about an edited script that isn't to be adopted."""
         kept = f"{self.project.workspace.authored}/{self.script_name}"
         return f"copy {kept} back over {self.script_name}; changes go through repair_version or the next action"
-
-    @property
-    def _is_authored(self) -> bool:
-        return self.parent is not None and self.parent.receipt(NextReceipt) is not None
 
     def authored_sha256(self) -> str | None:
         """The hash that the script must have; None for one that was there before the loop, until it is trained."""

@@ -85,7 +85,7 @@ class Workspace:
         return f"{PREPDATA}/{check_dataset_id(dataset_id)}"
 
     def numbered_scripts(self) -> list[int]:
-        """The numbers of all 02_train_vNNN.py in the root, ascending; `Project.versions` are the ones that the loop made."""
+        """The numbers of all 02_train_vNNN.py in the root, ascending; those of the loop are `Project.versions`."""
         stamp = self.tree.known.stamp(".")
         if (known := self.tree.known.recall(".", _Versions, stamp)) is not None:
             return list(known)

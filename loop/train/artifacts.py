@@ -95,6 +95,15 @@ def touched(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, .
     return tuple(sorted(name for name in names if name in before or not name.startswith(f"{PREPDATA}/")))
 
 
+def is_copied(before: Mapping[str, str], after: Mapping[str, str]) -> bool:
+    """Whether all files are others than before: a copy of the project, where nobody can tell what a training did."""
+    return bool(before) and not {_inode(stamp) for stamp in before.values()} & {_inode(s) for s in after.values()}
+
+
+def _inode(stamp: str) -> str:
+    return stamp.rpartition(" ")[2]
+
+
 def records(version: Version) -> dict[str, Mapping[str, object]]:
     """What the script's own files state of its values, flattened, by the file's name."""
     tree, artifacts = version.project.workspace.tree, version.artifacts
