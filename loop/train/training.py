@@ -29,7 +29,7 @@ from ..store.records import Record
 from . import resume
 from .artifacts import untouchable
 from .changed_code import changed_lines, watched
-from .measured import recording
+from .measured import asked, recording
 from .progress import Progress, progress_of
 from .result import judged
 from .retry_report import write_retry_report
@@ -118,6 +118,7 @@ def _start(t: Turn, loop: LoopFile, *, resumed: bool) -> Attempt:
     workspace, config = version.project.workspace, rules.file.execution_config
     require_intact(version.project, rules, loop)
     script = version.script()
+    asked(version)  # a receipt that its verdict needs and nobody can read is said now, and not after an hour
     require_modules(version)
     check_script(script, rules, _before(version))
     python = version.project.interpreter(rules)
