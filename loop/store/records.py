@@ -23,7 +23,6 @@ SCHEMA = 3
 """Of the shapes of all records that this release writes."""
 
 _RELEASE = re.compile(r"[0-9A-Za-z.+!-]{1,40}")
-_AGAIN = "the step that wrote it is done again"
 _RESTORE = "restore it from a backup, or delete it: the step that wrote it is then done again"
 
 
@@ -59,7 +58,7 @@ def load(tree: Tree, relative: str, model: type[R]) -> R | None:
     except FileNotFoundError:
         return None
     except UnsafePath as error:  # said as the record's, which is nobody's output that could be refused
-        raise ProjectError(error.what, where=relative, hint="move it away; then " + _AGAIN, code=error.code) from error
+        raise ProjectError(error.what, where=error.where, hint=error.hint, code=error.code) from error
     record = parse(data, relative, model)
     tree.known.keep(relative, record, stamp, briefly=not model.scanned)
     return record
