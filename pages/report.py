@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..loop.judge.tables import interval, label
 from ..loop.project.project import Project
 from ..loop.project.receipts import ReportReceipt
+from ..loop.project.state import report_receipt
 from ..loop.report import contents, report_folder
 from ..loop.report.contents import Ranked, ReportData
 from ..loop.report.pictures import Shown, shown
@@ -112,6 +113,7 @@ def finish(
 
     Returns at once, and raises, as `contents.advance` does.
     """
+    before = report_receipt(project)
     reached = contents.advance(project, stop_reason, awaited)
     if isinstance(reached, Rescoring):
         return reached
@@ -121,6 +123,8 @@ def finish(
             report_folder.add_pictures(project, receipt, *late_pictures(project))
     else:
         receipt, already_done = report_folder.publish(project, reached, report_files(project, reached)), False
+        if before is not None and before.last_version == receipt.last_version:
+            analysis = analysis or before.analysis  # it is made again, since files of it were gone
     if analysis and analysis.strip():
         receipt = report_folder.complete_analysis(project, analysis, analysis_html(analysis))
     return Finished(receipt, already_done)

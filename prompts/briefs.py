@@ -78,7 +78,7 @@ def _common(rules: Rules, state: LoopState) -> Context:
 
 def _measured(project: Project) -> Context:
     """What became of the fixed values in the newest training."""
-    for number in reversed(project.workspace.versions()):
+    for number in reversed(project.versions()):
         version = Version(project, number)
         if verdicts := tuple(of_version(version)):
             unverified = any(one.standing == "not verified" for one in verdicts)

@@ -163,7 +163,7 @@ def tried_actions(version: Version, rules: Rules, first: int) -> tuple[tuple[Tri
     again for every version, so that it must not grow with the loop.
     """
     project = version.project
-    earlier = [Version(project, each) for each in project.workspace.versions() if first <= each < version.number]
+    earlier = [Version(project, each) for each in project.versions() if first <= each < version.number]
     newest, older = earlier[-MOST_NEWEST:], earlier[:-MOST_NEWEST]
     scored = [(one, metric) for one in older if (metric := _primary(one.child, rules)) is not None]
     best = sorted(scored, key=lambda pair: cost(pair[1]))[:MOST_BEST]

@@ -20,8 +20,9 @@ def author_next_version(
     project: Project,
     version: int,
     diff: Annotated[
-        str, Field(description="unified diff or SEARCH/REPLACE (whole lines) against this version's script")
-    ],
+        str | None,
+        Field(description="unified diff or SEARCH/REPLACE (whole lines) against the script; without: adopt an editor's"),
+    ] = None,
 ) -> AuthorResult:
     """Make the next version from this one and the selected action's diff, and only that."""
     receipt, already_done = work().author_next_version(project, version, diff)

@@ -6,17 +6,21 @@ from pydantic import Field
 
 from ..loop.project.project import Project
 from ..loop.project.state import LoopState, derive, next_call, report_receipt
+from ..loop.project.strays import remarks
 from ..loop.report.estimate import Estimate
 from .results import JobView, StepResult, failure_of, job_of, work
 
 
 class NextStepResult(StepResult):
-    """`unfinished` is what a loop that is over still lacks: the report's analysis, which final_report takes.
+    """`remarks` say what lies there and isn't as the loop made it: scripts that no Step made, edits, lost files.
+
+    `unfinished` is what a loop that is over still lacks: the report's analysis, which final_report takes.
 
     `estimate` is how long and how big the rest of the loop will be, in seconds and bytes.
     """
 
     max_versions: int
+    remarks: tuple[str, ...] = ()
     unfinished: Literal["report_analysis"] | None = None
     estimate: Estimate | None = None
     brief: str | None
@@ -29,7 +33,7 @@ def next_step(
     rules = project.rules()
     state = derive(project, rules)
     report = report_receipt(project) if state.phase == "done" else None
-    job = running_job(project, state)
+    job, found = running_job(project, state), tuple(map(str, remarks(project, state)))
     if job is not None:
         doing = "waits" if job.waiting else "is running"
         message = f"{state.version_id} {doing} ({job.line})."
@@ -37,13 +41,14 @@ def next_step(
         message = f"Next: {next_call(state)}."
     return NextStepResult(
         state="running" if job else "done",
-        message=message,
+        message="\n- ".join((message, *found)),
         phase=state.phase,
         version=state.cur or None,
         job=job,
         failure=failure_of(state.failed),
         next=state.next,
         max_versions=rules.file.loop_config.max_versions,
+        remarks=found,
         unfinished="report_analysis" if report is not None and not report.with_analysis else None,
         estimate=work().estimate(project, rules, state),
         brief=work().brief(project, rules, state) if brief else None,

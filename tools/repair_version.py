@@ -17,9 +17,12 @@ class RepairResult(StepResult):
 def repair_version(
     project: Project,
     version: int,
-    diff: Annotated[str, Field(description="unified diff of the script or a local module it imports")],
     root_cause: str,
     change_summary: str,
+    diff: Annotated[
+        str | None,
+        Field(description="unified diff of the script or a local module it imports; without: adopt an editor's"),
+    ] = None,
 ) -> RepairResult:
     """Repair the code of a version that failed, or whose rehearsal found a problem: minimally and under the rules."""
     repair, already_done = work().repair_version(

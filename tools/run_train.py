@@ -43,7 +43,7 @@ def run_train(project: Project, version: int, resume: Resume = False, *, attach:
     job = job_of(trained.attempt("train", status.attempt), status.progress) if status.progress else None
     return TrainResult(
         state=status.state,
-        message=_message(trained.id, status, job),
+        message=_message(trained, status, job),
         phase=state.phase,
         version=version,
         already_done=status.already_done,
@@ -59,13 +59,15 @@ def run_train(project: Project, version: int, resume: Resume = False, *, attach:
     )
 
 
-def _message(name: str, status: "TrainStatus", job: JobView | None) -> str:
+def _message(version: Version, status: "TrainStatus", job: JobView | None) -> str:
+    name, gone = version.id, version.gone()
     if job is not None:
         doing = "waits to be trained" if job.waiting else "is training"
         return f"{name} {doing}, attempt {status.attempt} ({job.line}). It goes on by itself; call again."
     if status.receipt is not None:
         said = [*status.receipt.completed, *map(str, status.receipt.warnings)]
-        done = f"{name} is trained (attempt {status.attempt}); its artifacts are complete."
+        left = f"{' and '.join(gone)} was removed since" if gone else "its artifacts are complete"
+        done = f"{name} is trained (attempt {status.attempt}); {left}."
         return "\n- ".join((f"{done} {_standings(status.receipt)}".rstrip(), *said))
     summary = status.verdict.summary[:400] if status.verdict else ""
     return f"Training attempt {status.attempt} of {name} failed: {summary}. Its artifacts were wiped."

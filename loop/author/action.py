@@ -56,7 +56,9 @@ def write_action(project: Project, number: int, action: Action) -> tuple[ActionR
         require_rule_free(script, t.rules, action)
         require_one_action(script, action)
         document = _action_text(action, t.version.id, words(t.rules.file.report_language)).encode()
-        project.workspace.tree.write(f"{t.version.artifacts}/{ACTION_FILE}", document)
+        where = f"{t.version.artifacts}/{ACTION_FILE}"
+        project.workspace.tree.write(f"{project.workspace.authored}/{where}", document, durable=False)
+        project.workspace.tree.write(where, document)
         receipt = ActionReceipt(
             document_sha256=hashlib.sha256(document).hexdigest(),
             goal=action.goal,

@@ -1,10 +1,11 @@
 """What the start found, and what the server did about it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..script.fixed import Fixed
+from ..store.paths import version_id
 from ..text import Say, Told, english
 
 _SOME = Told(
@@ -16,6 +17,11 @@ _NONE = Told(
     " the others values of their own in the rules, remove 02_train_v001.py and .progressive-training, and start again:"
     " {way}"
 )
+_ADOPTED = Told(
+    "{name} is the first version as it lies there: it parses, and so do its modules ({modules}); it names no other data"
+    " set, and no value beside those that the rules fix ({rules}), which were set nowhere. Nothing was audited"
+)
+_BEFORE = Told("{names} were there before: the loop neither runs nor scores nor ranks them")
 
 
 @dataclass(frozen=True)
@@ -41,3 +47,11 @@ def asked(rule: Fixed, apart: Sequence[tuple[str, object, str]], *, some: bool) 
     ways = ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in names.items())
     values = {"rule": rule.rule, "value": rule.value, "places": places, "way": f'"training_config": {{{ways}}}'}
     return Finding(replace(_SOME if some else _NONE, values=values))
+
+
+def adopted(name: str, modules: Sequence[str], rules: Sequence[str], before: Sequence[int]) -> Iterator[Told]:
+    """What was checked of a first version that somebody wrote, and which versions `before` it are left alone."""
+    values = {"name": name, "modules": ", ".join(modules) or "-", "rules": ", ".join(rules) or "-"}
+    yield replace(_ADOPTED, values=values)
+    if before:
+        yield replace(_BEFORE, values={"names": ", ".join(map(version_id, before))})

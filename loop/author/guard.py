@@ -66,7 +66,7 @@ def check_dataset(old: Script, new: Script, dataset_id: str) -> None:
     paths = {other for other in _datasets(new) - _datasets(old) if other != dataset_id}
     if found := [*(f"{clash.place}: {clash.found}" for clash in places), *sorted(paths)]:
         raise GuardError(
-            f"the diff leads to another data set ({'; '.join(found)}), and this loop's is {dataset_id!r} to its end",
+            f"it leads to another data set ({'; '.join(found)}), and this loop's is {dataset_id!r} to its end",
             where=new.name,
             hint="leave DATASET_ID and the data's path as they are",
         )

@@ -8,23 +8,27 @@ from ..project.attempts import Attempt
 from ..project.project import Project
 from ..project.receipts import Repair
 from ..project.turn import Turn, turn
+from ..project.version import Version
 from ..rehearse.rehearsal import is_repairable
 from ..rules.checks import check_script
 from ..script.source import Script
 from ..store import journal, transaction
 from ..store.records import Record
 from ..train.training import Revoked, begin_anew, revoked
+from .by_editor import edited_files
 from .guard import check_change, check_dataset, check_rules, patches_by_file
-from .patch import apply_patch
+from .patch import apply_patch, unified_diff
 
 
 def repair_version(
-    project: Project, number: int, diff: str, *, root_cause: str, change_summary: str
+    project: Project, number: int, diff: str | None, *, root_cause: str, change_summary: str
 ) -> tuple[Repair, bool]:
     """Repairs the failed version's script, or a local module that it imports, under the rules (T4).
 
     Also that of a version that isn't trained yet, if its rehearsal found a problem; and of one whose evaluation failed
-    for more than the machine's sake: its training is then taken back.
+    for more than the machine's sake: its training is then taken back. Without `diff` the repair is what somebody's
+    editor left in these files.
+
     Returns the repair, and whether it was made before this call. Raises like `author_next_version`.
     """
     for name, text in (("root_cause", root_cause), ("change_summary", change_summary)):
@@ -69,24 +73,28 @@ def _is_rehearsed(t: Turn) -> bool:
     return t.version.number == t.state.cur and is_repairable(t.version) is not None
 
 
-def _repaired(t: Turn, diff: str, dataset_id: str) -> tuple[dict[str, str], str]:
+def _repaired(t: Turn, diff: str | None, dataset_id: str) -> tuple[dict[str, str], str]:
     """The changed files' texts, and the diff as it was applied."""
-    script = t.version.script()
-    texts: dict[str, str] = {}
-    diffs: list[str] = []
-    for name, patch in patches_by_file(diff, t.version.code_files()).items():
-        old = script if name == script.name else t.version.module(name)
-        applied = apply_patch(old.text, patch, name=name)
-        new = Script.parse(applied.text, name)
-        if name == script.name:
+    changed = edited_files(t.version) if diff is None else _sent(t.version, diff)
+    for name, (old, text) in changed.items():
+        new = Script.parse(text, name)
+        if name == t.version.script_name:
             check_change(old, new, t.rules)
             check_dataset(old, new, dataset_id)
             check_script(new, t.rules, old)
         else:
             check_rules(old, new, t.rules)
-        texts[name] = applied.text
-        diffs.append(applied.diff)
-    return texts, "".join(diffs)
+    diffs = (unified_diff(old.text, text, name=name) for name, (old, text) in changed.items())
+    return {name: text for name, (_, text) in changed.items()}, "".join(diffs)
+
+
+def _sent(version: Version, diff: str) -> dict[str, tuple[Script, str]]:
+    """Each file that the diff is of: how it is, and its text with the diff."""
+    script, changed = version.script(), dict[str, tuple[Script, str]]()
+    for name, patch in patches_by_file(diff, version.code_files()).items():
+        old = script if name == script.name else version.module(name)
+        changed[name] = (old, apply_patch(old.text, patch, name=name).text)
+    return changed
 
 
 def _commit(t: Turn, texts: Mapping[str, str], repair: Repair) -> None:

@@ -115,7 +115,8 @@ def require_weights(version: Version, trained: TrainReceipt, name: str = "best.c
         hint = "put the trained file back; a copy may be in the report or a backup"
         raise EvaluationError("is missing, though training left it", where=where, hint=hint) from error
     if found != trained.artifacts[name]:
-        hint = "put the trained file back; weights that the loop did not train are not scored"
+        hint = "put the trained file back, or remove this one: the version is then trained again or, once it is scored,"
+        hint += " left out of the report; weights that the loop did not train are not scored"
         raise GuardError("was changed after training", where=where, hint=hint)
     return found
 

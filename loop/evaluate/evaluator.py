@@ -142,8 +142,10 @@ def _require_free(t: Turn) -> None:
             hint=f"{next_call(t.state)}; or end it with cancel_run. Then send this again",
         )
     project = t.version.project
-    scored = [cur for cur in project.workspace.versions() if Version(project, cur).receipt(EvalReceipt)]
-    if scored and not t.state.nothing_compared:
+    scored = [cur for cur in project.versions() if Version(project, cur).receipt(EvalReceipt)]
+    # Where the user agreed to go on without the one that is gone, another one is written and tried.
+    is_gone = acceptance(project) is None and not has_evaluator(project)
+    if scored and not t.state.nothing_compared and not is_gone:
         raise EvaluationError(
             f"{version_id(scored[0])} was scored with it already; scores compare only while it stays",
             where=EVAL_SCRIPT,

@@ -40,7 +40,7 @@ def checked(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> E
         primary=rules.file.eval_config.primary_metric,
         most=rules.file.eval_config.infer_samples,
     )
-    if sha256(tree, f"{version.artifacts}/best.ckpt") != plan.checkpoint_sha256:
+    if version.gone("best.ckpt") or sha256(tree, f"{version.artifacts}/best.ckpt") != plan.checkpoint_sha256:
         raise EvaluationError("was changed while it was scored", where="best.ckpt", hint="put the trained file back")
     said = said_by(attempt, f"{attempt.relative}/{OUT}")
     other = differences(version, evaluated.score.metrics, said)
@@ -133,7 +133,7 @@ def _keep_decided(attempt: Attempt) -> str | None:
 def _twin(attempt: Attempt, plan: EvalPlan) -> tuple[Notice, ...]:
     """A warning where an earlier version has the very same weights."""
     project, ours = attempt.project, weights(attempt, plan)
-    for number in project.workspace.versions():
+    for number in project.versions():
         receipt = Version(project, number).receipt(EvalReceipt) if number < attempt.version.number else None
         if receipt is not None and receipt.weights == ours:
             return (Notice.of("same_weights", version=version_id(number)),)
@@ -143,7 +143,7 @@ def _twin(attempt: Attempt, plan: EvalPlan) -> tuple[Notice, ...]:
 def _other_targets(attempt: Attempt) -> tuple[Notice, ...]:
     """A warning where the targets differ from the first scored version's: a version's own code makes them."""
     project, workspace = attempt.project, attempt.project.workspace
-    earlier = (number for number in workspace.versions() if number < attempt.version.number)
+    earlier = (number for number in project.versions() if number < attempt.version.number)
     first = next((number for number in earlier if Version(project, number).receipt(EvalReceipt)), None)
     if first is None:
         return ()

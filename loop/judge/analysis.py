@@ -35,7 +35,9 @@ def write_analysis(project: Project, number: int, analysis: Analysis) -> tuple[A
         comparison = compare(t.version, t.rules)
         assert comparison is not None, "the phase says that it is scored"
         document = _analysis_text(analysis, comparison, words(t.rules.file.report_language)).encode()
-        project.workspace.tree.write(f"{t.version.artifacts}/{ANALYSIS_FILE}", document)
+        where = f"{t.version.artifacts}/{ANALYSIS_FILE}"
+        project.workspace.tree.write(f"{project.workspace.authored}/{where}", document, durable=False)
+        project.workspace.tree.write(where, document)
         receipt = AnalysisReceipt(
             document_sha256=hashlib.sha256(document).hexdigest(), summary=analysis.summary, at=journal.now()
         )

@@ -19,7 +19,7 @@ class Scored:
 
 def scored_versions(project: Project) -> tuple[Scored, ...]:
     """Every version that has a score, ascending. Raises `ProjectError` for a damaged receipt."""
-    every = (scored(Version(project, number)) for number in project.workspace.versions())
+    every = (scored(Version(project, number)) for number in project.versions())
     return tuple(one for one in every if one is not None)
 
 

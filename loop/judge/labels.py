@@ -115,7 +115,7 @@ def _question(version: Version, rules: Rules, best_before: Version | None) -> _Q
     """None for a version without a score, or without a scored one before it."""
     new = scored(version)
     # Only as many receipts as it takes: a report asks this of a thousand versions.
-    earlier = [Version(version.project, one) for one in version.project.workspace.versions() if one < version.number]
+    earlier = [Version(version.project, one) for one in version.project.versions() if one < version.number]
     previous = next((found for one in reversed(earlier) if (found := scored(one))), None)
     first = next((found for one in earlier if (found := scored(one))), None)
     if new is None or previous is None:

@@ -42,7 +42,11 @@ def evaluator_hashes(project: Project) -> dict[str, str]:
     """03_eval.py and the local modules that it imports: relative path -> sha256."""
     workspace = project.workspace
     if not workspace.tree.is_file(EVAL_SCRIPT):
-        raise EvaluationError("is missing", where=EVAL_SCRIPT, hint="call run_eval or write_eval")
+        raise EvaluationError(
+            "is missing",
+            where=EVAL_SCRIPT,
+            hint="call write_eval with a whole script or, for the loop's own, with settings",
+        )
     names = sorted({*code_files(EVAL_SCRIPT, workspace.root), *_parts(project)})
     return {name: hashlib.sha256(workspace.tree.read(name)).hexdigest() for name in names}
 

@@ -2,35 +2,90 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 
 from ..errors import OutOfOrder
 from ..rules.reading import Rules
 from ..store import journal, transaction
+from ..store.digest import sha256
+from ..store.paths import ACTION_FILE, ANALYSIS_FILE, REPORT_SCRIPT, STATE
+from ..store.records import load
 from .dataset import read_stats
 from .evaluation_protocol import FROZEN, present_protocol, protocol_decision, require_protocol
 from .evaluation_protocol import RECEIPT as ACCEPTANCE
 from .project import Project
-from .receipts import EvalReceipt, LoopFile, Score
+from .receipts import ActionReceipt, AnalysisReceipt, EvalReceipt, LoopFile, ReportReceipt, Score, TrainReceipt
 from .version import Version
 
 _START = "run: progressive-training start"
 
 
 def require_intact(project: Project, rules: Rules, loop: LoopFile) -> None:
-    """Restores published scores that were edited by hand. Hold the project's lock.
+    """Makes again what is gone, and restores published scores that were edited by hand. Hold the project's lock.
 
     Raises `UserDecision` if the user's files, the evaluator or the data set changed.
     """
     project.require_unchanged_rules(rules, loop)
     require_protocol(project, loop)
+    put_back(project, loop)
+
+
+def put_back(project: Project, loop: LoopFile) -> None:
+    """Makes again what is gone and is kept: scripts, documents, scores. What lies there is left alone, but for scores.
+
+    The journal names what was made again. Hold the project's lock.
+    """
+    versions = [Version(project, number) for number in project.versions()]
+    made = [name for version in versions for name in _put_back(version)]
+    current = versions[-1]
+    made += [name for one in (current.parent, current) if one is not None for name in _put_back_code(one)]
+    if load(project.workspace.tree, f"{STATE}/receipts/report.json", ReportReceipt) is not None:
+        made += _copied(project, f"{project.workspace.authored}/{REPORT_SCRIPT}", REPORT_SCRIPT)
+    if made:
+        journal.record(project.workspace, "made_again", files=", ".join(made))
     restore_scores(project, loop)
+
+
+def _put_back(version: Version) -> Iterator[str]:
+    """The script or, where that is there, the copy that is kept of it; and the documents."""
+    project, script, tree = version.project, version.script_name, version.project.workspace.tree
+    kept = f"{project.workspace.authored}/{script}"
+    if tree.known.stamp(script) is None:
+        if (data := version.kept()) is not None:
+            tree.create(script, data)
+            yield script
+    elif tree.known.stamp(kept) is None and not version.is_edited and version.authored_sha256() is not None:
+        tree.write(kept, tree.read(script))
+    for name, kind in ((ANALYSIS_FILE, AnalysisReceipt), (ACTION_FILE, ActionReceipt)):
+        where = f"{version.artifacts}/{name}"
+        receipt = version.receipt(kind) if tree.known.stamp(where) is None else None
+        if receipt is not None:
+            yield from _copied(project, f"{project.workspace.authored}/{where}", where, receipt.document_sha256)
+
+
+def _put_back_code(version: Version) -> Iterator[str]:
+    """The other code that it was trained with, from its snapshot; and that snapshot, from what lies there."""
+    trained = version.receipt(TrainReceipt)
+    for name, digest in trained.snapshot.items() if trained is not None else ():
+        if name != version.script_name:
+            yield from _copied(version.project, f"{version.snapshot}/{name}", name, digest)
+        origin = f"{version.project.workspace.authored}/{name}" if name == version.script_name else name
+        yield from _copied(version.project, origin, f"{version.snapshot}/{name}", digest)
+
+
+def _copied(project: Project, source: str, target: str, digest: str | None = None) -> Iterator[str]:
+    """Where nothing lies at `target`, and at `source` what has that hash."""
+    tree = project.workspace.tree
+    if tree.known.stamp(target) is None and tree.is_file(source) and digest in (None, sha256(tree, source)):
+        tree.create(target, tree.read(source))
+        yield target
 
 
 def restore_scores(project: Project, loop: LoopFile) -> tuple[str, ...]:
     """Writes every eval_score.json again that differs from its receipt; returns the versions that needed it."""
     restored: list[str] = []
     tree = project.workspace.tree
-    for version in (Version(project, number) for number in project.workspace.versions()):
+    for version in (Version(project, number) for number in project.versions()):
         receipt = version.receipt(EvalReceipt)
         where = f"{version.artifacts}/eval_score.json"
         if receipt is None:

@@ -51,6 +51,8 @@ NoticeKey = Literal[
     "no_weights",
     "unmoved",
     "training_data",
+    "by_editor",
+    "put_aside",
     "settings_together",
     "tried_before",
     "tried_unscored",
@@ -108,6 +110,8 @@ TEXTS: Mapping[NoticeKey, str] = {
     "unmoved": "{metric} stayed the same for weights in disorder; only other scores moved",
     "training_data": "{script} names training data ({names}): a score on it says nothing of new samples",
     # a next version
+    "by_editor": "its change was made with an editor, and taken from {name}",
+    "put_aside": "{name} lay there, made by no Step: it is kept as {kept}",
     "settings_together": "{settings} change together: which of them had what effect can't be told from one version",
     "tried_before": "{version} had tried the same ({moves})",
     "tried_unscored": "{version} had tried the same (it has no score)",

@@ -15,7 +15,7 @@ from ..jobs.executor import Executor
 from ..jobs.local import LocalExecutor
 from ..rules.reading import Rules, read_rules
 from ..store import lock, transaction
-from ..store.paths import Workspace
+from ..store.paths import STATE, Workspace, version_number
 from ..store.records import load
 from .disk import give_up_reserve, require_local
 from .receipts import LoopFile
@@ -68,6 +68,27 @@ class Project:
     def loop(self) -> LoopFile | None:
         """loop.json, or None before `start_loop`."""
         return load(self.workspace.tree, self.workspace.loop_file, LoopFile)
+
+    def versions(self) -> list[int]:
+        """The numbers of the versions that receipts tell of, ascending and without a gap; a script alone is none.
+
+        Before the start these are the scripts in the root, the highest of which `start_loop` adopts.
+        """
+        first = self.first_version()
+        if first is None:
+            return self.workspace.numbered_scripts()
+        known, number = self.workspace.tree.known, first
+        while known.stamp(self.workspace.receipt(number, "next")) is not None:
+            number += 1
+        return list(range(first, number + 1))
+
+    def first_version(self) -> int | None:
+        """The version that the loop began with; None before the start."""
+        if (loop := self.loop()) is not None:
+            return loop.first_version
+        # loop.json is gone and the rest is there: start_loop goes on with it.
+        names = self.workspace.tree.names(f"{STATE}/receipts")
+        return min((number for name in names if (number := version_number(name))), default=None)
 
     def rules_change(self, rules: Rules, loop: LoopFile) -> str | None:
         """Which of the user's two files differ from what the loop started under; None if neither does."""

@@ -134,7 +134,10 @@ class LoopFile(Record):
 
 
 class StartReceipt(Record):
-    """v001 was made from the baseline. There is none for versions that were there before the loop."""
+    """The first version was made from the baseline, or adopted as somebody had written it: `findings` say which.
+
+    Older releases left none for an adopted one.
+    """
 
     script_sha256: str
     applied: tuple[str, ...]
@@ -368,6 +371,7 @@ class ReportReceipt(Record):
     ended_by: EndedBy | None = None
     best: str | None
     with_analysis: bool
+    analysis: str = Field(default="", description="the agent's, to be there again where the report is made again")
     at: str
 
 

@@ -18,11 +18,12 @@ from .receipts import (
     AnalysisReceipt,
     EvalReceipt,
     LoopFile,
+    NextReceipt,
     ReportReceipt,
     TrainReceipt,
     Verdict,
 )
-from .version import Version
+from .version import EDITED, Version
 
 Phase = Literal[
     "start",
@@ -44,13 +45,17 @@ REPORT_RECEIPT = f"{STATE}/receipts/report.json"
 
 
 class Next(BaseModel):
-    """The one legal call, ready to be made, and why."""
+    """The one legal call, ready to be made, and why.
+
+    `adopts`: made as it stands here, it takes what somebody wrote with an editor.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     tool: str
     arguments: Mapping[str, int]
     why: str
+    adopts: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,8 +95,7 @@ def report_receipt(project: Project) -> ReportReceipt | None:
 
 def derive(project: Project, rules: Rules) -> LoopState:
     """Where the loop is now. Raises `ProjectError` for a damaged receipt, or if there is nothing to start from."""
-    loop = project.loop()
-    versions = project.workspace.versions()
+    loop, versions = project.loop(), project.versions()
     cur = versions[-1] if versions else 0
     if loop is None:
         if not cur and not project.workspace.tree.is_file(BASELINE_SCRIPT):
@@ -102,16 +106,20 @@ def derive(project: Project, rules: Rules) -> LoopState:
             )
         following = Next(tool="start_loop", arguments={}, why="no loop has been started in this project")
         return LoopState("start", cur, following)
-    if not cur:
-        raise ProjectError(
-            "the loop was started, but every 02_train_vNNN.py is gone",
-            where=str(project.workspace.root),
-            hint="restore the scripts (authored texts are kept in .progressive-training/authored/)",
-        )
     report = report_receipt(project)
     if report is not None and report.last_version >= cur and not _goes_on(report, rules, cur):
+        if lost := _lost_of(project, report):
+            return LoopState("report", cur, _report(f"{lost} is gone; the report is made again"), loop)
         return LoopState("done", cur, None, loop)
     return _version_state(Version(project, cur), rules, loop)
+
+
+def _lost_of(project: Project, report: ReportReceipt) -> str | None:
+    """What is no more there of the report, as far as a look at its main files tells."""
+    best = f"Artifacts/{report.best}"
+    names = ["leaderboard.csv", "final-analysis.md", *([best] if report.best else [])]
+    places = (f"{report.folder}/{name}" for name in names)
+    return next((one for one in places if project.workspace.tree.known.stamp(one) is None), None)
 
 
 def _goes_on(report: ReportReceipt, rules: Rules, cur: int) -> bool:
@@ -122,7 +130,7 @@ def _goes_on(report: ReportReceipt, rules: Rules, cur: int) -> bool:
 
 
 def _version_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
-    cur = version.number
+    cur, most = version.number, rules.file.loop_config.max_versions
     if (trained := version.receipt(TrainReceipt)) is None:
         return _training_state(version, rules, loop)
     if version.receipt(EvalReceipt) is None:
@@ -131,34 +139,72 @@ def _version_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
         return LoopState("analysis", cur, _call("write_analysis", cur, "it is scored, and not yet analysed"), loop)
     if version.receipt(ActionReceipt) is None:
         return LoopState("action", cur, _call("write_action", cur, "choose exactly one action"), loop)
-    most = rules.file.loop_config.max_versions
     if cur >= most:
         return LoopState("report", cur, _report(f"{version.id} is the last of max_versions = {most}"), loop)
-    why = f"apply the one selected action to make {version.child.id}"
-    return LoopState("author", cur, _call("author_next_version", cur, why), loop)
+    return _authoring_state(version, loop)
+
+
+def _authoring_state(version: Version, loop: LoopFile) -> LoopState:
+    """Before the child is made: also where another script lies in the place of the one that was, and nothing ran."""
+    child, tree = version.child, version.project.workspace.tree
+    if version.receipt(NextReceipt) is not None:
+        why = f"{child.script_name} {EDITED}. Without diff it is taken as it is, where it is the one action; or"
+        why += f" {child.way_back()}"
+    elif tree.kind(child.script_name) is not None:
+        why = f"{child.script_name} is there, and no Step made it. Without diff it is taken as {child.id}, where it is"
+        why += " the one action; with a diff it is put aside"
+    elif version.is_edited:
+        why = (
+            f"{version.script_name} {EDITED}. Without diff the edit is taken as {child.id}, where it is the one action;"
+        )
+        why += f" or {version.way_back()}"
+    else:
+        why = f"apply the one selected action to make {child.id}"
+        return LoopState("author", version.number, _call("author_next_version", version.number, why), loop)
+    following = _call("author_next_version", version.number, why, adopts=True)
+    return LoopState("author", version.number, following, loop)
 
 
 def _training_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
     cur, tried, most = version.number, version.attempts("train"), rules.file.loop_config.max_attempts
-    if not tried:
-        return _untrained_state(version, rules, loop)
-    last, verdict, count = tried[-1], tried[-1].verdict, _counted(tried)
+    last, verdict, count = (tried[-1], tried[-1].verdict, _counted(tried)) if tried else (None, None, 0)
 
     def ended(phase: Phase, following: Next) -> LoopState:
         return LoopState(phase, cur, following, loop, failed=verdict, train_attempts=count)
 
-    if verdict is None or verdict.status == "PASS":  # PASS without a receipt: a crash in between; collected again
+    if last is not None and (verdict is None or verdict.status == "PASS"):
+        # PASS without a receipt: a crash in between; collected again
         following = _call("run_train", cur, "its training runs or waits to be collected")
         return LoopState("training", cur, following, loop, running=last, train_attempts=count)
+    if cur > rules.file.loop_config.max_versions:
+        return ended("report", _report(f"{version.id} is beyond max_versions, so it isn't trained"))
+    if last is None or verdict is None:
+        return _untrained_state(version, rules, loop)
     if count >= most and verdict.kind != "cancelled":
         return ended("stuck", _report(f"{count} attempts failed, and loop_config.max_attempts is {most}"))
     if verdict.kind in INFRASTRUCTURE:
         why = f"the last attempt ended by: {verdict.kind}; no code change is asked for"
-        return ended("train", _call("run_train", cur, why))
+        return _edited_state(version, loop) or ended("train", _call("run_train", cur, why))
+    if version.is_edited:
+        why = f"{version.script_name} {EDITED}. Without diff the edit is taken as the repair; or {version.way_back()}"
+        return ended("repair", _call("repair_version", cur, why, adopts=True))
     if last.repair is None:
         why = f"attempt {last.number} failed ({verdict.kind}); repair the same version's script"
         return ended("repair", _call("repair_version", cur, why))
     return ended("train", _call("run_train", cur, "it was repaired"))
+
+
+def _edited_state(version: Version, loop: LoopFile) -> LoopState | None:
+    """Where the script of a version that nothing speaks against was edited before it was trained; else None.
+
+    Of the first one nothing was made yet. Another one is not the parent's one action any more: it is authored anew.
+    """
+    if not version.is_edited:
+        return None
+    if version.number > loop.first_version and version.parent is not None:
+        return _authoring_state(version.parent, loop)
+    why = f"{version.script_name} {EDITED}. It is taken as the first version, as it is; or {version.way_back()}"
+    return LoopState("train", version.number, _start(why, adopts=True), loop)
 
 
 def _counted(tried: Sequence[Attempt]) -> int:
@@ -172,6 +218,8 @@ def _untrained_state(version: Version, rules: Rules, loop: LoopFile) -> LoopStat
     if rehearsed and rehearsed[-1].verdict is None:
         following = _start("its rehearsal runs or waits to be collected")
         return LoopState("rehearsing", cur, following, loop, running=rehearsed[-1])
+    if (edited := _edited_state(version, loop)) is not None:
+        return edited
     if rehearsed and rehearsed[-1].repair is not None and rules.file.rehearse:
         again = "it was repaired after its rehearsal, and is rehearsed again"
         return LoopState("train", cur, _start(again), loop)
@@ -186,6 +234,10 @@ def _evaluation_state(version: Version, trained: TrainReceipt, rules: Rules, loo
         running = tried[-1] if phase == "evaluating" else None
         return LoopState(phase, cur, following, loop, running, failed, trainings, trained=True, repairable=repairable)
 
+    if lost := version.gone() if not tried or tried[-1].verdict is not None else ():
+        verb = "is" if len(lost) == 1 else "are"
+        why = f"{' and '.join(lost)} {verb} missing, though training left it: put it back, or train again"
+        return LoopState("train", cur, _call("run_train", cur, why), loop, train_attempts=trainings)
     if not tried or not _is_of(tried[-1], trained):
         return waiting("evaluate", _call("run_eval", cur, "it is trained, and not yet scored"))
     verdict = tried[-1].verdict
@@ -217,12 +269,12 @@ def _is_of(attempt: Attempt, trained: TrainReceipt) -> bool:
     return plan is None or plan.trained is None or plan.trained == trained.attempt
 
 
-def _call(tool: str, version: int, why: str) -> Next:
-    return Next(tool=tool, arguments={"version": version}, why=why)
+def _call(tool: str, version: int, why: str, *, adopts: bool = False) -> Next:
+    return Next(tool=tool, arguments={"version": version}, why=why, adopts=adopts)
 
 
-def _start(why: str) -> Next:
-    return Next(tool="start_loop", arguments={}, why=why)
+def _start(why: str, *, adopts: bool = False) -> Next:
+    return Next(tool="start_loop", arguments={}, why=why, adopts=adopts)
 
 
 def _report(why: str) -> Next:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..rules.reading import Rules
 from ..store.records import R
-from .integrity import require_intact
+from .integrity import put_back, require_intact
 from .project import Project
 from .receipts import LoopFile
 from .state import LoopState, Phase, derive, require
@@ -26,8 +26,14 @@ class Turn:
     state: LoopState
 
     def done(self, kind: type[R]) -> R | None:
-        """The receipt of an earlier call of this Step; None without one, and for a number that is no version."""
-        return self.version.receipt(kind) if 1 <= self.version.number <= self.state.cur else None
+        """The receipt of an earlier call of this Step; None without one, and for a number that is no version.
+
+        What the Step made and is gone is made again, as far as the loop keeps it.
+        """
+        receipt = self.version.receipt(kind) if 1 <= self.version.number <= self.state.cur else None
+        if receipt is not None and self.state.loop is not None:
+            put_back(self.version.project, self.state.loop)
+        return receipt
 
     def legal(self, *phases: Phase) -> LoopFile:
         """The loop. Raises `OutOfOrder` with the legal next call, unless the current version is in one of `phases`."""

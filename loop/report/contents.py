@@ -12,9 +12,10 @@ from ..project.integrity import require_intact
 from ..project.project import Project
 from ..project.receipts import ActionReceipt, AnalysisReceipt, EvalReceipt, NextReceipt, ReportReceipt, TrainReceipt
 from ..project.state import LoopState, derive, next_call, report_receipt
+from ..project.strays import without_weights
 from ..project.version import Version
 from ..rules.reading import Rules
-from ..store.paths import version_number
+from ..store.paths import version_id, version_number
 from ..text import Told
 from . import external_models, leaderboard, rescoring
 from .leaks import leaks_told
@@ -58,6 +59,11 @@ class ReportData:
     leaks: tuple[Told, ...] = ()
 
     @property
+    def versions(self) -> tuple[str, ...]:
+        """Those that have a row, in their own order."""
+        return tuple(sorted((row.version_id for row in self.rows if not row.external), key=lambda name: int(name[1:])))
+
+    @property
     def above(self) -> tuple[str, ...]:
         """External models that rank above the best version; all there are with the metric, where no version has it."""
         before = takewhile(lambda row: row.version_id != self.best, self.rows)
@@ -82,7 +88,8 @@ def advance(
         return receipt
     if state.loop is not None:
         project.require_unchanged_rules(rules, state.loop)
-    reason = _reason(state, (stop_reason or "").strip())
+    lost = report_receipt(project) if state.phase == "report" else None
+    reason = lost.reason if lost is not None and lost.last_version >= state.cur else _reason(state, stop_reason)
     assert state.loop is not None, "a loop that can end was started"
     with project.mutation():
         require_intact(project, rules, state.loop)
@@ -90,7 +97,8 @@ def advance(
     return going_on or _data(project, rules, state, reason)
 
 
-def _reason(state: LoopState, stop_reason: str) -> str:
+def _reason(state: LoopState, stop_reason: str | None) -> str:
+    stop_reason = (stop_reason or "").strip()
     if state.phase == "report":
         return "max_versions"
     if state.phase == "stuck":
@@ -110,7 +118,7 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
         models = external_models.standing(project, rules, state.loop)
         external_models.publish(project, models, state.loop.dataset_id)
     others = {model.name: model for model in models}
-    ranked = leaderboard.rank(leaderboard.read_rows(project.workspace.root), primary)
+    ranked = leaderboard.rank(leaderboard.read_rows(project.workspace.root, _with_weights(project)), primary)
     best = leaderboard.best_version(ranked, primary)
     if best is not None:
         _require_best_as_trained(_version(project, best))
@@ -133,6 +141,12 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
         rules=rule_table(project),
         leaks=leaks_told(project, state.loop.first_version),
     )
+
+
+def _with_weights(project: Project) -> list[str]:
+    """The versions but those whose weights are gone since they were scored."""
+    gone = {version.number for version in without_weights(project)}
+    return [version_id(number) for number in project.versions() if number not in gone]
 
 
 def _version(project: Project, name: str) -> Version:

@@ -37,7 +37,7 @@ def estimate(project: Project, rules: Rules, state: LoopState) -> Estimate | Non
     """None before the start, after the end, and while nothing is known of any version. Raises `ProjectError`."""
     if state.loop is None or state.phase == "done" or not state.cur:
         return None
-    numbers = [number for number in project.workspace.versions() if number >= state.loop.first_version]
+    numbers = [number for number in project.versions() if number >= state.loop.first_version]
     versions = [Version(project, number) for number in numbers]
     train, evaluate, size = _rehearsed(Version(project, state.loop.first_version))
     basis: Literal["rehearsal", "versions"] = "rehearsal"

@@ -109,7 +109,7 @@ def publish(project: Project, externals: Sequence[External], dataset_id: str) ->
 
 def _reference(project: Project) -> Version | None:
     """The loop's first scored version: its data is what every version has started from."""
-    versions = (Version(project, number) for number in project.workspace.versions())
+    versions = (Version(project, number) for number in project.versions())
     return next((one for one in versions if one.receipt(EvalReceipt) and one.receipt(TrainReceipt)), None)
 
 
@@ -135,7 +135,7 @@ def _standing(project: Project, rules: Rules, loop: LoopFile, name: str, referen
         checkpoint_sha256=digest,
         accepting=False,
         sandbox=level(rules.file.execution_config).name,
-        last_version=max(project.workspace.versions()),
+        last_version=max(project.versions()),
     )
     failures = [failure for one in tried if one.external_plan == plan and (failure := failure_of(one))]
     if failures and (failures[-1].kind not in _AGAIN or len(failures) >= _TRIES):

@@ -12,6 +12,7 @@ import math
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ COLUMNS = ["version_id", "dataset_id", "created_at", "latency_ms", "artifact_rel
 EXTERNAL = Path("Models", "external")
 # No name for a row: one of a version, which it would be taken for, and one that is no text.
 NO_NAME = re.compile(r"v[0-9]{3,}|.*[\ud800-\udfff].*", re.DOTALL)
-SCRIPT = re.compile(r"02_train_(v(?!000)(?:[0-9]{3}|[1-9][0-9]{3,}))\.py")
 # What the loop ranked by; it holds where the project has no user_defined_rules.json of its own.
 PRIMARY_METRIC = "loss"
+# The loop's versions whose artifacts were there; a script that is named like one and no Step made is none.
+VERSIONS: tuple[str, ...] = ()
 
 
 def primary_metric(project: Path) -> str:
@@ -33,16 +35,15 @@ def primary_metric(project: Path) -> str:
     return str(content.get("eval_config", {}).get("primary_metric", "loss"))
 
 
-def read_rows(project: Path) -> list[dict[str, Any]]:
-    """One row for each 02_train_vNNN.py, in version order, then one for each folder of Models/external/, by name.
+def read_rows(project: Path, versions: Sequence[str]) -> list[dict[str, Any]]:
+    """One row for each of these versions, then one for each folder of Models/external/, by name.
 
     A row has its columns, and "metrics" as eval_score.json has them.
     """
-    names = [match[1] for path in project.iterdir() if (match := SCRIPT.fullmatch(path.name))]
     artifacts = project / "Models" / "Artifacts"
-    versions = [read_row(artifacts / name) for name in sorted(names, key=lambda name: int(name[1:]))]
+    rows = [read_row(artifacts / name) for name in versions]
     models = [read_row(artifacts / "external" / folder.name) for folder in external_folders(project)]
-    return [*versions, *({**row, "external": project / EXTERNAL / row["version_id"]} for row in models)]
+    return [*rows, *({**row, "external": project / EXTERNAL / row["version_id"]} for row in models)]
 
 
 def external_folders(project: Path) -> list[Path]:
@@ -102,14 +103,16 @@ def best_version(ranked: list[dict[str, Any]], primary: str) -> str | None:
     return None
 
 
-def write_leaderboard(project: Path, report: Path, out: Path, primary: str) -> list[dict[str, Any]]:
+def write_leaderboard(
+    project: Path, report: Path, out: Path, primary: str, versions: Sequence[str]
+) -> list[dict[str, Any]]:
     """Writes the table to `out`; its paths are relative to the folder `report`. Returns the ranked rows.
 
     The best version's copy of its checkpoint is named where it lies beside `out`.
     """
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
-    ranked = rank(read_rows(project), primary)
+    ranked = rank(read_rows(project, versions), primary)
     best = best_version(ranked, primary)
     copied = best if best and (out.parent / "Artifacts" / best / "best.ckpt").is_file() else None
     table = [
@@ -149,7 +152,7 @@ def main() -> None:
     project = arguments.project.resolve()
     report = arguments.out.resolve().parent if arguments.out else newest_report(project)
     out = arguments.out or report / "leaderboard.csv"
-    write_leaderboard(project, report, out, primary_metric(project))
+    write_leaderboard(project, report, out, primary_metric(project), VERSIONS)
     sys.stdout.write(f"{out}\n")
 
 

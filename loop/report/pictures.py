@@ -52,7 +52,7 @@ def shown(project: Project) -> Shown:
     primary = project.rules().file.eval_config.primary_metric
     metrics = primary_metrics(project, primary)
     best = best_of(metrics)
-    versions = project.workspace.versions()
+    versions = project.versions()
     chosen = versions if len(versions) <= _MOST_POINTS else [versions[0], *versions[1 - _MOST_POINTS :]]
     return Shown(
         primary=primary,

@@ -59,28 +59,34 @@ def publish(project: Project, data: ReportData, pages: Mapping[str, bytes]) -> R
         _fill(project, data, workspace.tree.path(building), workspace.root / folder, pages)
         receipt = ReportReceipt(
             folder=folder,
-            last_version=state.cur,
+            last_version=max(project.versions()),
             reason=data.reason,
             best=data.best,
             with_analysis=False,
             at=journal.now(),
         )
+        script = _report_script(data)
         transaction.commit(
             workspace,
             moved={building: folder},
             new={},
-            changed={REPORT_SCRIPT: _report_script(data.primary)},
+            changed={REPORT_SCRIPT: script, f"{workspace.authored}/{REPORT_SCRIPT}": script},
             records={REPORT_RECEIPT: receipt},
         )
         journal.record(workspace, "reported", folder=folder, best=data.best, reason=data.reason)
         return receipt
 
 
-def _report_script(primary: str) -> str:
-    default = f"PRIMARY_METRIC = {leaderboard.PRIMARY_METRIC!r}".replace("'", '"')
+def _report_script(data: ReportData) -> str:
     source = inspect.getsource(leaderboard)
-    assert default in source, "the script has a default to replace"
-    return source.replace(default, f"PRIMARY_METRIC = {primary!r}", 1)
+    for name, was, value in (
+        ("PRIMARY_METRIC", f'"{leaderboard.PRIMARY_METRIC}"', repr(data.primary)),
+        ("VERSIONS: tuple[str, ...]", "()", repr(data.versions)),
+    ):
+        default = f"{name} = {was}"
+        assert default in source, "the script has a default to replace"
+        source = source.replace(default, f"{name} = {value}", 1)
+    return source
 
 
 def _free_folder(project: Project) -> str:
@@ -99,7 +105,9 @@ def _fill(project: Project, data: ReportData, building: Path, folder: Path, page
         (building / name).write_bytes(content)
     if data.best is not None:
         _bundle(project.workspace.tree.path(f"{ARTIFACTS}/{data.best}"), building / "Artifacts" / data.best)
-    leaderboard.write_leaderboard(project.workspace.root, folder, building / "leaderboard.csv", data.primary)
+    leaderboard.write_leaderboard(
+        project.workspace.root, folder, building / "leaderboard.csv", data.primary, data.versions
+    )
 
 
 def _bundle(source: Path, bundle: Path) -> None:
@@ -131,7 +139,7 @@ def complete_analysis(project: Project, analysis: str, html: str) -> ReportRecei
         changed, page = {where: text}, f"{receipt.folder}/{PAGE}"
         if tree.is_file(page) and (filled := between(tree.read(page).decode(), ANALYSIS, html)) is not None:
             changed[page] = filled
-        done = receipt.model_copy(update={"with_analysis": True})
+        done = receipt.model_copy(update={"with_analysis": True, "analysis": analysis[:MAX_ANALYSIS]})
         transaction.commit(project.workspace, new={}, changed=changed, records={REPORT_RECEIPT: done})
         digest = hashlib.sha256(text.encode()).hexdigest()
         journal.record(project.workspace, "report_completed", sha256=digest)

@@ -75,7 +75,8 @@ def open_attempts(project: Project) -> list[Attempt]:
 
 
 def _scored(project: Project) -> list[Version]:
-    versions = (Version(project, number) for number in project.workspace.versions())
+    """Also those whose weights are gone, and which are scored no more."""
+    versions = (Version(project, number) for number in project.versions())
     return [version for version in versions if version.receipt(EvalReceipt)]
 
 
@@ -93,7 +94,7 @@ def left(project: Project, found: Sequence[Attempt]) -> Left:
     protocol = next((plan.fingerprint for plan in plans if plan), None)
     if protocol is None:
         return Left(0, 0)
-    scored = _scored(project)
+    scored = [version for version in _scored(project) if not version.gone("best.ckpt")]
     return Left(len(scored), sum(_is_stale(version, protocol) for version in scored))
 
 
@@ -118,7 +119,7 @@ class _Turn:
 
     def __init__(self, project: Project, rules: Rules, loop: LoopFile, awaited: Collection[str]) -> None:
         self._project, self._rules, self._loop = project, rules, loop
-        self._scored = _scored(project)
+        self._scored = [version for version in _scored(project) if not version.gone("best.ckpt")]
         self._protocol = fingerprint(project, rules, loop) if self._scored else ""
         self._told = set(awaited)
         self._job: Job | None = None  # of the version that was started last

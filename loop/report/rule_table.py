@@ -23,7 +23,7 @@ class RuleRow(NamedTuple):
 def rule_table(project: Project) -> tuple[RuleRow, ...]:
     """By rule, then by verdict, in the versions' order; empty where nothing is fixed or nothing was recorded."""
     found: dict[tuple[str, str, str], tuple[list[str], RuleVerdict]] = {}
-    for number in project.workspace.versions():
+    for number in project.versions():
         for one in of_version(Version(project, number)):
             key = (one.rule, repr(one.value), str(told(one)))
             found.setdefault(key, ([], one))[0].append(version_id(number))

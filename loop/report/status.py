@@ -10,6 +10,7 @@ from ..project.attempts import Attempt
 from ..project.project import Project
 from ..project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt, Standing, TrainReceipt
 from ..project.state import Next, derive, report_receipt
+from ..project.strays import remarks
 from ..project.version import Version
 from ..script.fixed import Fixed
 from ..train.verdicts import told
@@ -77,6 +78,7 @@ class Status(_View):
     report: str | None
     trackers: tuple[TrackerView, ...] = ()
     estimate: Estimate | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def status(project: Project) -> Status:
@@ -95,12 +97,13 @@ def status(project: Project) -> Status:
         rules_changed=project.rules_change(rules, state.loop) if state.loop else None,
         versions=tuple(
             version_view(Version(project, number), rules.file.eval_config.primary_metric)
-            for number in project.workspace.versions()
+            for number in project.versions()
         ),
         next=state.next,
         report=report.folder if report else None,
         trackers=tracker_views(project, rules),
         estimate=estimate(project, rules, state),
+        remarks=tuple(map(str, remarks(project, state))),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from ..judge.best import primary_metric
 from ..project.project import Project
 from ..project.receipts import EvalReceipt, TrainReceipt
+from ..project.strays import BEFORE, LEFT_OUT, STRAY, scripts_apart, told_of, without_weights
 from ..project.version import Version
 from ..rules.reading import Rules
 from ..text import Told, cell
@@ -16,6 +17,13 @@ _NAMED = 5  # of what may be a thousand
 
 def warnings(project: Project, rules: Rules, models: Sequence[External]) -> Iterator[Told]:
     """All of them, as fixed texts that the rendering tells in the report's language."""
+    for about, names in (
+        (STRAY, scripts_apart(project)),
+        (BEFORE, scripts_apart(project, before=True)),
+        (LEFT_OUT, [one.id for one in without_weights(project)]),
+    ):
+        if names:
+            yield told_of(about, names)
     yield from _of_versions(project, rules)
     yield from _of_externals(models, rules.file.eval_config.primary_metric)
     yield from _of_latencies(project, models)
@@ -23,7 +31,7 @@ def warnings(project: Project, rules: Rules, models: Sequence[External]) -> Iter
 
 def _of_versions(project: Project, rules: Rules) -> Iterator[Told]:
     primary = rules.file.eval_config.primary_metric
-    for version in (Version(project, number) for number in project.workspace.versions()):
+    for version in (Version(project, number) for number in project.versions()):
         scored = version.receipt(EvalReceipt)
         if scored is None:
             failed = len([attempt for attempt in version.attempts("train") if attempt.verdict])
@@ -60,7 +68,7 @@ def _of_externals(models: Sequence[External], primary: str) -> Iterator[Told]:
 
 def _of_latencies(project: Project, models: Sequence[External]) -> Iterator[Told]:
     """Which latencies don't compare with those of an evaluation that had the machine to itself."""
-    versions = (Version(project, number) for number in project.workspace.versions())
+    versions = (Version(project, number) for number in project.versions())
     receipts = {version.id: version.receipt(EvalReceipt) for version in versions}
     receipts |= {cell(model.name, 100): model.receipt for model in models}
     among = {name: receipt.side_by_side for name, receipt in receipts.items() if receipt and receipt.side_by_side > 1}

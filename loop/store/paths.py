@@ -84,8 +84,8 @@ class Workspace:
     def dataset(self, dataset_id: str) -> str:
         return f"{PREPDATA}/{check_dataset_id(dataset_id)}"
 
-    def versions(self) -> list[int]:
-        """Every version that has a script in the project's root, ascending."""
+    def numbered_scripts(self) -> list[int]:
+        """The numbers of all 02_train_vNNN.py in the root, ascending; those of the loop are `Project.versions`."""
         stamp = self.tree.known.stamp(".")
         if (known := self.tree.known.recall(".", _Versions, stamp)) is not None:
             return list(known)

@@ -16,7 +16,7 @@ from typing import ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from ..errors import NewerRecord, ProjectError
+from ..errors import NewerRecord, ProjectError, UnsafePath
 from .tree import Tree
 
 SCHEMA = 3
@@ -57,6 +57,8 @@ def load(tree: Tree, relative: str, model: type[R]) -> R | None:
         data = tree.read(relative)
     except FileNotFoundError:
         return None
+    except UnsafePath as error:  # said as the record's, which is nobody's output that could be refused
+        raise ProjectError(error.what, where=error.where, hint=error.hint, code=error.code) from error
     record = parse(data, relative, model)
     tree.known.keep(relative, record, stamp, briefly=not model.scanned)
     return record

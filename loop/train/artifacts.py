@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import UnsafePath
+from ..project.receipts import EvalReceipt
 from ..project.version import Version
 from ..store.json_object import read_object, string_keys
 from ..store.paths import ARTIFACTS, PREPDATA
@@ -52,10 +53,13 @@ def untouchable(version: Version, dataset_id: str, *, confined: bool) -> dict[st
     """
     workspace = version.project.workspace
     tree = workspace.tree
+    names = [version.id] if confined else tree.names(ARTIFACTS)
+    # A training that is collected again, since its receipt was deleted, finds the score that it earned.
+    scored = version.receipt(EvalReceipt) is not None
+    found = _evaluation_outputs(tree, [name for name in names if not (scored and name == version.id)])
     if confined:
-        return _evaluation_outputs(tree, [version.id])
-    found = _evaluation_outputs(tree, tree.names(ARTIFACTS))
-    for other in workspace.versions():
+        return found
+    for other in version.project.versions():
         if other != version.number:
             for name in CHECKPOINTS:
                 found.update(_stamps(tree, f"{workspace.artifacts(other)}/{name}"))
@@ -89,6 +93,15 @@ def touched(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, .
     """
     names = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     return tuple(sorted(name for name in names if name in before or not name.startswith(f"{PREPDATA}/")))
+
+
+def is_copied(before: Mapping[str, str], after: Mapping[str, str]) -> bool:
+    """Whether all files are others than before: a copy of the project, where nobody can tell what a training did."""
+    return bool(before) and not {_inode(stamp) for stamp in before.values()} & {_inode(s) for s in after.values()}
+
+
+def _inode(stamp: str) -> str:
+    return stamp.rpartition(" ")[2]
 
 
 def records(version: Version) -> dict[str, Mapping[str, object]]:

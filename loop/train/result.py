@@ -20,7 +20,7 @@ from ..store.digest import sha256
 from ..store.paths import PREPDATA
 from ..store.tree import Tree
 from . import resume
-from .artifacts import CHECKPOINTS, missing, touched, untouchable
+from .artifacts import CHECKPOINTS, is_copied, missing, touched, untouchable
 from .changed_code import never_ran
 from .completing import complete
 from .curves import epochs_trained, read_curves
@@ -98,6 +98,9 @@ def _of_process(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatu
     # Before the process's own word: a script that wrote scores has no excuse in how it ended.
     now = untouchable(attempt.version, loop.dataset_id, confined=plan.confined)
     if changed := touched(plan.untouchable, now):
+        if is_copied(plan.untouchable, now):
+            what = "the project was copied while it ran, or before it was collected: nobody can tell what it changed"
+            return Failure("lost", what, "")
         return Failure("evaluation output", f"training created or changed {', '.join(changed[:5])}", "")
     if failure := process_failure(
         status.outcome,

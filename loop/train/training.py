@@ -29,7 +29,7 @@ from ..store.records import Record
 from . import resume
 from .artifacts import untouchable
 from .changed_code import changed_lines, watched
-from .measured import recording
+from .measured import asked, recording
 from .progress import Progress, progress_of
 from .result import judged
 from .retry_report import write_retry_report
@@ -70,7 +70,10 @@ def train(project: Project, number: int, *, attach: int | None = None, resumed: 
     """
     with turn(project, "run_train", number) as t:
         if receipt := t.done(TrainReceipt):
-            return TrainStatus("done", receipt.attempt, receipt=receipt, already_done=True)
+            if not (t.state.phase == "train" and number == t.state.cur):
+                return TrainStatus("done", receipt.attempt, receipt=receipt, already_done=True)
+            t.begin("train")
+            _take_back(t)  # what it left is gone, and nothing was scored by it
         if attach is not None and (failure := failure_of(t.version.attempt("train", attach))):
             return TrainStatus("failed", attach, verdict=failure, already_done=True)
         loop = t.legal("train", "training", *(("repair",) if resumed else ()))
@@ -115,6 +118,7 @@ def _start(t: Turn, loop: LoopFile, *, resumed: bool) -> Attempt:
     workspace, config = version.project.workspace, rules.file.execution_config
     require_intact(version.project, rules, loop)
     script = version.script()
+    asked(version)  # a receipt that its verdict needs and nobody can read is said now, and not after an hour
     require_modules(version)
     check_script(script, rules, _before(version))
     python = version.project.interpreter(rules)
@@ -173,8 +177,10 @@ def _job(attempt: Attempt, rules: Rules, python: str, *, resumed: bool, watched:
 
 def _collect(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) -> TrainStatus:
     version, wall = attempt.version, status.outcome.wall_seconds if status.outcome else None
-    receipt = judged(attempt, rules, loop, status)
+    before, receipt = attempt.verdict, judged(attempt, rules, loop, status)
     if isinstance(receipt, Failure):
+        if before is not None and before.status == "PASS":  # what counted once and no more was taken from it since
+            receipt = Failure("lost", f"it was trained, and then {receipt.summary}", "")
         return fail(attempt, rules, receipt, wall)
     make_durable(version.project.workspace.tree, version.artifacts)
     attempt.save_verdict(Verdict(status="PASS", summary="trained", wall_seconds=wall, at=journal.now()))
@@ -194,6 +200,15 @@ def fail(attempt: Attempt, rules: Rules, failure: Failure, wall: float | None) -
     write_retry_report(attempt.version, rules)
     attempt.version.record("train_failed", attempt=attempt.number, kind=failure.kind)
     return TrainStatus("failed", attempt.number, verdict=verdict)
+
+
+def _take_back(t: Turn) -> None:
+    if t.version.attempts("train"):
+        revoke(
+            t.version, t.rules, Failure("lost", f"{', '.join(t.version.gone())} was removed after it was trained", "")
+        )
+    else:
+        t.version.project.workspace.tree.remove(t.version.receipt_file(TrainReceipt))
 
 
 def revoke(version: Version, rules: Rules, failure: Failure) -> None:

@@ -66,7 +66,7 @@ def _best(version: Version, metric: str, condition: Condition) -> tuple[float, s
 
 def _earlier(version: Version) -> Iterator[Version]:
     project = version.project
-    for number in project.workspace.versions():
+    for number in project.versions():
         if number < version.number and (one := Version(project, number)).receipt(TrainReceipt) is not None:
             yield one
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 _NAME = "progressive-training"
 # What an error's hint may name; the loop, which writes them, knows neither the program nor the folder it was called in.
-_HINTED = re.compile(rf"\b{_NAME} (start|status|report|track|(?:rules|protocol) accept)\b")
+_HINTED = re.compile(rf"\b{_NAME} (start|status|adopt|report|track|(?:rules|protocol) accept)\b")
 
 
 def program(path: str | None = None) -> tuple[str, ...]:

@@ -141,6 +141,15 @@ def _add_steps(add: AddParser) -> None:
         action="store_true",
         help="build-baseline hands over: its outputs must be there; a loop that is started already is left as it is",
     )
+    adopt = _command(
+        add,
+        "adopt",
+        "steps:on_adopt",
+        "take a script that an editor wrote, through the checks of the Step it stands for",
+    )
+    adopt.add_argument(
+        "--reason", default="mended with an editor", metavar="TEXT", help="of a repair: its cause and what changed"
+    )
     train = _command(add, "train", "steps:on_train", "train a version, or attach to its running training")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint of an interrupted attempt")
     evaluate = _command(add, "eval", "steps:on_eval", "evaluate a trained version")
@@ -156,10 +165,10 @@ def _add_steps(add: AddParser) -> None:
     _project_option(protocol)
     for parser in (train, evaluate, cancel):
         parser.add_argument("number", nargs="?", type=_positive, metavar="VERSION", help="default: the present version")
-    for parser in (status, start, train, evaluate, cancel, report, rules):
+    for parser in (status, start, adopt, train, evaluate, cancel, report, rules):
         _project_option(parser)
         parser.add_argument("--json", action="store_true", help="print JSON")
-    for parser in (start, train, evaluate, report):
+    for parser in (start, adopt, train, evaluate, report):
         parser.add_argument("--detach", action="store_true", help="don't wait for the job to end")
         _quiet_option(parser)
 

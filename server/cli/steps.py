@@ -15,9 +15,20 @@ from rich.text import Text
 from ...loop.errors import LoopError, OutOfOrder
 from ...loop.project.integrity import accept_protocol, accept_rules
 from ...loop.project.project import Project
-from ...loop.project.state import derive
+from ...loop.project.state import Next, derive, next_call
 from ...loop.report import status as loop_status
-from ...tools import StepResult, attached, cancel_run, final_report, read_rules, run_eval, run_train, start_loop
+from ...tools import (
+    StepResult,
+    attached,
+    author_next_version,
+    cancel_run,
+    final_report,
+    read_rules,
+    repair_version,
+    run_eval,
+    run_train,
+    start_loop,
+)
 from .invocation import command, completed
 from .options import project_of
 from .progress_display import console, lines, live
@@ -39,6 +50,20 @@ def _text_of(path: str) -> str:
         return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise LoopError("is not UTF-8 text", where=path, hint="save the diff as UTF-8") from error
+
+
+def on_adopt(arguments: argparse.Namespace) -> int:
+    """Takes what somebody wrote with an editor, in the way that the next call would."""
+    project = project_of(arguments)
+    state = derive(project, project.rules())
+    if state.next is None or not state.next.adopts:
+        raise OutOfOrder("there is nothing to adopt: no Step waits for what somebody wrote", hint=next_call(state))
+    steps: dict[str, Callable[..., StepResult]] = {
+        "author_next_version": author_next_version,
+        "repair_version": partial(repair_version, root_cause=arguments.reason, change_summary=arguments.reason),
+        "start_loop": start_loop,
+    }
+    return _finish(project, partial(steps[state.next.tool], project, **state.next.arguments), arguments)
 
 
 def on_train(arguments: argparse.Namespace) -> int:
@@ -110,12 +135,13 @@ def _show(project: Project, result: StepResult) -> None:
     for finding in findings:
         out.print(f"- {finding}", markup=False)
     if result.next is not None:
-        out.print(_next(project, result.next.tool, result.next.why), markup=False, style="dim")
+        out.print(_next(project, result.next), markup=False, style="dim")
 
 
-def _next(project: Project, tool: str, why: str) -> str:
+def _next(project: Project, following: Next) -> str:
     """What to type next, where it is a command; else what an agent is to do next."""
-    name = _COMMANDS.get(tool)
+    tool, why = following.tool, completed(following.why, project.root)
+    name = "adopt" if following.adopts else _COMMANDS.get(tool)
     return f"Next: {command(name, project=project.root)} ({why})" if name else f"Next, by an agent: {tool} ({why})"
 
 
@@ -137,10 +163,12 @@ def on_status(arguments: argparse.Namespace) -> int:
         out.print(_table(view))
     if view.report:
         out.print(f"Report: {view.report}/", markup=False)
+    for line in view.remarks:
+        out.print(completed(line, project.root), style="yellow", markup=False)
     for line in problem_lines(view.trackers):
         out.print(completed(line, project.root), style="yellow", markup=False)
     if view.next:
-        out.print(_next(project, view.next.tool, view.next.why), markup=False)
+        out.print(_next(project, view.next), markup=False)
     return 0
 
 

@@ -168,7 +168,7 @@ def overview(project: Project, page: int | None) -> Overview:
     rules = project.rules()
     state = derive(project, rules)
     primary = rules.file.eval_config.primary_metric
-    versions = project.workspace.versions()
+    versions = project.versions()
     metrics = primary_metrics(project, primary)
     best = best_of(metrics)
     pages = max(1, -(-len(versions) // VERSIONS_A_PAGE))

@@ -76,7 +76,7 @@ class VersionPage:
 def version_page(version: Version) -> VersionPage | None:
     """None for a version that is not there. Raises `LoopError`."""
     project, number = version.project, version.number
-    versions = project.workspace.versions()
+    versions = project.versions()
     if number not in versions:
         return None
     rules = project.rules()

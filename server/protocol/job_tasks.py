@@ -126,7 +126,7 @@ class LoopTasks:
         """The task of this job: the one that waits for it already, or a new one."""
         given = params.arguments or {}
         told = ReportArguments(analysis=given.get("analysis"), stop_reason=given.get("stop_reason"))
-        current = self._project.workspace.versions()[-1]
+        current = self._project.versions()[-1]
         if params.name == "final_report":  # it has many jobs, one after another, and is still one task
             return self._records.of("final_report", current, 0, told, current=current, awaited=(job.folder,))
         number = version_number(job.folder.split("/")[-2])

@@ -55,7 +55,7 @@ def _prompt(project: Project, phase: str) -> Prompt:
 
 def _review(project: Project) -> Prompt:
     def text(version: Annotated[str, Field(description="its number, e.g. 2")]) -> str:
-        known = project.workspace.versions()
+        known = project.versions()
         if not version.isascii() or not version.isdigit() or int(version) not in known:
             there = f"there are {', '.join(map(str, known))}" if known else "there are none yet"
             return f"There is no version {version!r}; {there}."
@@ -77,5 +77,5 @@ def _written(project: Project, rules: Rules, about: LoopState | int) -> str:
 
 def _versions(project: Project, begun: str) -> Completion:
     """The numbers of the versions that begin so, the newest first."""
-    found = [str(cur) for cur in reversed(project.workspace.versions()) if str(cur).startswith(begun)]
+    found = [str(cur) for cur in reversed(project.versions()) if str(cur).startswith(begun)]
     return Completion(values=found[:_MOST_COMPLETIONS], total=len(found), has_more=len(found) > _MOST_COMPLETIONS)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from support.attacks import Attack, chapter
-from support.projects import ACTION, At, Folder, connected, diff
+from support.projects import ACTION, At, Folder, connected, diff, edited
 
 pytestmark = pytest.mark.anyio
 stories = chapter("One action")
@@ -314,6 +314,18 @@ def add_module(folder: Folder) -> None:
         None,
     ),
     (
+        ("A next version written with an editor", TRAIN, "02_train_v002.py is there, and no Step made it"),
+        "acted",
+        lambda folder: folder.write(V002, edited(folder.read(V001), CHANGE, START)),
+        None,
+    ),
+    (
+        ("The same, to be adopted with two changes", AUTHOR, "also changes START, and the action's where is"),
+        "acted",
+        lambda folder: folder.write(V002, edited(folder.read(V001), CHANGE, START)),
+        None,
+    ),
+    (
         (
             "A local module edited between two versions",
             TRAIN,
@@ -340,6 +352,8 @@ async def test_code_that_came_outside_of_any_diff_is_not_run(
         if then:
             await agent.author(1, *then)
         arguments = {"version": 1, "diff": patch} if known.step == AUTHOR else {"version": 2}
+        if folder.path(V002).exists() and known.step == AUTHOR:
+            arguments.pop("diff")
         text = await agent.refused(known.step, **arguments)
         assert known.says in text, text
 

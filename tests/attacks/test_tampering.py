@@ -169,7 +169,7 @@ def link_best(folder: Folder) -> None:
     ),
     (("The trained weights replaced by a link", EVAL, "can't be opened as a plain file"), link_best),
     (
-        ("The trained weights removed", EVAL, "best.ckpt: is missing, though training left it"),
+        ("The trained weights removed", EVAL, "best.ckpt is missing, though training left it"),
         lambda folder: folder.path(BEST).unlink(),
     ),
     (
@@ -177,7 +177,7 @@ def link_best(folder: Folder) -> None:
         lambda folder: folder.write(LAST, '{"threshold": 0.5}'),
     ),
     (
-        ("last.ckpt removed, to hide how long it trained", EVAL, "last.ckpt: is missing, though training left it"),
+        ("last.ckpt removed, to hide how long it trained", EVAL, "last.ckpt is missing, though training left it"),
         lambda folder: folder.path(LAST).unlink(),
     ),
 )

@@ -44,7 +44,7 @@ def grow(finished: Path, target: Path, versions: int) -> None:
     (target / STATE / "receipts" / "report.json").unlink(missing_ok=True)
     project, chance = Project(target), random.Random(1)
     accept_rules(project)
-    models = project.workspace.versions()
+    models = project.workspace.numbered_scripts()
     for cur in range(1, versions + 1):
         # After its own two, the second version's successors are copies of one or the other.
         model = models[(cur - 1) % len(models)]

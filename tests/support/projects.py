@@ -446,6 +446,13 @@ class Shelf:
         shutil.copytree(self._made(stage), to, symlinks=True)
         return Folder(to)
 
+    def path(self, stage: str) -> Path:
+        """Where the project of that stage lies, to be read and not changed; "fresh" is one before the loop."""
+        fresh = self._root / "fresh"
+        if stage != "fresh":
+            return self._made(stage)
+        return fresh if fresh.exists() else make_project(fresh).root
+
     def _made(self, stage: str) -> Path:
         root = self._root / stage
         if not root.exists():

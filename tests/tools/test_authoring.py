@@ -163,15 +163,6 @@ async def test_after_the_last_version_nothing_is_authored(at: At) -> None:
         assert "call final_report()" in text and "max_versions = 2" in text
 
 
-async def test_a_version_script_that_is_a_link_is_refused(at: At) -> None:
-    folder = at("acted")
-    folder.path(V002).symlink_to(folder.path(V001))
-    async with connected(folder) as agent:
-        assert "plain file" in await agent.refused("run_train", version=2)
-        folder.path(V002).unlink()
-        await agent.author()
-
-
 async def test_an_action_that_was_tried_before_is_pointed_out_with_its_result(folder: Folder) -> None:
     rules = json.loads(folder.read("user_defined_rules.json"))
     rules["loop_config"]["max_versions"] = 5

@@ -186,6 +186,7 @@ async def test_an_action_brief_of_an_adopted_version_counts_the_loops_own_action
     for number in range(2, 42):
         folder.write(f"02_train_v{number:03d}.py", TRAINER.replace('"baseline"', f'"v{number:03d}"'))
     folder.path(STATE).rename(folder.path("away"))
+    folder.set_rules(loop_config={"max_versions": 41})
     async with connected(folder) as agent:
         await agent.call("start_loop")
         await agent.train(41)

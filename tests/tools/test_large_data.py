@@ -22,7 +22,12 @@ async def test_an_evaluation_reads_a_large_data_set_by_turns_and_scores_afterwar
             assert told["state"] == "running" and "job" not in told
             assert "the data set v1 is read for its fingerprint" in told["message"]
         assert again["message"] != first["message"], "the second call goes on where the first one was"
-        assert again["next"] == {"tool": "run_eval", "arguments": {"version": 1}, "why": again["next"]["why"]}
+        assert again["next"] == {
+            "tool": "run_eval",
+            "arguments": {"version": 1},
+            "why": again["next"]["why"],
+            "adopts": False,
+        }
         assert not folder.path(".progressive-training/attempts/v001/eval-001").exists()
         large.unlink()
         scored = await agent.score()

@@ -144,6 +144,7 @@ async def test_an_adopted_loop_may_be_ended_before_it_has_any_artifact(tmp_path:
 
     folder = make_project(tmp_path / "adopted", trainer=None)
     folder.write("02_train_v003.py", TRAINER.replace('"baseline"', '"v003"'))
+    folder.set_rules(loop_config={"max_versions": 3})
     async with connected(folder) as agent:
         await agent.call("start_loop")
         report = await agent.report(stop_reason="enough")
@@ -232,17 +233,19 @@ async def test_a_version_without_the_primary_metric_ranks_last_with_a_warning(at
     assert [row["metric__accuracy"] for row in rows[1:]] in ([], [""])
 
 
-async def test_a_checkpoint_that_changed_after_its_score_is_not_bundled_as_the_best(at: At) -> None:
+async def test_a_checkpoint_that_changed_after_its_score_is_not_bundled_and_one_that_is_gone_is_left_out(
+    at: At,
+) -> None:
     folder = at("finished")
-    trained = folder.path("Models/Artifacts/v002/best.ckpt").read_bytes()
     async with connected(folder) as agent:
         folder.write("Models/Artifacts/v002/best.ckpt", '{"threshold": 0.9}')
         text = await agent.refused("final_report")
         assert "Models/Artifacts/v002/best.ckpt" in text and "changed after training" in text
         folder.path("Models/Artifacts/v002/best.ckpt").unlink()
-        assert "is missing" in await agent.refused("final_report")
-        folder.path("Models/Artifacts/v002/best.ckpt").write_bytes(trained)
-        assert (await agent.report())["best"] == "v002"
+        assert "v002: best.ckpt is gone" in " ".join((await agent.call("next_step", brief=False))["remarks"])
+        report = await agent.report()
+    assert report["best"] == "v001" and [row["version_id"] for row in table(folder, report)] == ["v001"]
+    assert "v002: best.ckpt is gone" in folder.read(f"{report['folder']}/final-analysis.md")
 
 
 async def test_foreign_folders_beside_the_artifacts_do_not_disturb_the_report(at: At) -> None:

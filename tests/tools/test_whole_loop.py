@@ -16,6 +16,7 @@ async def test_a_loop_of_two_versions_ends_in_a_report_that_ranks_the_better_one
             "tool": "run_train",
             "arguments": {"version": 1},
             "why": "it is not trained yet",
+            "adopts": False,
         }
         assert (await agent.train())["next"]["tool"] == "run_eval"
         await agent.call("write_eval", source=EVALUATOR)

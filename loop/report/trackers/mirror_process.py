@@ -184,7 +184,7 @@ class _Pass:
     def run(self) -> None:
         problem: str | None = None
         notes: dict[str, None] = {}
-        for version in (Version(self._project, number) for number in self._project.workspace.versions()):
+        for version in (Version(self._project, number) for number in self._project.versions()):
             try:
                 notes.update(dict.fromkeys(self._send(version)))
             except Unreachable as error:

@@ -418,9 +418,9 @@ def test_an_error_inside_the_users_validation_step_ends_in_one_line(curves: Proj
 
 
 def test_a_task_that_it_does_not_know_is_refused(plain: Project) -> None:
-    ended = plain.evaluate(evaluator=render("object detection"))
+    ended = plain.evaluate(evaluator=render("speech synthesis"))
     assert ended.code == 1
-    assert "task_type 'object detection' is none that can be scored here" in ended.last_line
+    assert "task_type 'speech synthesis' is none that can be scored here" in ended.last_line
 
 
 def test_the_rendered_file_is_clean_for_ruff_and_for_old_pythons(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_only_exact_script_names_are_versions_and_they_are_in_number_order(tmp_p
     names = ["02_train_v010.py", "02_train_v002.py", "02_train_v1000.py", "02_train_v01.py", "02_train_v0003.py"]
     for name in [*names, "02_train_v004.py.bak", "x02_train_v005.py", "02_train_baseline.py", "02_train_v006.txt"]:
         (tmp_path / name).touch()
-    assert Workspace(tmp_path).versions() == [2, 10, 1000]
+    assert Workspace(tmp_path).numbered_scripts() == [2, 10, 1000]
 
 
 @pytest.mark.requirement("C6")

@@ -74,7 +74,7 @@ def events(root: Path) -> list[str]:
 
 def version_faults(project: Project) -> Iterator[str]:
     """Versions count from 1 without a gap, and each but the first follows from a receipt."""
-    versions = project.workspace.versions()
+    versions = project.workspace.numbered_scripts()
     if versions != list(range(1, len(versions) + 1)):
         yield f"versions are {versions}"
     scripts = {_digest(project, project.workspace.script(cur)) for cur in versions}
@@ -88,7 +88,7 @@ def version_faults(project: Project) -> Iterator[str]:
 def receipt_faults(project: Project) -> Iterator[str]:
     """Every receipt can be read, and says of its files what is true."""
     try:
-        for cur in project.workspace.versions():
+        for cur in project.workspace.numbered_scripts():
             yield from _version_receipts(project, cur)
         report = report_receipt(project)
     except LoopError as error:
