@@ -21,6 +21,7 @@ FailureKind = Literal[
     "disk full",
     "limit",
     "missing artifacts",
+    "unreadable output",
     "cancelled",
     "lost",
     "invalid score",

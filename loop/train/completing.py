@@ -15,12 +15,16 @@ from ..project.version import Version
 from ..record.facts import Section
 from ..record.parts import SavedBest
 from ..record.ranks import RunFacts
+from ..store.leftovers.reading import as_object, read
 from .artifacts import has_content
 from .curves import log_folder
 
 
 def complete(version: Version, facts: RunFacts) -> tuple[str, ...]:
-    """Does so in the version's artifact folder, and says what; done again, it finds everything and says nothing."""
+    """Does so in the version's artifact folder, and says what; done again, it finds everything and says nothing.
+
+    Raises `UnsafePath`, `Unreadable`.
+    """
     return (*_checkpoints(version, facts), *_logs(version, facts), *_spec(version, facts))
 
 
@@ -136,7 +140,7 @@ def _spec(version: Version, facts: RunFacts) -> Iterator[str]:
         }
         tree.write(f"{artifacts}/spec.json", (json.dumps(spec, ensure_ascii=False, indent=2) + "\n").encode())
         yield "spec.json holds what was measured: the script wrote none"
-    if not beside and b"additional_assets" not in tree.read(f"{artifacts}/spec.json"):
+    if not beside and "additional_assets" not in (as_object(read(tree, "json", f"{artifacts}/spec.json")) or {}):
         yield "additional_assets/ is empty, and spec.json says nothing of it: taken as not required"
 
 

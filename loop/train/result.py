@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from ..errors import UnsafePath
+from ..errors import Unreadable, UnsafePath
 from ..jobs.job import JobStatus
 from ..jobs.logs import tail
 from ..project.attempts import Attempt
@@ -17,6 +17,7 @@ from ..rules.reading import Rules
 from ..script.settings import settings
 from ..store import journal
 from ..store.digest import sha256
+from ..store.durable import make_durable
 from ..store.paths import PREPDATA
 from ..store.tree import Tree
 from . import resume
@@ -52,16 +53,18 @@ def judged(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) ->
             or _of_files(attempt, loop, run)
         ):
             return failure
+        make_durable(attempt.project.workspace.tree, attempt.version.artifacts)
+        receipt = _receipt(attempt, run, status)
+        warnings = (
+            *receipt.warnings,
+            *findings(attempt.version, run, found),
+            *never_ran(attempt, attempt.plan.changed if attempt.plan is not None else {}),
+            *unwatched(attempt, rules, run.facts),
+        )
     except UnsafePath as error:  # a link or a FIFO where a file belongs
         return Failure("missing artifacts", f"{error.where}: {error.what}", "")
-    receipt = _receipt(attempt, run, status)
-    changed = attempt.plan.changed if attempt.plan is not None else {}
-    warnings = (
-        *receipt.warnings,
-        *findings(attempt.version, run, found),
-        *never_ran(attempt, changed),
-        *unwatched(attempt, rules, run.facts),
-    )
+    except Unreadable as error:
+        return Failure("unreadable output", f"{error.where} {error.what}", "")
     return receipt.model_copy(update={"rules": found, "completed": completed, "warnings": warnings})
 
 

@@ -19,7 +19,7 @@ from ..store.journal import now
 from ..store.records import load, save
 from ..store.tree import Tree
 from .artifacts import CHECKPOINTS
-from .curves import read_curves
+from .curves import shown_curves
 
 VARIABLE = RESUME_VARIABLE
 _KEPT = (*CHECKPOINTS, "logs")
@@ -43,7 +43,7 @@ def keep(attempt: Attempt, failure: Failure) -> Failure:
         return failure
     tree, artifacts, where = _tree(version), version.artifacts, _folder(version)
     if _is_whole(tree, f"{artifacts}/last.ckpt"):
-        curves = read_curves(tree, artifacts)
+        curves = shown_curves(tree, artifacts)
         epochs = None if curves is None or curves.last_epoch is None else curves.last_epoch + 1
         # The record goes first and comes back last: without it nothing counts, so that a crash in between never makes
         # one checkpoint out of the files of two runs.
@@ -108,7 +108,7 @@ def put_back(attempt: Attempt) -> tuple[Notice, ...]:
             tree.move(f"{where}/{name}", f"{artifacts}/{name}")
         if tree.kind(f"{where}/{name}") is None:  # moved just now, or before a crash
             warnings.append(Notice.of("put_back", name=name, attempt=record.attempt))
-    curves = read_curves(tree, artifacts)
+    curves = shown_curves(tree, artifacts)
     if curves is not None and curves.epochs and curves.epochs[0] > 0:
         warnings.append(Notice.of("begins_late", epoch=curves.epochs[0]))
     return tuple(warnings)
@@ -130,7 +130,7 @@ def _folder(version: Version) -> str:
 def _left(tree: Tree, artifacts: str, name: str) -> bool:
     """Whether a run left this itself; Lightning makes a log folder also for a run without an epoch."""
     if name == "logs":
-        return read_curves(tree, artifacts) is not None
+        return shown_curves(tree, artifacts) is not None
     return tree.kind(f"{artifacts}/{name}") is not None
 
 

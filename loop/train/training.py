@@ -24,7 +24,6 @@ from ..rules.checks import check_script
 from ..rules.reading import Rules
 from ..script.source import Script
 from ..store import journal
-from ..store.durable import make_durable
 from ..store.records import Record
 from . import resume
 from .artifacts import untouchable
@@ -176,7 +175,6 @@ def _collect(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) 
     receipt = judged(attempt, rules, loop, status)
     if isinstance(receipt, Failure):
         return fail(attempt, rules, receipt, wall)
-    make_durable(version.project.workspace.tree, version.artifacts)
     attempt.save_verdict(Verdict(status="PASS", summary="trained", wall_seconds=wall, at=journal.now()))
     write_retry_report(version, rules)
     # Last of what counts: after a crash in between, the run is collected again.
