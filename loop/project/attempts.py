@@ -72,8 +72,11 @@ class Attempt:
         return replace(status, outcome=replace(status.outcome, killed=ended.killed))
 
     def submit(self, job: Job) -> None:
-        """Starts the job in this folder. Raises `RunError`."""
+        """Starts the job in this folder, and ends it again if it was cancelled meanwhile. Raises `RunError`."""
         self.project.executor.submit(self.path, job)
+        # Whoever cancels takes no lock: they ask first and look for a job then, so that one of the two sees the other.
+        if self.cancel_requested:
+            self.project.executor.cancel(self.path)
 
     @property
     def plan(self) -> Plan | None:

@@ -96,14 +96,15 @@ class Project:
             raise decision
 
     @contextmanager
-    def mutation(self) -> Generator[None]:
+    def mutation(self, *, wait_seconds: float = lock.WAIT_SECONDS) -> Generator[None]:
         """Holds the project's lock, after finishing what a crash left half done.
 
-        Raises `ProjectError` on a network file system that the rules don't allow.
+        Raises `Busy` where another process keeps it so long, `ProjectError` on a network file system that the rules
+        don't allow.
         """
         _ = self._on_a_fit_disk
         give_up_reserve(self.workspace)
-        with lock.locked(self.workspace):
+        with lock.locked(self.workspace, wait_seconds=wait_seconds):
             transaction.finish(self.workspace)
             yield
 

@@ -1,6 +1,6 @@
 """Receipts and files -> where the loop stands and which Step is legal next. Derived each time, stored never."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -142,7 +142,7 @@ def _training_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState
     cur, tried, most = version.number, version.attempts("train"), rules.file.loop_config.max_attempts
     if not tried:
         return _untrained_state(version, rules, loop)
-    last, verdict, count = tried[-1], tried[-1].verdict, _counted(tried)
+    last, verdict, count = tried[-1], tried[-1].verdict, len(tried)
 
     def ended(phase: Phase, following: Next) -> LoopState:
         return LoopState(phase, cur, following, loop, failed=verdict, train_attempts=count)
@@ -150,8 +150,10 @@ def _training_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState
     if verdict is None or verdict.status == "PASS":  # PASS without a receipt: a crash in between; collected again
         following = _call("run_train", cur, "its training runs or waits to be collected")
         return LoopState("training", cur, following, loop, running=last, train_attempts=count)
-    if count >= most and verdict.kind != "cancelled":
-        return ended("stuck", _report(f"{count} attempts failed, and loop_config.max_attempts is {most}"))
+    if count >= most:  # cancelled ones among them: who cancels has seen how it went
+        return ended(
+            "stuck", _report(f"{count} attempts failed or were cancelled, and loop_config.max_attempts is {most}")
+        )
     if verdict.kind in INFRASTRUCTURE:
         why = f"the last attempt ended by: {verdict.kind}; no code change is asked for"
         return ended("train", _call("run_train", cur, why))
@@ -159,11 +161,6 @@ def _training_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState
         why = f"attempt {last.number} failed ({verdict.kind}); repair the same version's script"
         return ended("repair", _call("repair_version", cur, why))
     return ended("train", _call("run_train", cur, "it was repaired"))
-
-
-def _counted(tried: Sequence[Attempt]) -> int:
-    """The trainings that count against max_attempts: whoever cancels a run has not seen it fail."""
-    return sum(attempt.verdict is None or attempt.verdict.kind != "cancelled" for attempt in tried)
 
 
 def _untrained_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
@@ -180,7 +177,7 @@ def _untrained_state(version: Version, rules: Rules, loop: LoopFile) -> LoopStat
 
 def _evaluation_state(version: Version, trained: TrainReceipt, rules: Rules, loop: LoopFile) -> LoopState:
     cur, tried, most = version.number, version.attempts("eval"), rules.file.loop_config.max_attempts
-    trainings = _counted(version.attempts("train"))
+    trainings = len(version.attempts("train"))
 
     def waiting(phase: Phase, following: Next, failed: Verdict | None = None, *, repairable: bool = False) -> LoopState:
         running = tried[-1] if phase == "evaluating" else None
@@ -193,11 +190,11 @@ def _evaluation_state(version: Version, trained: TrainReceipt, rules: Rules, loo
         return waiting("evaluating", _call("run_eval", cur, "its evaluation runs or waits to be collected"))
     if verdict.status == "PASS":
         return waiting("evaluate", _call("run_eval", cur, "it is trained, and not yet scored"))
-    # Whoever cancels one has not seen it fail, and of a rule that its checkpoint broke the training is to blame.
+    # Of a rule that its checkpoint broke the training is to blame.
     failed = [found for one in tried if (found := one.verdict) and found.status == "FAIL"]
-    own = [one for one in failed if one.kind not in ("cancelled", "rule violation")]
+    own = [one for one in failed if one.kind != "rule violation"]
     if verdict in own and len(own) >= most:
-        why = f"{len(own)} evaluations failed, and loop_config.max_attempts is {most}"
+        why = f"{len(own)} evaluations failed or were cancelled, and loop_config.max_attempts is {most}"
         return waiting("stuck", _report(why), verdict)
     told = "was ended" if verdict.kind == "cancelled" else f"failed ({verdict.kind})"
     why = f"evaluation attempt {tried[-1].number} {told}: {verdict.summary}"
