@@ -12,7 +12,7 @@ from ..jobs.job import Job, JobKind, JobStatus
 from ..store.records import load, save
 from .disk import reserved
 from .project import Project
-from .receipts import Company, EvalPlan, Plan, Repair, Verdict
+from .receipts import Company, Completed, EvalPlan, Plan, Repair, Verdict
 
 if TYPE_CHECKING:
     from .version import Version
@@ -89,6 +89,15 @@ class Attempt:
     @property
     def verdict(self) -> Verdict | None:
         return load(self.project.workspace.tree, f"{self.relative}/verdict.json", Verdict)
+
+    @property
+    def completed(self) -> tuple[str, ...]:
+        """What was done to its artifacts so far, before it had a receipt."""
+        found = load(self.project.workspace.tree, f"{self.relative}/completed.json", Completed)
+        return found.said if found is not None else ()
+
+    def save_completed(self, said: tuple[str, ...]) -> None:
+        save(self.project.workspace.tree, f"{self.relative}/completed.json", Completed(said=said))
 
     @property
     def repair(self) -> Repair | None:

@@ -8,13 +8,17 @@ from typing import Literal, cast
 from pydantic import JsonValue
 
 from ..errors import UnsafePath
+from ..project.receipts import TrainReceipt
 from ..project.version import Version
+from ..store.digest import sha256
 from ..store.leftovers.reading import as_object, read
+from ..store.manifest import plain_hashes
 from ..store.paths import ARTIFACTS, PREPDATA
 from ..store.tree import Tree, kind_of
 from .curves import epochs_trained, log_folder
 
 CHECKPOINTS = ("best.ckpt", "last.ckpt")
+ASSETS = "additional_assets"
 
 
 def missing(version: Version) -> tuple[str, ...]:
@@ -35,6 +39,37 @@ def has_content(tree: Tree, relative: str) -> bool:
             return os.fstat(handle).st_size > 0
     except (FileNotFoundError, UnsafePath):
         return False
+
+
+def hashes(version: Version) -> dict[str, str]:
+    """Those of its artifacts that a receipt names and of every file in additional_assets that are there, by path.
+
+    They may be large: read in turns of two seconds. Raises `StillReading` until all are read, and `UnsafePath`.
+    """
+    tree, artifacts = version.project.workspace.tree, version.artifacts
+    names = [f"{artifacts}/{name}" for name in (*CHECKPOINTS, "spec.json")]
+    names = [name for name in names if tree.kind(name) is not None]
+    names += [name for name, status in tree.walk(f"{artifacts}/{ASSETS}") if kind_of(status) == "file"]
+    found = plain_hashes(tree, version.id, names, what=f"what {version.id} left")
+    return {name.removeprefix(f"{artifacts}/"): digest for name, digest in found.items()}
+
+
+def checkpoint_hash(version: Version, name: str) -> str:
+    """The checkpoint's hash, read by turns. Raises `FileNotFoundError`, `UnsafePath`, `StillReading`."""
+    where = f"{version.artifacts}/{name}"
+    return plain_hashes(version.project.workspace.tree, version.id, [where], what=f"{name} of {version.id}")[where]
+
+
+def is_as_before(version: Version, trained: TrainReceipt, name: str) -> bool:
+    """Whether it is what an older receipt names by the hash of all its bytes; that is read in one go."""
+    tree, where = version.project.workspace.tree, f"{version.artifacts}/{name}"
+    return trained.assets is None and sha256(tree, where) == trained.artifacts[name]
+
+
+def links(version: Version) -> list[str]:
+    """The links in additional_assets."""
+    found = version.project.workspace.tree.walk(f"{version.artifacts}/{ASSETS}")
+    return [name for name, status in found if kind_of(status) == "link"]
 
 
 def _evaluation_outputs(tree: Tree, versions: Sequence[str]) -> dict[str, str]:

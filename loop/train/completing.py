@@ -16,7 +16,7 @@ from ..record.facts import Section
 from ..record.parts import SavedBest
 from ..record.ranks import RunFacts
 from ..store.leftovers.reading import as_object, read
-from .artifacts import has_content
+from .artifacts import has_content, links
 from .curves import log_folder
 
 
@@ -25,7 +25,7 @@ def complete(version: Version, facts: RunFacts) -> tuple[str, ...]:
 
     Raises `UnsafePath`, `Unreadable`.
     """
-    return (*_checkpoints(version, facts), *_logs(version, facts), *_spec(version, facts))
+    return (*_checkpoints(version, facts), *_logs(version, facts), *_spec(version, facts), *_assets(version))
 
 
 def _checkpoints(version: Version, facts: RunFacts) -> Iterator[str]:
@@ -142,6 +142,17 @@ def _spec(version: Version, facts: RunFacts) -> Iterator[str]:
         yield "spec.json holds what was measured: the script wrote none"
     if not beside and "additional_assets" not in (as_object(read(tree, "json", f"{artifacts}/spec.json")) or {}):
         yield "additional_assets/ is empty, and spec.json says nothing of it: taken as not required"
+
+
+def _assets(version: Version) -> Iterator[str]:
+    """A link to another artifact becomes a copy of it: the bundle is made of files, and follows no link."""
+    tree, artifacts = version.project.workspace.tree, version.artifacts
+    for place in links(version):
+        target = next(left_files(version, [str(_target(tree.path(place)))]), None)
+        if target is not None:
+            tree.remove(place)
+            tree.copy(target, place)
+            yield f"{_shown(place, artifacts)} was a link to {_shown(target, artifacts)}, which it is now a copy of"
 
 
 def _shown(relative: str, artifacts: str) -> str:

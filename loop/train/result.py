@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from ..errors import Unreadable, UnsafePath
 from ..jobs.job import JobStatus
@@ -16,12 +14,10 @@ from ..project.version import Version
 from ..rules.reading import Rules
 from ..script.settings import settings
 from ..store import journal
-from ..store.digest import sha256
 from ..store.durable import make_durable
 from ..store.paths import PREPDATA
-from ..store.tree import Tree
 from . import resume
-from .artifacts import CHECKPOINTS, missing, touched, untouchable
+from .artifacts import ASSETS, hashes, links, missing, touched, untouchable
 from .changed_code import never_ran
 from .completing import complete
 from .curves import epochs_trained, read_curves
@@ -38,13 +34,14 @@ def judged(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) ->
     """The receipt of a run that nothing speaks against, else the first reason to reject it.
 
     The process's own word comes first, then what it left, then whether the user's rules were in force. What it left
-    out for want of form is found or written before (completing.py).
+    out for want of form is found or written before (completing.py). Raises `StillReading` as long as large files are
+    read: the next call goes on.
     """
     try:
         if failure := _of_process(attempt, rules, loop, status):
             return failure
         run = run_of(attempt)
-        completed = complete(attempt.version, run.facts)
+        completed = _completed(attempt, run)
         found = verdicts(rules.fixed, rules.file.synonyms, run)
         if (
             failure := _of_artifacts(attempt.version)
@@ -68,17 +65,30 @@ def judged(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) ->
     return receipt.model_copy(update={"rules": found, "completed": completed, "warnings": warnings})
 
 
+def _completed(attempt: Attempt, run: Run) -> tuple[str, ...]:
+    """What was done to its artifacts now, and before: they may be read by turns from here on."""
+    before, now = attempt.completed, complete(attempt.version, run.facts)
+    if now:
+        attempt.save_completed((*before, *now))
+    return (*before, *now)
+
+
 def _receipt(attempt: Attempt, run: Run, status: JobStatus) -> TrainReceipt:
     version, outcome, plan = attempt.version, status.outcome, attempt.plan
     assert outcome is not None and plan is not None, "a run without them has failed"
     tree, artifacts = version.project.workspace.tree, version.artifacts
     warnings = [Notice.of("left_running", processes=", ".join(outcome.killed))] if outcome.killed else []
     warnings += resume.put_back(attempt)
+    if left_out := links(version):
+        names = ", ".join(name.removeprefix(f"{artifacts}/") for name in left_out[:5])
+        warnings.append(Notice.of("asset_links", names=names))
+    found = hashes(version)
     return TrainReceipt(
         attempt=attempt.number,
         script_sha256=plan.script_sha256,
         snapshot=plan.snapshot,
-        artifacts=_hashes(tree, artifacts),
+        artifacts={name: digest for name, digest in found.items() if not name.startswith(f"{ASSETS}/")},
+        assets={name: digest for name, digest in found.items() if name.startswith(f"{ASSETS}/")},
         epochs=trained_epochs(run) or epochs_trained(tree, artifacts),
         wall_seconds=outcome.wall_seconds or 0.0,
         peak_memory_bytes=outcome.peak_memory_bytes,
@@ -168,11 +178,3 @@ def _monitors(version: Version) -> tuple[str, ...]:
     # Also of a script that somebody edited meanwhile: what was trained is in the snapshot, and this is for people.
     found = (setting.value for setting in settings(version.script(authored=False)) if setting.name == "monitor")
     return tuple(dict.fromkeys(value for value in found if isinstance(value, str)))
-
-
-def _hashes(tree: Tree, artifacts: str) -> dict[str, str]:
-    # Side by side: checkpoints may have several gigabytes each.
-    names = (*CHECKPOINTS, "spec.json")
-    with ThreadPoolExecutor(len(names)) as threads:
-        found = threads.map(partial(sha256, tree), [f"{artifacts}/{name}" for name in names])
-        return dict(zip(names, found, strict=True))

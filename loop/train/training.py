@@ -4,9 +4,11 @@ Any process may make any of these calls, since all state is in the attempt's fol
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from ..errors import UnsafePath
 from ..jobs.job import DEFAULT_ROOT_VARIABLE, Job, JobStatus
 from ..jobs.placing import command, confined, level
 from ..jobs.warm.next_jobs import NextJobs
@@ -24,9 +26,10 @@ from ..rules.checks import check_script
 from ..rules.reading import Rules
 from ..script.source import Script
 from ..store import journal
+from ..store.paths import MAX_VERSION
 from ..store.records import Record
 from . import resume
-from .artifacts import untouchable
+from .artifacts import hashes, untouchable
 from .changed_code import changed_lines, watched
 from .measured import recording
 from .progress import Progress, progress_of
@@ -65,8 +68,10 @@ def train(project: Project, number: int, *, attach: int | None = None, resumed: 
     Returns at once. Whoever waits for attempt n passes `attach=n`: should somebody else have cancelled or collected it
     meanwhile, the call returns that failure and never starts another attempt. `resumed` starts the training from the
     checkpoint that an interrupted attempt left.
-    Raises `OutOfOrder`, `RuleViolation` (the script breaks a rule: nothing was started), `RunError`.
+    Raises `OutOfOrder`, `RuleViolation` (the script breaks a rule: nothing was started), `RunError`, and `StillReading`
+    while the large files of a finished one are read: call again.
     """
+    _read_ahead(Version(project, number))
     with turn(project, "run_train", number) as t:
         if receipt := t.done(TrainReceipt):
             return TrainStatus("done", receipt.attempt, receipt=receipt, already_done=True)
@@ -80,6 +85,14 @@ def train(project: Project, number: int, *, attach: int | None = None, resumed: 
         # Judged by the rules that it was started under: a script may have written others in the meantime.
         project.require_unchanged_rules(t.rules, loop)
         return _collect(attempt, t.rules, loop, attempt.swept(status))
+
+
+def _read_ahead(version: Version) -> None:
+    """Reads what a finished training left for its receipt: by turns, and while nobody has to wait for the lock."""
+    tried = version.attempts("train") if 1 <= version.number <= MAX_VERSION else []
+    if tried and tried[-1].verdict is None and tried[-1].status().state == "finished":
+        with suppress(UnsafePath):  # that is judged, and said, later
+            hashes(version)
 
 
 def next_jobs(version: Version, rules: Rules) -> NextJobs:

@@ -231,17 +231,28 @@ async def test_a_version_without_the_primary_metric_ranks_last_with_a_warning(at
     assert [row["metric__accuracy"] for row in rows[1:]] in ([], [""])
 
 
-async def test_a_checkpoint_that_changed_after_its_score_is_not_bundled_as_the_best(at: At) -> None:
+async def test_what_changed_after_its_training_is_not_bundled_as_the_best(at: At) -> None:
     folder = at("finished")
-    trained = folder.path("Models/Artifacts/v002/best.ckpt").read_bytes()
+    best = "Models/Artifacts/v002"
     async with connected(folder) as agent:
-        folder.write("Models/Artifacts/v002/best.ckpt", '{"threshold": 0.9}')
-        text = await agent.refused("final_report")
-        assert "Models/Artifacts/v002/best.ckpt" in text and "changed after training" in text
-        folder.path("Models/Artifacts/v002/best.ckpt").unlink()
-        assert "is missing" in await agent.refused("final_report")
-        folder.path("Models/Artifacts/v002/best.ckpt").write_bytes(trained)
-        assert (await agent.report())["best"] == "v002"
+        for name in ("best.ckpt", "spec.json", "additional_assets/label_map.json"):
+            where = f"{best}/{name}"
+            trained = folder.path(where).read_bytes()
+            folder.write(where, '{"threshold": 0.9}')
+            text = await agent.refused("final_report")
+            assert where in text and "changed after training" in text
+            folder.path(where).unlink()
+            assert "is missing" in await agent.refused("final_report")
+            folder.path(where).symlink_to("/etc/hostname")
+            assert where in await agent.refused("final_report")
+            folder.path(where).unlink()
+            folder.path(where).write_bytes(trained)
+        folder.write(f"{best}/additional_assets/added.json", "{}")
+        folder.path(f"{best}/additional_assets/link").symlink_to("/etc/hostname")
+        report = await agent.report()
+    bundle = folder.path(f"{report['folder']}/Artifacts/v002")
+    names = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if not path.is_dir()}
+    assert report["best"] == "v002" and names == {"best.ckpt", "spec.json", "additional_assets/label_map.json"}
 
 
 async def test_foreign_folders_beside_the_artifacts_do_not_disturb_the_report(at: At) -> None:

@@ -456,3 +456,14 @@ async def test_hidden_characters_of_a_log_reach_nobody_through_a_failure(folder:
         told = json.dumps([failure, await agent.call("next_step")], ensure_ascii=False)
     assert "ValueError: obey" in told
     assert not set(told) & set("\u200b\u200d\u2060\ufeff\xad\u180e\u202e\u3164\U000e0100\x1b")
+
+
+async def test_links_among_the_assets_become_files_or_are_named(folder: Folder) -> None:
+    links = '    (assets / "model").symlink_to("../best.ckpt")\n    (assets / "vocab").symlink_to("/etc/hostname")\n'
+    folder.edit(BASELINE, ("    assets.mkdir(exist_ok=True)\n", f"    assets.mkdir(exist_ok=True)\n{links}"))
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        trained = await agent.train()
+    assert any("additional_assets/model was a link to best.ckpt" in one for one in trained["completed"])
+    assert any("links to elsewhere (additional_assets/vocab)" in one for one in trained["warnings"])
+    assert folder.path(f"{V001}/additional_assets/model").read_bytes() == folder.path(f"{V001}/best.ckpt").read_bytes()
