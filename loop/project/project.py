@@ -15,7 +15,7 @@ from ..jobs.executor import Executor
 from ..jobs.local import LocalExecutor
 from ..rules.reading import Rules, read_rules
 from ..store import lock, transaction
-from ..store.paths import Workspace
+from ..store.paths import STATE, Workspace
 from ..store.records import load
 from .disk import give_up_reserve, require_local
 from .receipts import LoopFile
@@ -111,7 +111,9 @@ class Project:
     @cached_property
     def _on_a_fit_disk(self) -> bool:
         """True; raises `ProjectError` otherwise. Checked once, since a project doesn't move."""
-        require_local(self.workspace.root, self.rules().file.execution_config)
+        config = self.rules().file.execution_config
+        for folder in (self.workspace.root, self.workspace.root / STATE, self.workspace.root / "Models"):
+            require_local(folder, config)
         return True
 
     def interpreter(self, rules: Rules) -> str:

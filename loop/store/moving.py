@@ -33,7 +33,10 @@ def move_across(source: int, name: str, target: int, new: str) -> None:
         away(target, new)
     os.rename(staged, new, src_dir_fd=target, dst_dir_fd=target)
     os.fsync(target)
-    away(source, name)
+    if is_folder(source, name):
+        away(source, name)
+    else:
+        os.unlink(name, dir_fd=source)
     os.fsync(source)
 
 
