@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from progressive_training.loop.errors import Unreadable
 from progressive_training.loop.store.leftovers import reading
 from progressive_training.loop.store.leftovers.reading import Form, read
 from progressive_training.loop.store.tree import Tree
+from support.hostile_files import fault, files
 
 _DIGITS = "9" * 5_000
 _LAUGHS = "\n".join(["a0: &a0 [x]", *(f"a{n}: &a{n} [{f'*a{n - 1},' * 9}]" for n in range(1, 40))])
@@ -72,14 +72,6 @@ def test_a_helper_that_somebody_killed_is_replaced_and_a_sealed_one_opens_nothin
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(form=st.sampled_from(("json", "yaml", "array", "samples")), data=st.data())
-def test_whatever_bytes_lie_there_there_is_an_answer(tmp_path: Path, form: Form, data: st.DataObject) -> None:
-    alphabet = st.sampled_from(
-        [b"{", b"}", b"[", b"]", b"&a ", b"*a", b": ", b"\n", b"- ", b'"', b"1e9", b"!!x ", b"\0", b"\xff"]
-    )
-    lines = data.draw(st.lists(st.one_of(alphabet, st.binary(max_size=12)), max_size=40))
-    (tmp_path / "file").write_bytes(b"".join(lines))
-    try:
-        read(Tree(tmp_path), form, "file")
-    except Unreadable as error:
-        assert error.what
+@given(drawn=files())
+def test_whatever_lies_there_there_is_an_answer(tmp_path: Path, drawn: tuple[Form, bytes]) -> None:
+    assert fault(tmp_path, *drawn) is None
