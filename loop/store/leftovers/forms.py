@@ -37,7 +37,10 @@ def json_values(files: Sequence[int], *, strict: bool = False) -> Any:
 def parse_json(data: bytes, *, strict: bool) -> Any:
     """Raises: ValueError, RecursionError, Refused."""
     text = data.decode("utf-8-sig")
-    return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant) if strict else json.loads(text)
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant) if strict else json.loads(text)
+    except json.JSONDecodeError as error:
+        raise Refused(f"it is not valid JSON ({error})") from error
 
 
 def _once(items: list[tuple[str, Any]]) -> dict[str, Any]:

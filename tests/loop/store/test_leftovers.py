@@ -32,7 +32,7 @@ _LAUGHS = "\n".join(["a0: &a0 [x]", *(f"a{n}: &a{n} [{f'*a{n - 1},' * 9}]" for n
         ("json", "[" * 100_000, "nested too deeply"),
         ("json", "[" * 90 + "]" * 90, "deeper than 60"),
         ("json", f'{{"lr": {_DIGITS}}}', "4300 digits"),
-        ("json", '{"a": 1,', "JSONDecodeError"),
+        ("json", '{"a": 1,', "not valid JSON"),
         ("json", " " * (17 << 20), "larger than 16 MiB"),
         ("array", "\x93NUMPY\x02\x00" + "\xff" * 4 + "-" * 4_000_000, "can't be read"),
         ("samples", f'{{"id": "a", "scores": {{"loss": {"9" * 400}}}}}', "not a finite number"),
