@@ -1,10 +1,11 @@
 """Hostile calls, leaving clients, colliding clients: is there ever an answer that doesn't help, or anything lost?
 
-    python bench/fuzz.py [--calls N] [--traced N] [--leave N] [--rounds N] [--seed N]
+    python bench/fuzz.py [--calls N] [--traced N] [--leave N] [--rounds N] [--files N] [--seed N]
 
 `--calls` hostile calls at every phase of a loop, in memory; then `--traced` ones to server processes under strace,
 which tells every write outside the project. `--leave` trainings whose client goes away, `--rounds` rounds in which 16
-clients, each with a server process of its own, make conflicting calls. The exit code is 1 if anything was wrong.
+clients, each with a server process of its own, make conflicting calls. `--files` files that a run might
+leave, of random bytes and words. The exit code is 1 if anything was wrong.
 """
 
 import argparse
@@ -21,12 +22,15 @@ import anyio
 from hypothesis import Phase, given, seed, settings
 from mcp import Client, StdioServerParameters
 
+from progressive_training.loop.store.leftovers.reading import Form
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from support.e2e import PROGRAM
 from support.fuzzed_wire import TracedServer
 from support.fuzzing import Sessions
 from support.hostile_calls import PHASES, SLOW, Call, calls, drawn
+from support.hostile_files import fault, files
 from support.leaving import WAYS, after_all, contend, gated_project, leave
 from support.projects import EVALUATOR, FOLDER_NAME, Agent, Folder, Shelf, make_project
 
@@ -74,6 +78,21 @@ def left(root: Path, count: int) -> Row:
     return "clients gone in mid-training", count, found
 
 
+def unreadable(root: Path, count: int, chance: int) -> Row:
+    found: list[str] = []
+    root.mkdir()
+
+    @seed(chance)
+    @settings(max_examples=count, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=SLOW)
+    @given(drawn=files())
+    def look(drawn: tuple[Form, bytes]) -> None:
+        if (wrong := fault(root, *drawn)) is not None:
+            found.append(wrong)
+
+    look()
+    return "files of a run, of random bytes and words", count, found
+
+
 async def collided(root: Path, count: int) -> Row:
     folder = make_project(root / FOLDER_NAME)
     folder.set_rules(loop_config={"max_versions": count})
@@ -97,7 +116,7 @@ async def _client(folder: Folder) -> AsyncIterator[Agent]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("calls", 0), ("traced", 0), ("leave", 0), ("rounds", 0), ("seed", 0)):
+    for name, default in (("calls", 0), ("traced", 0), ("leave", 0), ("rounds", 0), ("files", 0), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     asked = parser.parse_args()
     logging.disable()  # the SDK logs every refused message
@@ -108,6 +127,7 @@ def main() -> None:
             (asked.traced, lambda: traced(root / "2", asked.traced)),
             (asked.leave, lambda: left(root / "3", asked.leave)),
             (asked.rounds, lambda: anyio.run(collided, root / "4", asked.rounds)),
+            (asked.files, lambda: unreadable(root / "5", asked.files, asked.seed)),
         ]
         sys.exit(report(part for count, part in parts if count))
 
@@ -120,8 +140,8 @@ def report(parts: Iterator[Callable[[], Row]]) -> int:
         name, count, found = part()
         wrong += len(found)
         print(f"| {name} | {count:,} | {len(found)} | {time.perf_counter() - began:.0f} |", flush=True)
-        for fault, times in Counter(found).most_common(20):
-            print(f"    {times} × {fault[:1500]}", file=sys.stderr)
+        for one, times in Counter(found).most_common(20):
+            print(f"    {times} × {one[:1500]}", file=sys.stderr)
     return int(wrong > 0)
 
 

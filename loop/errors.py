@@ -5,6 +5,7 @@
     ├── RuleViolation         a change or a run conflicts with what the user fixed
     ├── ProjectError          the project lacks something, or holds something unusable
     │   ├── UnsafePath        a symlink, FIFO or escape where a plain file is expected
+    │   ├── Unreadable        a file that a run left can't be read within bounds
     │   └── NewerRecord       a record was made by a later release than this one
     ├── UserDecision          only the user may decide to go on: rules, evaluator or data changed in mid-loop
     ├── StillReading          large data is read by turns; the same call goes on with it
@@ -30,6 +31,7 @@ ErrorCode = Literal[
     "rule_violated",
     "project_unusable",
     "unsafe_path",
+    "unreadable",
     "newer_release",
     "user_decision",
     "still_reading",
@@ -94,6 +96,12 @@ class UnsafePath(ProjectError):
     """A path is not the plain file or folder that it must be."""
 
     default_code = "unsafe_path"
+
+
+class Unreadable(ProjectError):
+    """A file that a run left can't be read: it is no such file, or reading it takes too much of anything."""
+
+    default_code = "unreadable"
 
 
 class NewerRecord(ProjectError):

@@ -16,7 +16,7 @@ from ..loop.rules.reading import Rules
 from ..loop.script.settings import settings
 from ..loop.script.source import Script
 from ..loop.text import cell, clean
-from ..loop.train.curves import Curves, read_curves
+from ..loop.train.curves import Curves, shown_curves
 
 MOST_NEWEST, MOST_BEST = 30, 20  # actions of the past in a brief
 
@@ -66,7 +66,7 @@ def overfitting_note(curves: Curves | None) -> str:
 
 
 def curves_of(version: Version) -> Curves | None:
-    return read_curves(version.project.workspace.tree, version.artifacts)
+    return shown_curves(version.project.workspace.tree, version.artifacts)
 
 
 def errors_of(version: Version, rules: Rules) -> Errors | None:

@@ -21,7 +21,7 @@ def author_next_version(
     version: int,
     diff: Annotated[
         str | None,
-        Field(description="unified diff or SEARCH/REPLACE (whole lines) against the script; without: adopt an editor's"),
+        Field(description="unified diff or SEARCH/REPLACE (whole lines) against it; without: adopt an editor's script"),
     ] = None,
 ) -> AuthorResult:
     """Make the next version from this one and the selected action's diff, and only that."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, JsonValue
 
+from ..loop.errors import StillReading
 from ..loop.project.project import Project
 from ..loop.project.version import Version
 from .results import JobView, StepResult, Value, failure_of, job_of, where_now, work
@@ -37,7 +38,18 @@ class TrainResult(StepResult):
 
 def run_train(project: Project, version: int, resume: Resume = False, *, attach: int | None = None) -> TrainResult:
     """Train the version, or attach to its running training; call again until state is done or failed."""
-    status = work().train(project, version, attach=attach, resumed=resume)
+    try:
+        status = work().train(project, version, attach=attach, resumed=resume)
+    except StillReading as reading:
+        now = where_now(project)
+        return TrainResult(
+            state="running",
+            message=f"{reading.what}. Call again.",
+            reading=reading.what,
+            phase=now.phase,
+            version=version,
+            next=now.next,
+        )
     trained, receipt = Version(project, version), status.receipt
     state = where_now(project)
     job = job_of(trained.attempt("train", status.attempt), status.progress) if status.progress else None

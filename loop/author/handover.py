@@ -1,10 +1,12 @@
 """What a finished build-baseline hands over: all of its outputs, a test that passed, the data set (C6, C8, I1)."""
 
 import re
+from collections.abc import Mapping
 
-from ..errors import ProjectError
-from ..store.json_object import read_object
+from ..errors import ProjectError, Unreadable, UnsafePath
+from ..store.leftovers.reading import as_object, read
 from ..store.paths import BASELINE_SCRIPT, Workspace
+from ..store.tree import Tree
 from .baseline import BASELINE_FOLDER, SMOKE_REPORT
 
 SPEC = f"{BASELINE_FOLDER}/spec.json"
@@ -31,14 +33,23 @@ def handed_over(workspace: Workspace, dataset_id: str | None, *, started: bool) 
 
 
 def _trained_on(workspace: Workspace) -> str | None:
-    found = (read_object(workspace.tree, SPEC) or {}).get("dataset_id")
-    return found if isinstance(found, str) and found else None
+    found = _spec(workspace.tree)
+    named = found.get("dataset_id") if found is not None else None
+    return named if isinstance(named, str) and named else None
+
+
+def _spec(tree: Tree) -> Mapping[str, object] | None:
+    """The baseline's spec.json; None where it is no JSON object."""
+    try:
+        return as_object(read(tree, "json", SPEC))
+    except (FileNotFoundError, UnsafePath, Unreadable):
+        return None
 
 
 def _require_outputs(workspace: Workspace) -> None:
     tree = workspace.tree
     lacking = [name for name in (BASELINE_SCRIPT, SPEC, SMOKE_REPORT) if not tree.is_file(name)]
-    if SPEC not in lacking and read_object(tree, SPEC) is None:
+    if SPEC not in lacking and _spec(tree) is None:
         lacking.append(f"{SPEC} as a JSON object")
     if lacking:
         raise ProjectError(

@@ -3,6 +3,7 @@
 Any process may make any of these calls, since all state is in the attempt's folder. publication.py says what counts.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -20,8 +21,9 @@ from ..project.turn import turn
 from ..project.version import Version
 from ..rules.reading import Rules
 from ..script.fixed import in_words
-from ..store.digest import sha256
+from ..train import artifacts as training_artifacts
 from ..train import training
+from ..train.artifacts import checkpoint_hash, is_as_before
 from ..train.progress import Progress, progress_of
 from .checks.checkpoint_clashes import checkpoint_clashes
 from .evaluation_job import clean_up, prepare
@@ -53,9 +55,11 @@ def evaluate(project: Project, number: int, *, attach: int | None = None) -> Eva
     """Starts the version's first evaluation, or attaches to the one that runs, or publishes what it found.
 
     Returns at once; needs a 03_eval.py. `attach` is as in `train`. Later evaluations are the report's
-    (report/rescoring.py). Raises `OutOfOrder`, `EvaluationError`, `GuardError` (weights changed after training),
+    (report/rescoring.py). Raises `OutOfOrder`, `StillReading` while large files are read, `EvaluationError`,
+    `GuardError` (weights changed after training),
     `RunError`.
     """
+    _read_ahead(project, number)
     with turn(project, "run_eval", number) as t:
         if receipt := t.done(EvalReceipt):
             return EvalStatus("done", receipt.attempt, receipt=receipt, already_done=True)
@@ -70,6 +74,15 @@ def evaluate(project: Project, number: int, *, attach: int | None = None) -> Eva
         if status.state == "running":
             return EvalStatus("running", attempt.number, progress=progress_of(attempt, status))
         return settle(attempt, t.rules, loop, status)
+
+
+def _read_ahead(project: Project, number: int) -> None:
+    """Reads the checkpoints for their hashes, by turns and while nobody has to wait for the lock."""
+    version = Version(project, number)
+    if number in project.versions() and version.receipt(TrainReceipt) and not version.receipt(EvalReceipt):
+        with suppress(FileNotFoundError, UnsafePath):  # said under the lock
+            for name in training_artifacts.CHECKPOINTS:
+                checkpoint_hash(version, name)
 
 
 def open_attempt(version: Version) -> Attempt | None:
@@ -107,14 +120,17 @@ def start(version: Version, rules: Rules, loop: LoopFile, *, side_by_side: int =
 
 
 def require_weights(version: Version, trained: TrainReceipt, name: str = "best.ckpt") -> str:
-    """The checkpoint's hash. Raises `EvaluationError` if it is gone, `GuardError` if it is not what was trained."""
+    """The checkpoint's hash, read by turns.
+
+    Raises `EvaluationError` if it is gone, `GuardError` if it is not what was trained, `StillReading`.
+    """
     where = f"{version.artifacts}/{name}"
     try:
-        found = sha256(version.project.workspace.tree, where)
+        found = checkpoint_hash(version, name)
     except FileNotFoundError as error:
         hint = "put the trained file back; a copy may be in the report or a backup"
         raise EvaluationError("is missing, though training left it", where=where, hint=hint) from error
-    if found != trained.artifacts[name]:
+    if found != trained.artifacts[name] and not is_as_before(version, trained, name):
         hint = "put the trained file back, or remove this one: the version is then trained again or, once it is scored,"
         hint += " left out of the report; weights that the loop did not train are not scored"
         raise GuardError("was changed after training", where=where, hint=hint)

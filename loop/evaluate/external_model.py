@@ -13,7 +13,7 @@ from ..project.receipts import EvalPlan, EvalReceipt, LoopFile
 from ..rules.reading import Rules
 from ..store.paths import ARTIFACTS, EVAL_SCRIPT, EXTERNAL, STATE
 from ..store.records import load, save
-from .checks.output import check_output, parse_strict
+from .checks.output import check_output, read_strict
 from .evaluation_job import decided
 from .evaluator_parts.project_copy import make_stage
 from .publication import copy_output
@@ -134,7 +134,7 @@ def _not_hidden(attempt: ExternalAttempt) -> tuple[Notice, ...]:
     """A warning where the evaluator could not keep the data set from the model, or did not say that it could."""
     where = f"{attempt.relative}/{_OUT}/external.json"
     tree = attempt.project.workspace.tree
-    content = parse_strict(tree.read(where), where) if tree.is_file(where) else None
+    content = read_strict(tree, where) if tree.is_file(where) else None
     if not isinstance(content, dict):
         return (Notice.of("own_evaluator"),)
     reason = cast("dict[str, object]", content).get("not_hidden")

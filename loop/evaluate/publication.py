@@ -6,16 +6,16 @@ from dataclasses import replace
 from ..errors import EvaluationError
 from ..jobs.job import JobStatus
 from ..project.attempts import Attempt
-from ..project.evaluation_protocol import FROZEN, MAX_FROZEN_BYTES, RECEIPT, dataset_digest, evaluator_hashes
+from ..project.evaluation_protocol import FROZEN, MAX_FROZEN_BYTES, RECEIPT, dataset_digest, evaluator_hashes, packages
 from ..project.integrity import score_bytes
 from ..project.notices import Notice
 from ..project.receipts import Acceptance, EvalPlan, EvalReceipt, LoopFile, Verdict
 from ..project.version import Version
 from ..rules.reading import Rules
 from ..store import journal
-from ..store.digest import sha256
 from ..store.paths import version_id
 from ..store.records import save
+from ..train.artifacts import checkpoint_hash
 from .checks.checkpoint_clashes import checkpoint_warnings, weights
 from .checks.evaluator_trial import judge, training_data_warnings
 from .checks.output import MAX_SAMPLE_BYTES, Evaluated, check_output, other_targets
@@ -28,7 +28,8 @@ from .seed_repeats import collect, repeats
 def checked(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> Evaluated:
     """The output, once it is whole and its evaluator is accepted; an evaluator's first output accepts it.
 
-    Raises `EvaluationError` naming what is wrong with the output, the checkpoint or the evaluator, and `UnsafePath`.
+    Raises `EvaluationError` naming what is wrong with the output, the checkpoint or the evaluator, `UnsafePath`, and
+    `StillReading` where the checkpoint has to be read again.
     """
     version, tree = attempt.version, attempt.project.workspace.tree
     evaluated = check_output(
@@ -40,7 +41,7 @@ def checked(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> E
         primary=rules.file.eval_config.primary_metric,
         most=rules.file.eval_config.infer_samples,
     )
-    if version.gone("best.ckpt") or sha256(tree, f"{version.artifacts}/best.ckpt") != plan.checkpoint_sha256:
+    if version.gone("best.ckpt") or checkpoint_hash(version, "best.ckpt") != plan.checkpoint_sha256:
         raise EvaluationError("was changed while it was scored", where="best.ckpt", hint="put the trained file back")
     said = said_by(attempt, f"{attempt.relative}/{OUT}")
     other = differences(version, evaluated.score.metrics, said)
@@ -111,6 +112,7 @@ def _accept_evaluator(attempt: Attempt, rules: Rules, loop: LoopFile) -> tuple[N
         warnings=warnings,
         at=journal.now(),
         protocol=protocol,
+        packages=packages(project, rules),
     )
     if repeats(rules):
         collect(attempt, rules, f"{attempt.relative}/{OUT}")

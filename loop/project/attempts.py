@@ -12,7 +12,7 @@ from ..jobs.job import Job, JobKind, JobStatus
 from ..store.records import load, save
 from .disk import reserved
 from .project import Project
-from .receipts import Company, EvalPlan, Plan, Repair, Verdict
+from .receipts import Company, Completed, EvalPlan, Plan, Repair, Verdict
 
 if TYPE_CHECKING:
     from .version import Version
@@ -72,8 +72,11 @@ class Attempt:
         return replace(status, outcome=replace(status.outcome, killed=ended.killed))
 
     def submit(self, job: Job) -> None:
-        """Starts the job in this folder. Raises `RunError`."""
+        """Starts the job in this folder, and ends it again if it was cancelled meanwhile. Raises `RunError`."""
         self.project.executor.submit(self.path, job)
+        # Whoever cancels takes no lock: they ask first and look for a job then, so that one of the two sees the other.
+        if self.cancel_requested:
+            self.project.executor.cancel(self.path)
 
     @property
     def plan(self) -> Plan | None:
@@ -86,6 +89,15 @@ class Attempt:
     @property
     def verdict(self) -> Verdict | None:
         return load(self.project.workspace.tree, f"{self.relative}/verdict.json", Verdict)
+
+    @property
+    def completed(self) -> tuple[str, ...]:
+        """What was done to its artifacts so far, before it had a receipt."""
+        found = load(self.project.workspace.tree, f"{self.relative}/completed.json", Completed)
+        return found.said if found is not None else ()
+
+    def save_completed(self, said: tuple[str, ...]) -> None:
+        save(self.project.workspace.tree, f"{self.relative}/completed.json", Completed(said=said))
 
     @property
     def repair(self) -> Repair | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import LoopError, ProjectError, RunError
 from ..jobs.runner.limits import used_bytes
 from ..rules.execution import ExecutionConfig
-from ..store.paths import RULES_FILE, STATE, Workspace
+from ..store.paths import PREPDATA, RULES_FILE, STATE, Workspace
 
 _GIB = 1 << 30
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -55,6 +55,16 @@ def _mounts(mountinfo: str) -> Iterator[Mount]:
 def _unescaped(text: str) -> str:
     """The kernel writes blank, tab, newline and backslash as octal numbers."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
+
+
+def mounts(workspace: Workspace) -> dict[str, Mount]:
+    """The mounts that hold the project, Models/, the loop's state and the data sets, as far as they are there."""
+    if not _MOUNTS.is_file():
+        return {}
+    mountinfo = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+    places = {name: workspace.root / name for name in (".", "Models", STATE, PREPDATA)}
+    found = {name: mount_of(place.resolve(), mountinfo) for name, place in places.items() if place.exists()}
+    return {name: mount for name, mount in found.items() if mount is not None}
 
 
 def require_local(folder: Path, config: ExecutionConfig, *, mountinfo: str | None = None) -> None:

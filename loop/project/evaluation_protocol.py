@@ -3,10 +3,12 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import EvaluationError, UserDecision
+from ..jobs.sandbox import interpreter_folders
 from ..rules.reading import Rules
 from ..script.imports import code_files
 from ..store.digest import sha256
@@ -16,6 +18,8 @@ from ..store.records import load
 from .project import Project
 from .receipts import Acceptance, Agreed, LoopFile
 
+# Whose numbers scores are made of. By name: which packages a run imports isn't known before it runs.
+_INSTALLED = re.compile(r"(torch|torchmetrics|lightning|pytorch_lightning|numpy|scipy)-([^-]+)\.dist-info")
 RECEIPT = f"{STATE}/receipts/evaluator.json"
 MAX_FROZEN_BYTES = 4 << 30
 FROZEN = f"{STATE}/protocol/protocol.bin"
@@ -23,7 +27,9 @@ FROZEN = f"{STATE}/protocol/protocol.bin"
 
 
 def fingerprint(project: Project, rules: Rules, loop: LoopFile) -> str:
-    """Hash over 03_eval.py with its local imports, eval_config, the data set's files, and the seed.
+    """Hash over 03_eval.py with its local imports, eval_config, the data set's files, the seed, and package versions.
+
+    Not over these where an older release has accepted the evaluator.
 
     Raises `EvaluationError` if there is no 03_eval.py.
     """
@@ -35,7 +41,21 @@ def fingerprint(project: Project, rules: Rules, loop: LoopFile) -> str:
         "dataset_id": loop.dataset_id,
         "seed": rules.file.seed,
     }
+    accepted = acceptance(project)
+    if accepted is None or accepted.packages is not None:
+        parts["packages"] = packages(project, rules)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def packages(project: Project, rules: Rules) -> dict[str, str]:
+    """Name -> version of what scores are computed with, as installed for the user's interpreter; it isn't started."""
+    found: dict[str, str] = {}
+    for folder in interpreter_folders(project.interpreter(rules)):
+        for place in folder.glob("lib*/python3*/*-packages/*.dist-info"):
+            match = _INSTALLED.fullmatch(place.name)
+            if match:
+                found.setdefault(match[1].replace("_", "-"), match[2])
+    return found
 
 
 def evaluator_hashes(project: Project) -> dict[str, str]:

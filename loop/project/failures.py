@@ -45,6 +45,8 @@ ADVICE: dict[FailureKind, str] = {
     "limit": "make it use less: keep fewer checkpoints (save_top_k), start fewer processes; or ask the user to raise"
     " the limit in execution_config (max_artifact_gb, max_processes)",
     "missing artifacts": "make the script leave what is named (docs/contract.md lists it)",
+    "unreadable output": "make the script leave that file as any other one of its kind: plain values, a moderate size,"
+    " not nested without end",
     "cancelled": "run it again when it is wanted",
     "lost": "run it again; the machine or its runner went away and the code is not at fault",
     "invalid score": "correct 03_eval.py through write_eval",

@@ -17,6 +17,8 @@ NoticeKey = Literal[
     "ended_early",
     "shared_inputs",
     "unrecorded",
+    "asset_links",
+    "other_environment",
     "never_ran",
     "not_seen",
     "never_logged",
@@ -67,6 +69,10 @@ TEXTS: Mapping[NoticeKey, str] = {
     "ended_early": "it ended before {rule} = {value} was reached, which {parent} did not: {said}",
     "shared_inputs": "{count} inputs are in its training and in its validation set",
     "unrecorded": "the recorder missed something: {what}: {problem}",
+    "asset_links": "additional_assets holds links to elsewhere ({names}): a bundle is made of files,"
+    " and leaves these out",
+    "other_environment": "it ran with other versions or another device than {parent} ({changes}): a difference between"
+    " the two may be theirs",
     "never_ran": "the changed code never ran: no changed line of {names} was reached",
     "not_seen": "the changed code was not seen to run, in as much of the run as was watched: {names}",
     "never_logged": "loop_config.stop_when names {metric!r}, which it never logged; it logged: {logged}",

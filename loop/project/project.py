@@ -117,21 +117,24 @@ class Project:
             raise decision
 
     @contextmanager
-    def mutation(self) -> Generator[None]:
+    def mutation(self, *, wait_seconds: float = lock.WAIT_SECONDS) -> Generator[None]:
         """Holds the project's lock, after finishing what a crash left half done.
 
-        Raises `ProjectError` on a network file system that the rules don't allow.
+        Raises `Busy` where another process keeps it so long, `ProjectError` on a network file system that the rules
+        don't allow.
         """
         _ = self._on_a_fit_disk
         give_up_reserve(self.workspace)
-        with lock.locked(self.workspace):
+        with lock.locked(self.workspace, wait_seconds=wait_seconds):
             transaction.finish(self.workspace)
             yield
 
     @cached_property
     def _on_a_fit_disk(self) -> bool:
         """True; raises `ProjectError` otherwise. Checked once, since a project doesn't move."""
-        require_local(self.workspace.root, self.rules().file.execution_config)
+        config = self.rules().file.execution_config
+        for folder in (self.workspace.root, self.workspace.root / STATE, self.workspace.root / "Models"):
+            require_local(folder, config)
         return True
 
     def interpreter(self, rules: Rules) -> str:

@@ -21,6 +21,7 @@ FailureKind = Literal[
     "disk full",
     "limit",
     "missing artifacts",
+    "unreadable output",
     "cancelled",
     "lost",
     "invalid score",
@@ -168,6 +169,12 @@ class Plan(Record):
     changed: dict[str, list[int]] = Field(default={}, description="changed symbol -> its lines that are watched")
 
 
+class Completed(Record):
+    """What was found or written of an attempt's artifacts, kept until its receipt says so."""
+
+    said: tuple[str, ...]
+
+
 class KeptCheckpoint(Record):
     """The checkpoint that an interrupted training left to go on from, and the script that made it."""
 
@@ -268,6 +275,9 @@ class Acceptance(Record):
     warnings: tuple[Notice, ...]
     at: str
     protocol: str | None = Field(default=None, description="sha256 of what the loop's own evaluator decided")
+    packages: dict[str, str] | None = Field(
+        default=None, description="versions of what scores are computed with; older records don't say, nor ask for them"
+    )
 
 
 class SeedNoise(Record):
@@ -282,7 +292,10 @@ class TrainReceipt(Record):
     attempt: int
     script_sha256: str
     snapshot: dict[str, str]
-    artifacts: dict[str, str] = Field(description="best.ckpt, last.ckpt, spec.json -> sha256")
+    artifacts: dict[str, str] = Field(description="best.ckpt, last.ckpt, spec.json -> sha256, of blocks if it is large")
+    assets: dict[str, str] | None = Field(
+        default=None, description="the same of every file in additional_assets; None in older records"
+    )
     epochs: int | None
     rules: tuple[RuleVerdict, ...] = Field(default=(), description="each fixed value, and whether it was in force")
     completed: tuple[str, ...] = Field(default=(), description="what the loop wrote or found that the script left out")

@@ -1,6 +1,6 @@
 """Receipts and files -> where the loop stands and which Step is legal next. Derived each time, stored never."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -167,7 +167,7 @@ def _authoring_state(version: Version, loop: LoopFile) -> LoopState:
 
 def _training_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
     cur, tried, most = version.number, version.attempts("train"), rules.file.loop_config.max_attempts
-    last, verdict, count = (tried[-1], tried[-1].verdict, _counted(tried)) if tried else (None, None, 0)
+    last, verdict, count = (tried[-1], tried[-1].verdict, len(tried)) if tried else (None, None, 0)
 
     def ended(phase: Phase, following: Next) -> LoopState:
         return LoopState(phase, cur, following, loop, failed=verdict, train_attempts=count)
@@ -180,8 +180,10 @@ def _training_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState
         return ended("report", _report(f"{version.id} is beyond max_versions, so it isn't trained"))
     if last is None or verdict is None:
         return _untrained_state(version, rules, loop)
-    if count >= most and verdict.kind != "cancelled":
-        return ended("stuck", _report(f"{count} attempts failed, and loop_config.max_attempts is {most}"))
+    if count >= most:  # cancelled ones among them: who cancels has seen how it went
+        return ended(
+            "stuck", _report(f"{count} attempts failed or were cancelled, and loop_config.max_attempts is {most}")
+        )
     if verdict.kind in INFRASTRUCTURE:
         why = f"the last attempt ended by: {verdict.kind}; no code change is asked for"
         return _edited_state(version, loop) or ended("train", _call("run_train", cur, why))
@@ -207,11 +209,6 @@ def _edited_state(version: Version, loop: LoopFile) -> LoopState | None:
     return LoopState("train", version.number, _start(why, adopts=True), loop)
 
 
-def _counted(tried: Sequence[Attempt]) -> int:
-    """The trainings that count against max_attempts: whoever cancels a run has not seen it fail."""
-    return sum(attempt.verdict is None or attempt.verdict.kind != "cancelled" for attempt in tried)
-
-
 def _untrained_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
     """Before the first training: where its rehearsal is, if there is to be one."""
     cur, rehearsed = version.number, version.attempts("rehearse")
@@ -228,7 +225,7 @@ def _untrained_state(version: Version, rules: Rules, loop: LoopFile) -> LoopStat
 
 def _evaluation_state(version: Version, trained: TrainReceipt, rules: Rules, loop: LoopFile) -> LoopState:
     cur, tried, most = version.number, version.attempts("eval"), rules.file.loop_config.max_attempts
-    trainings = _counted(version.attempts("train"))
+    trainings = len(version.attempts("train"))
 
     def waiting(phase: Phase, following: Next, failed: Verdict | None = None, *, repairable: bool = False) -> LoopState:
         running = tried[-1] if phase == "evaluating" else None
@@ -245,11 +242,11 @@ def _evaluation_state(version: Version, trained: TrainReceipt, rules: Rules, loo
         return waiting("evaluating", _call("run_eval", cur, "its evaluation runs or waits to be collected"))
     if verdict.status == "PASS":
         return waiting("evaluate", _call("run_eval", cur, "it is trained, and not yet scored"))
-    # Whoever cancels one has not seen it fail, and of a rule that its checkpoint broke the training is to blame.
+    # Of a rule that its checkpoint broke the training is to blame.
     failed = [found for one in tried if (found := one.verdict) and found.status == "FAIL"]
-    own = [one for one in failed if one.kind not in ("cancelled", "rule violation")]
+    own = [one for one in failed if one.kind != "rule violation"]
     if verdict in own and len(own) >= most:
-        why = f"{len(own)} evaluations failed, and loop_config.max_attempts is {most}"
+        why = f"{len(own)} evaluations failed or were cancelled, and loop_config.max_attempts is {most}"
         return waiting("stuck", _report(why), verdict)
     told = "was ended" if verdict.kind == "cancelled" else f"failed ({verdict.kind})"
     why = f"evaluation attempt {tried[-1].number} {told}: {verdict.summary}"

@@ -1,17 +1,14 @@
 """What a rehearsal left, read as values. User code ran in its folders: what lies there is looked at without trust."""
 
-import ast
 import json
-import struct
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..errors import LoopError
-from ..evaluate.checks.output import parse_strict, read_metrics
+from ..errors import LoopError, Unreadable
+from ..evaluate.checks.output import read_metrics, read_strict
 from ..evaluate.checks.own_word import EVALUATION, Said
 from ..jobs.job import Outcome
 from ..jobs.logs import tail
@@ -23,6 +20,7 @@ from ..record.facts import Section
 from ..record.ranks import RunFacts, run_facts
 from ..rules.reading import Rules
 from ..store.digest import sha256
+from ..store.leftovers.reading import read
 from ..text import cell
 from ..train.completing import left_files
 from .job import AGAIN_FACTS, EVALUATOR_LOG, FACTS, OUT, SAID_FILE, SCORED_CHECKPOINT, STAGE
@@ -149,8 +147,8 @@ class Observed:
     def num_samples(self) -> int | None:
         where = f"{self.attempt.relative}/{OUT}/eval_score.json"
         try:
-            content = parse_strict(self.attempt.project.workspace.tree.read(where), where)
-        except (FileNotFoundError, LoopError):
+            content = read_strict(self.attempt.project.workspace.tree, where)
+        except LoopError:
             return None
         found = content.get("num_samples") if isinstance(content, dict) else None
         return found if type(found) is int else None
@@ -168,36 +166,14 @@ class Observed:
         name = next((one for one in files if one.startswith(f"{stem}.")), None)
         if name is None:
             return "–"
+        tree, where = self.attempt.project.workspace.tree, f"{folder}/{name}"
         try:
-            data = self.attempt.project.workspace.tree.read(f"{folder}/{name}", limit=16 << 20)
+            if name.endswith(".npy"):
+                return cell(str(read(tree, "array", where)), _SHOWN)
+            if name.endswith(".json"):
+                return cell(json.dumps(read(tree, "json", where), ensure_ascii=False), _SHOWN)
+            return cell(tree.read(where)[:_MAX_BYTES].decode("utf-8", "replace"), _SHOWN)
+        except Unreadable:
+            return "an array" if name.endswith(".npy") else name
         except LoopError:
             return name
-        if name.endswith(".npy"):
-            return _array(data)
-        text = data[:_MAX_BYTES].decode("utf-8", "replace")
-        if name.endswith(".json"):
-            with suppress(ValueError, RecursionError):
-                text = json.dumps(json.loads(text), ensure_ascii=False)
-        return cell(text, _SHOWN)
-
-
-def _array(data: bytes) -> str:
-    """`float32[64], from 0 to 1`, by the head of a .npy file: numpy isn't loaded for that."""
-    try:
-        wide = data[6] > 1
-        size = struct.unpack_from("<I" if wide else "<H", data, 8)[0]
-        begin = 12 if wide else 10
-        head = ast.literal_eval(data[begin : begin + size].decode("latin-1"))
-        kind, shape = str(head["descr"]), list(head["shape"])
-        form = {"<f4": "f", "<f8": "d", "<i8": "q", "<i4": "i", "|u1": "B", "<i2": "h"}.get(kind)
-        told = f"{_KINDS.get(kind, kind)}{shape}"
-        if form is None:
-            return told
-        body = data[begin + size :]
-        values = struct.unpack(f"<{len(body) // struct.calcsize(form)}{form}", body)
-        return f"{told}, from {min(values):.4g} to {max(values):.4g}" if values else told
-    except (ValueError, SyntaxError, KeyError, TypeError, IndexError, struct.error):
-        return "an array"
-
-
-_KINDS = {"<f4": "float32", "<f8": "float64", "<i8": "int64", "<i4": "int32", "|u1": "uint8", "<i2": "int16"}

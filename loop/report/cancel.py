@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from ..errors import OutOfOrder, RunError
+from ..errors import Busy, OutOfOrder, RulesError, RunError
 from ..evaluate import evaluation_job, external_model
 from ..jobs.job import JobKind, JobStatus
 from ..project.attempts import Attempt
+from ..project.disk import give_up_reserve
 from ..project.failures import Failure
 from ..project.project import Project
 from ..project.receipts import EvalReceipt
@@ -20,6 +22,7 @@ from ..train import training
 from .rescoring import open_attempts, scored_by
 
 _AT_ONCE = 16
+_RECORD_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -38,27 +41,22 @@ class Cancelled:
 def cancel(version: Version) -> Cancelled:
     """Ends the version's rehearsal, training or first evaluation; where it has none, all that is scored for a report.
 
-    Returns when nothing of it is left. Raises `OutOfOrder` for a version that does not exist.
+    Returns when nothing of it is left, whoever holds the project: ending a job takes no lock. Where somebody keeps it,
+    the next call records the end. Raises `OutOfOrder` for a version that does not exist.
     """
     project = version.project
-    with project.mutation():
-        state = derive(project, project.rules())
-        if not 1 <= version.number <= state.cur:
-            raise OutOfOrder(f"there is no version {version.number}", hint=next_call(state))
-        kinds: tuple[JobKind, ...] = ("rehearse", "train", "eval")
-        own = [attempt for kind in kinds for attempt in version.attempts(kind) if not attempt.verdict]
-        if own and version.receipt(EvalReceipt) is None:
-            return _cancelled(own[-1:])
-        return _of_report(project)
+    kinds: tuple[JobKind, ...] = ("rehearse", "train", "eval")
+    own = [attempt for kind in kinds for attempt in version.attempts(kind) if not attempt.verdict]
+    if own and version.receipt(EvalReceipt) is None:
+        return _cancelled(own[-1:])
+    if version.number not in project.versions():
+        hint = next_call(derive(project, project.rules()))
+        raise OutOfOrder(f"there is no version {version.number}", hint=hint)
+    return cancel_report(project)
 
 
 def cancel_report(project: Project) -> Cancelled:
     """Ends everything that is scored for the report, and nothing else."""
-    with project.mutation():
-        return _of_report(project)
-
-
-def _of_report(project: Project) -> Cancelled:
     # One report, one wish: to end a single scoring of it would only stop the report at that one.
     return _cancelled(open_attempts(project), of_report=True)
 
@@ -86,6 +84,7 @@ def _ended(alive: Sequence[Attempt]) -> list[tuple[Attempt, JobStatus]]:
     Raises `RunError` if one can't be reached, once the others are ended and recorded.
     """
     for attempt in alive:
+        give_up_reserve(attempt.project.workspace)
         attempt.request_cancel()
     ended: list[tuple[Attempt, JobStatus]] = []
     unreached: list[RunError] = []
@@ -97,8 +96,9 @@ def _ended(alive: Sequence[Attempt]) -> list[tuple[Attempt, JobStatus]]:
                 unreached.append(error)
                 continue
             if status.outcome is None or status.outcome.reason != "exited":
-                _record(attempt, status)
                 ended.append((attempt, status))
+    if ended:
+        _record_all(ended)
     if unreached:
         raise unreached[0]
     return ended
@@ -106,6 +106,16 @@ def _ended(alive: Sequence[Attempt]) -> list[tuple[Attempt, JobStatus]]:
 
 def _stopped(attempt: Attempt) -> JobStatus:
     return attempt.project.executor.cancel(attempt.path) if attempt.submitted else attempt.status()
+
+
+def _record_all(ended: Sequence[tuple[Attempt, JobStatus]]) -> None:
+    """Records the ends, unless somebody keeps the project for longer, or has collected one meanwhile."""
+    project = ended[0][0].project
+    # Whoever collects the attempt, once that is possible, finds cancel.json beside it and records the same.
+    with suppress(Busy, RulesError), project.mutation(wait_seconds=_RECORD_SECONDS):
+        for attempt, status in ended:
+            if attempt.verdict is None:
+                _record(attempt, status)
 
 
 def _record(attempt: Attempt, status: JobStatus) -> None:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from ..errors import OutOfOrder
-from ..evaluate.evaluation import require_weights
 from ..judge.comparison import Comparison, comparisons
 from ..judge.noise.verdict import NoiseVerdict
 from ..project.integrity import require_intact
 from ..project.project import Project
-from ..project.receipts import ActionReceipt, AnalysisReceipt, EvalReceipt, NextReceipt, ReportReceipt, TrainReceipt
+from ..project.receipts import ActionReceipt, AnalysisReceipt, EvalReceipt, NextReceipt, ReportReceipt
 from ..project.state import LoopState, derive, next_call, report_receipt
 from ..project.strays import without_weights
 from ..project.version import Version
@@ -18,10 +17,10 @@ from ..rules.reading import Rules
 from ..store.paths import version_id, version_number
 from ..text import Told
 from . import external_models, leaderboard, rescoring
-from .leaks import leaks_told
+from .bundle import gather
 from .rescoring import Rescoring
 from .rule_table import RuleRow, rule_table
-from .warnings import warnings
+from .warnings import leaks_told, warnings
 
 _RUNNING = ("start", "rehearsing", "training", "evaluating")
 
@@ -46,13 +45,14 @@ class Ranked:
 
 @dataclass(frozen=True)
 class ReportData:
-    """What final-analysis.md is rendered from. Rows are in the leaderboard's order."""
+    """What final-analysis.md is rendered from. Rows are in the leaderboard's order; `bundle` is a folder to move."""
 
     reason: str
     dataset_id: str
     primary: str
     rows: tuple[Ranked, ...]
     best: str | None
+    bundle: str | None
     looks: int
     warnings: tuple[Told, ...]
     rules: tuple[RuleRow, ...] = ()
@@ -78,7 +78,8 @@ def advance(
     """One step towards the report: the scorings that run, or all that the report says, or the finished report.
 
     Returns at once. `awaited` is as in `rescoring.advance`. Raises `OutOfOrder` while the loop isn't over and no
-    `stop_reason` ends it, `EvaluationError` if a version can't be scored under the present protocol.
+    `stop_reason` ends it, `EvaluationError` if a version can't be scored under the present protocol, `StillReading`
+    while large files are copied and read, `GuardError` if the best version's files aren't those that were trained.
     """
     rules = project.rules()
     state = derive(project, rules)
@@ -120,8 +121,7 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
     others = {model.name: model for model in models}
     ranked = leaderboard.rank(leaderboard.read_rows(project.workspace.root, _with_weights(project)), primary)
     best = leaderboard.best_version(ranked, primary)
-    if best is not None:
-        _require_best_as_trained(_version(project, best))
+    bundle = gather(_version(project, best)) if best is not None else None
     compared = comparisons(project, rules)
     rows: list[Ranked] = []
     for place, row in enumerate(ranked, 1):
@@ -136,6 +136,7 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
         primary=primary,
         rows=tuple(rows),
         best=best,
+        bundle=bundle,
         looks=rules.file.loop_config.max_versions,
         warnings=tuple(warnings(project, rules, models)),
         rules=rule_table(project),
@@ -153,12 +154,6 @@ def _version(project: Project, name: str) -> Version:
     number = version_number(name)
     assert number is not None, "the leaderboard names a version by its id"
     return Version(project, number)
-
-
-def _require_best_as_trained(best: Version) -> None:
-    """Raises as `require_weights`: what the report bundles must be what was scored."""
-    if trained := best.receipt(TrainReceipt):
-        require_weights(best, trained)
 
 
 def _external(place: int, model: external_models.External) -> Ranked:

@@ -2,7 +2,6 @@
 
 import hashlib
 import inspect
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +12,7 @@ from ..project.project import Project
 from ..project.receipts import ReportReceipt
 from ..project.state import REPORT_RECEIPT, derive, report_receipt
 from ..store import journal, transaction
-from ..store.paths import ARTIFACTS, REPORT_SCRIPT, REPORTS, STATE
+from ..store.paths import REPORT_SCRIPT, REPORTS, STATE
 from . import leaderboard
 from .contents import ReportData
 
@@ -103,24 +102,13 @@ def _fill(project: Project, data: ReportData, building: Path, folder: Path, page
     for name, content in pages.items():
         (building / name).parent.mkdir(exist_ok=True)
         (building / name).write_bytes(content)
-    if data.best is not None:
-        _bundle(project.workspace.tree.path(f"{ARTIFACTS}/{data.best}"), building / "Artifacts" / data.best)
+    if data.bundle is not None:
+        place = building.relative_to(project.workspace.root).as_posix()
+        project.workspace.tree.make_folder(f"{place}/Artifacts")
+        project.workspace.tree.move(data.bundle, f"{place}/Artifacts/{data.best}")
     leaderboard.write_leaderboard(
         project.workspace.root, folder, building / "leaderboard.csv", data.primary, data.versions
     )
-
-
-def _bundle(source: Path, bundle: Path) -> None:
-    bundle.mkdir(parents=True)
-    for name in ("best.ckpt", "spec.json"):
-        # A version from before the loop may lack one; what the loop trained was checked.
-        if (source / name).is_file():
-            shutil.copyfile(source / name, bundle / name, follow_symlinks=False)
-    assets = source / "additional_assets"
-    if assets.is_dir():
-        shutil.copytree(assets, bundle / "additional_assets", symlinks=True)
-    else:
-        (bundle / "additional_assets").mkdir()
 
 
 def complete_analysis(project: Project, analysis: str, html: str) -> ReportReceipt:

@@ -1,12 +1,14 @@
-"""What a report warns of: rows that rank last or are left out, and values that don't compare."""
+"""What a report warns of: rows that rank last or are left out, values that don't compare, leaks of the data."""
 
 from collections.abc import Iterator, Sequence
 
 from ..judge.best import primary_metric
 from ..project.project import Project
-from ..project.receipts import EvalReceipt, TrainReceipt
+from ..project.receipts import EvalReceipt, RehearsalReceipt, TrainReceipt
 from ..project.strays import BEFORE, LEFT_OUT, STRAY, scripts_apart, told_of, without_weights
 from ..project.version import Version
+from ..rehearse.leaks import CODES
+from ..rehearse.words import told
 from ..rules.reading import Rules
 from ..text import Told, cell
 from . import leaderboard
@@ -80,3 +82,14 @@ def _of_latencies(project: Project, models: Sequence[External]) -> Iterator[Told
             " (execution_config.max_parallel): it doesn't compare with that of an evaluation alone",
             {"names": names, "most": max(among.values())},
         )
+
+
+def leaks_told(project: Project, first_version: int) -> tuple[Told, ...]:
+    """One line, in its parts: that it was looked for, and all that was found; or that it wasn't."""
+    version = Version(project, first_version)
+    receipt = version.receipt(RehearsalReceipt)
+    found = [one for one in receipt.findings if one.code in CODES] if receipt is not None else []
+    if not found:
+        return (Told("No leak between training and validation was looked for: there was no rehearsal that saw both."),)
+    looked = Told("Looked for leaks between training and validation (rehearsal of {version}):", {"version": version.id})
+    return (looked, *map(told, found))

@@ -10,24 +10,24 @@ from ..errors import Busy, LoopError, ProjectError
 from .journal import now
 from .paths import PREPDATA, STATE, Workspace
 
-_LOCK_WAIT_SECONDS = 30.0
+WAIT_SECONDS = 30.0
 _LOCK_POLL_SECONDS = 0.01
 _IGNORED = f"{STATE}/.gitignore"
 
 
 @contextmanager
-def locked(workspace: Workspace) -> Generator[None]:
+def locked(workspace: Workspace, *, wait_seconds: float = WAIT_SECONDS) -> Generator[None]:
     """Holds the project's one lock for a mutation; never while a job runs.
 
     Meanwhile a file beside it names the owner, for people. Finding one there means that its writer was killed; the
     half-written files of that process are deleted first.
-    Raises `Busy` if another process keeps it for 30 s, `ProjectError` if the project can't be written.
+    Raises `Busy` if another process keeps it for `wait_seconds`, `ProjectError` if the project can't be written.
     """
     try:
         workspace.tree.make_folder(STATE)
         # Permanent: unlinking a lock lets two processes each hold "the" lock.
         with workspace.tree.lock_file(workspace.lock) as handle:
-            _acquire(handle, workspace)
+            _acquire(handle, workspace, wait_seconds)
             _take_over(workspace)
             try:
                 yield
@@ -42,8 +42,8 @@ def locked(workspace: Workspace) -> Generator[None]:
         ) from error
 
 
-def _acquire(handle: int, workspace: Workspace) -> None:
-    deadline = time.monotonic() + _LOCK_WAIT_SECONDS
+def _acquire(handle: int, workspace: Workspace, wait_seconds: float) -> None:
+    deadline = time.monotonic() + wait_seconds
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

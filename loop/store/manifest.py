@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import ProjectError, StillReading, UnsafePath
+from .paths import STATE
 from .tree import Tree
 
 BLOCK_BYTES = 64 << 20
@@ -50,9 +51,17 @@ _ENTRIES = TypeAdapter(dict[str, Entry])
 
 
 def hashes(
-    tree: Tree, cache: str, files: Iterable[tuple[str, Path]], *, what: str, seconds: float = TURN_SECONDS
+    tree: Tree,
+    cache: str,
+    files: Iterable[tuple[str, Path]],
+    *,
+    what: str,
+    seconds: float = TURN_SECONDS,
+    others: bool = False,
 ) -> dict[str, str]:
     """Name -> hash of every file. `cache` is a path in `tree`; only files whose status changed are read again.
+
+    What it holds of `others` stays there.
 
     Reads for `seconds` at most, and at least one block. Raises `StillReading`, which says how far it is, when the time
     is over before everything is read: the next call, from any process, goes on there. Raises `OSError`.
@@ -66,12 +75,25 @@ def hashes(
             current[name] = _read(paths[name], entry, deadline)
             if time.monotonic() >= deadline:
                 break
-    kept = {_as_text(name): entry for name, entry in current.items()}
+    kept = {**(known if others else {}), **{_as_text(name): entry for name, entry in current.items()}}
     if kept != known:
         tree.write(cache, json.dumps(kept).encode())
     if not all(entry.done for entry in current.values()):
         raise StillReading(_progress(what, current), hint="make the same call again: it goes on where it is")
     return {name: entry.sha256 for name, entry in current.items()}
+
+
+def plain_hashes(tree: Tree, cache: str, names: Iterable[str], *, what: str) -> dict[str, str]:
+    """The same of plain files of the project, by their paths in it; `cache` is a name for what belongs together.
+
+    Raises `FileNotFoundError`, and `UnsafePath` for a link and the like.
+    """
+    listed = tuple(names)
+    for name in listed:
+        with tree.opened(name):
+            continue  # it is a plain file, by plain folders
+    place = f"{STATE}/cache/files-{cache}.json"
+    return hashes(tree, place, ((name, tree.path(name)) for name in listed), what=what, others=True)
 
 
 def _as_text(name: str) -> str:

@@ -7,20 +7,19 @@ target, fsync, rename, fsync of the folder: a reader or a crash sees the old byt
 
 import errno
 import os
-import shutil
 import stat
 import uuid
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
 from ..errors import ProjectError, UnsafePath
 from .cache import Known
+from .moving import CANT_LINK, CANT_RENAME, DEEPEST, STAGING, away, copy_file, move_across
 
 MAX_TEXT_BYTES = 16 * 1024 * 1024
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_STAGING = ".staging-"
 
 
 def split(relative: str) -> tuple[str, ...]:
@@ -80,7 +79,10 @@ class Tree:
             return None
 
     def walk(self, relative: str) -> Generator[tuple[str, os.stat_result]]:
-        """The status of a file, or of a folder and everything in it; follows no links; empty where nothing is."""
+        """The status of a file, or of a folder and everything in it; follows no links; empty where nothing is.
+
+        Raises `UnsafePath` for more than DEEPEST folders within one another.
+        """
         *folder, name = split(relative)
         try:
             with self.folder(tuple(folder)) as handle:
@@ -89,8 +91,12 @@ class Tree:
                 if not stat.S_ISDIR(status.st_mode):
                     return
                 for here, inner, names, within in os.fwalk(name, dir_fd=handle, follow_symlinks=False):
+                    if here.count("/") > DEEPEST:
+                        raise UnsafePath(
+                            f"folders are nested deeper than {DEEPEST} levels", where=relative, hint="delete them"
+                        )
                     for each in sorted((*inner, *names)):
-                        if not each.startswith(_STAGING):
+                        if not each.startswith(STAGING):
                             place = "/".join((*folder, here, each))
                             yield place, os.stat(each, dir_fd=within, follow_symlinks=False)
         except FileNotFoundError:
@@ -107,7 +113,7 @@ class Tree:
         try:
             with self.folder(split(relative)) as handle:
                 listed = os.listdir(handle)  # noqa: PTH208 - a handle, not a path
-                return sorted(name for name in listed if not name.startswith(_STAGING))
+                return sorted(name for name in listed if not name.startswith(STAGING))
         except FileNotFoundError:
             return []
 
@@ -181,8 +187,15 @@ class Tree:
                 os.link(staged, name, src_dir_fd=handle, dst_dir_fd=handle, follow_symlinks=False)
             except FileExistsError:
                 return False
+            except OSError as error:
+                if error.errno not in CANT_LINK:
+                    raise
+                if _kind_in(handle, name) is not None:  # a file system without links decides nothing; the lock does
+                    return False
+                os.rename(staged, name, src_dir_fd=handle, dst_dir_fd=handle)
             finally:
-                os.unlink(staged, dir_fd=handle)
+                with suppress(FileNotFoundError):
+                    os.unlink(staged, dir_fd=handle)
             os.fsync(handle)
             return True
 
@@ -211,15 +224,18 @@ class Tree:
             yield lock
 
     def drop_staging(self, *, own: str, without: str) -> None:
-        """Deletes the temporary files of writes that were cut off. Call it only while nobody writes.
+        """Deletes the temporary files of writes and moves that were cut off. Call it only while nobody writes.
 
         It skips the top-level folder `without`, and hidden folders other than `own`.
         """
         for folder, inner, names, handle in os.fwalk(self.root, follow_symlinks=False):
             left_out = without if Path(folder) == self.root else None
             inner[:] = [name for name in inner if name == own or not (name.startswith(".") or name == left_out)]
+            for name in [name for name in inner if name.startswith(STAGING)]:
+                inner.remove(name)
+                away(handle, name)
             for name in names:
-                if name.startswith(_STAGING):
+                if name.startswith(STAGING):
                     os.unlink(name, dir_fd=handle)
 
     def make_folder(self, relative: str) -> None:
@@ -227,7 +243,10 @@ class Tree:
             return
 
     def move(self, source: str, target: str) -> bool:
-        """Renames a file or folder inside the tree, replacing a file; False if there is no source."""
+        """Renames a file or folder inside the tree, replacing a file; False if there is no source.
+
+        To another file system it is copied, with what `move_across` says.
+        """
         *source_folder, source_name = split(source)
         *target_folder, target_name = split(target)
         try:
@@ -235,9 +254,14 @@ class Tree:
                 self.folder(tuple(source_folder)) as origin,
                 self.folder(tuple(target_folder), create=True) as goal,
             ):
-                os.rename(source_name, target_name, src_dir_fd=origin, dst_dir_fd=goal)
-                os.fsync(goal)
-                os.fsync(origin)
+                try:
+                    os.rename(source_name, target_name, src_dir_fd=origin, dst_dir_fd=goal)
+                    os.fsync(goal)
+                    os.fsync(origin)
+                except OSError as error:
+                    if error.errno not in CANT_RENAME:
+                        raise
+                    move_across(origin, source_name, goal, target_name)
         except FileNotFoundError:
             return False
         return True
@@ -245,8 +269,8 @@ class Tree:
     def copy(self, source: str, target: str) -> None:
         """Links a file, or every file of a folder, to a second place; refuses a folder that holds anything but files.
 
-        Both places share the files' content. Not synced, unlike the rest here: dozens of small files would cost more
-        than what they show, and a power cut may take the copy along.
+        Both places share the files' content, unless they lie on two file systems. Links are not synced, unlike the rest
+        here: dozens of small files would cost more than what they show, and a power cut may take the copy along.
         """
         if self.kind(source) == "folder":
             *folder, name = split(target)
@@ -258,15 +282,20 @@ class Tree:
         *origin, source_name = split(source)
         *goal, target_name = split(target)
         with self.opened(source), self.folder(tuple(origin)) as here, self.folder(tuple(goal)) as there:
-            os.link(source_name, target_name, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
+            try:
+                os.link(source_name, target_name, src_dir_fd=here, dst_dir_fd=there, follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in CANT_LINK:
+                    raise
+                copy_file(here, source_name, there, target_name)
 
     def remove(self, relative: str, *, durable: bool = True) -> None:
-        """Deletes a file or a whole folder; a link is deleted, not followed. Nothing there is fine."""
+        """Deletes a file or a whole folder; a link is deleted, not followed; a mount point is emptied and stays."""
         *folder, name = split(relative)
         try:
             with self.folder(tuple(folder)) as handle:
                 if _kind_in(handle, name) == "folder":
-                    shutil.rmtree(name, dir_fd=handle)
+                    away(handle, name)
                 else:
                     os.unlink(name, dir_fd=handle)
                 if durable:
@@ -285,7 +314,7 @@ def kind_of(status: os.stat_result) -> Literal["file", "folder", "link", "other"
 
 
 def _stage(folder: int, data: bytes, *, durable: bool) -> str:
-    name = _STAGING + uuid.uuid4().hex
+    name = STAGING + uuid.uuid4().hex
     file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder)
     try:
         try:

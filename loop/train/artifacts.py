@@ -3,23 +3,29 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal, cast
+
+from pydantic import JsonValue
 
 from ..errors import UnsafePath
-from ..project.receipts import EvalReceipt
+from ..project.receipts import EvalReceipt, TrainReceipt
 from ..project.version import Version
-from ..store.json_object import read_object, string_keys
+from ..store.digest import sha256
+from ..store.leftovers.reading import as_object, read
+from ..store.manifest import plain_hashes
 from ..store.paths import ARTIFACTS, PREPDATA
 from ..store.tree import Tree, kind_of
 from .curves import epochs_trained, log_folder
 
 CHECKPOINTS = ("best.ckpt", "last.ckpt")
+ASSETS = "additional_assets"
 
 
 def missing(version: Version) -> tuple[str, ...]:
-    """What a finished training lacks, named as T2 names it; empty for a complete one."""
+    """What a finished training lacks, named as T2 names it; empty for a complete one. Raises `Unreadable`."""
     tree, artifacts = version.project.workspace.tree, version.artifacts
     lacking = [name for name in (*CHECKPOINTS, "spec.json") if not has_content(tree, f"{artifacts}/{name}")]
-    if "spec.json" not in lacking and read_object(tree, f"{artifacts}/spec.json") is None:
+    if "spec.json" not in lacking and as_object(read(tree, "json", f"{artifacts}/spec.json")) is None:
         lacking.append("spec.json as a JSON object")
     folder = log_folder(tree, artifacts)
     if folder is None or not tree.is_file(f"{folder}/metrics.csv"):
@@ -33,6 +39,37 @@ def has_content(tree: Tree, relative: str) -> bool:
             return os.fstat(handle).st_size > 0
     except (FileNotFoundError, UnsafePath):
         return False
+
+
+def hashes(version: Version) -> dict[str, str]:
+    """Those of its artifacts that a receipt names and of every file in additional_assets that are there, by path.
+
+    They may be large: read in turns of two seconds. Raises `StillReading` until all are read, and `UnsafePath`.
+    """
+    tree, artifacts = version.project.workspace.tree, version.artifacts
+    names = [f"{artifacts}/{name}" for name in (*CHECKPOINTS, "spec.json")]
+    names = [name for name in names if tree.kind(name) is not None]
+    names += [name for name, status in tree.walk(f"{artifacts}/{ASSETS}") if kind_of(status) == "file"]
+    found = plain_hashes(tree, version.id, names, what=f"what {version.id} left")
+    return {name.removeprefix(f"{artifacts}/"): digest for name, digest in found.items()}
+
+
+def checkpoint_hash(version: Version, name: str) -> str:
+    """The checkpoint's hash, read by turns. Raises `FileNotFoundError`, `UnsafePath`, `StillReading`."""
+    where = f"{version.artifacts}/{name}"
+    return plain_hashes(version.project.workspace.tree, version.id, [where], what=f"{name} of {version.id}")[where]
+
+
+def is_as_before(version: Version, trained: TrainReceipt, name: str) -> bool:
+    """Whether it is what an older receipt names by the hash of all its bytes; that is read in one go."""
+    tree, where = version.project.workspace.tree, f"{version.artifacts}/{name}"
+    return trained.assets is None and sha256(tree, where) == trained.artifacts[name]
+
+
+def links(version: Version) -> list[str]:
+    """The links in additional_assets."""
+    found = version.project.workspace.tree.walk(f"{version.artifacts}/{ASSETS}")
+    return [name for name, status in found if kind_of(status) == "link"]
 
 
 def _evaluation_outputs(tree: Tree, versions: Sequence[str]) -> dict[str, str]:
@@ -105,41 +142,34 @@ def _inode(stamp: str) -> str:
 
 
 def records(version: Version) -> dict[str, Mapping[str, object]]:
-    """What the script's own files state of its values, flattened, by the file's name."""
+    """What the script's own files state of its values, flattened, by the file's name.
+
+    Raises `UnsafePath`, `Unreadable`.
+    """
     tree, artifacts = version.project.workspace.tree, version.artifacts
     folder = log_folder(tree, artifacts)
     epochs = epochs_trained(tree, artifacts)
     return {
-        "hparams.yaml": {} if folder is None else _yaml(tree, f"{folder}/hparams.yaml"),
-        "spec.json": _flatten(read_object(tree, f"{artifacts}/spec.json") or {}),
+        "hparams.yaml": {} if folder is None else _stated(tree, "yaml", f"{folder}/hparams.yaml"),
+        "spec.json": _stated(tree, "json", f"{artifacts}/spec.json"),
         "metrics.csv": {} if epochs is None else {"epochs": epochs},
     }
+
+
+def _stated(tree: Tree, form: Literal["json", "yaml"], relative: str) -> dict[str, object]:
+    try:
+        return _flatten(as_object(read(tree, form, relative)) or {})
+    except FileNotFoundError:
+        return {}
 
 
 def _flatten(content: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Nested keys as dotted ones."""
     flat: dict[str, object] = {}
     for key, value in content.items():
-        inner = string_keys(value)
+        inner = as_object(cast("JsonValue", value))
         if inner is None:
             flat[f"{prefix}{key}"] = value
         else:
             flat |= _flatten(inner, f"{prefix}{key}.")
     return flat
-
-
-def _yaml(tree: Tree, relative: str) -> dict[str, object]:
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Objects that Lightning tagged as Python's are read as nothing, and never constructed."""
-
-    def ignore(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> None:
-        return None
-
-    Loader.add_multi_constructor("", ignore)  # pyright: ignore[reportUnknownMemberType]
-    try:
-        content: object = yaml.load(tree.read(relative), Loader)
-    except (FileNotFoundError, yaml.YAMLError, ValueError, RecursionError):  # 2026-02-30, 5,000 digits, endless nesting
-        return {}
-    return _flatten(string_keys(content) or {})

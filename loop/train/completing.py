@@ -15,13 +15,17 @@ from ..project.version import Version
 from ..record.facts import Section
 from ..record.parts import SavedBest
 from ..record.ranks import RunFacts
-from .artifacts import has_content
+from ..store.leftovers.reading import as_object, read
+from .artifacts import has_content, links
 from .curves import log_folder
 
 
 def complete(version: Version, facts: RunFacts) -> tuple[str, ...]:
-    """Does so in the version's artifact folder, and says what; done again, it finds everything and says nothing."""
-    return (*_checkpoints(version, facts), *_logs(version, facts), *_spec(version, facts))
+    """Does so in the version's artifact folder, and says what; done again, it finds everything and says nothing.
+
+    Raises `UnsafePath`, `Unreadable`.
+    """
+    return (*_checkpoints(version, facts), *_logs(version, facts), *_spec(version, facts), *_assets(version))
 
 
 def _checkpoints(version: Version, facts: RunFacts) -> Iterator[str]:
@@ -136,8 +140,19 @@ def _spec(version: Version, facts: RunFacts) -> Iterator[str]:
         }
         tree.write(f"{artifacts}/spec.json", (json.dumps(spec, ensure_ascii=False, indent=2) + "\n").encode())
         yield "spec.json holds what was measured: the script wrote none"
-    if not beside and b"additional_assets" not in tree.read(f"{artifacts}/spec.json"):
+    if not beside and "additional_assets" not in (as_object(read(tree, "json", f"{artifacts}/spec.json")) or {}):
         yield "additional_assets/ is empty, and spec.json says nothing of it: taken as not required"
+
+
+def _assets(version: Version) -> Iterator[str]:
+    """A link to another artifact becomes a copy of it: the bundle is made of files, and follows no link."""
+    tree, artifacts = version.project.workspace.tree, version.artifacts
+    for place in links(version):
+        target = next(left_files(version, [str(_target(tree.path(place)))]), None)
+        if target is not None:
+            tree.remove(place)
+            tree.copy(target, place)
+            yield f"{_shown(place, artifacts)} was a link to {_shown(target, artifacts)}, which it is now a copy of"
 
 
 def _shown(relative: str, artifacts: str) -> str:

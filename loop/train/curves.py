@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..errors import UnsafePath
+from ..errors import Unreadable, UnsafePath
 from ..store.tree import Tree
 from . import metrics_csv
 from .metrics_csv import Newest
@@ -61,16 +61,19 @@ def log_folder(tree: Tree, artifacts: str) -> str | None:
 
 
 def read_curves(tree: Tree, artifacts: str) -> Curves | None:
-    """None where there is no metrics.csv yet. Rows that don't parse, such as one half written, are passed over."""
+    """None where there is no metrics.csv yet. Rows that don't parse, such as one half written, are passed over.
+
+    Raises `UnsafePath`, `Unreadable`.
+    """
     folder = log_folder(tree, artifacts)
     return None if folder is None else _read(tree, f"{folder}/metrics.csv")
 
 
 def shown_curves(tree: Tree, artifacts: str) -> Curves | None:
-    """The same for a page: None also where something that is no plain file, such as a link, has their place."""
+    """The same where a run is looked at and not judged: None also for what can't be read, or a link in its place."""
     try:
         return read_curves(tree, artifacts)
-    except UnsafePath:
+    except (UnsafePath, Unreadable):
         return None
 
 
@@ -88,8 +91,11 @@ def epochs_trained(tree: Tree, artifacts: str) -> int | None:
 
 def newest(tree: Tree, artifacts: str) -> Newest | None:
     """How far a run is; only the two ends of its metrics.csv are read."""
-    folder = log_folder(tree, artifacts)
-    return None if folder is None else metrics_csv.newest(tree, f"{folder}/metrics.csv")
+    try:
+        folder = log_folder(tree, artifacts)
+        return None if folder is None else metrics_csv.newest(tree, f"{folder}/metrics.csv")
+    except (UnsafePath, Unreadable):  # said when the run has ended
+        return None
 
 
 def _read(tree: Tree, source: str) -> Curves | None:

@@ -11,7 +11,8 @@ _MOST = 3
 
 
 def findings(version: Version, run: Run, found: Sequence[RuleVerdict]) -> tuple[Notice, ...]:
-    return (*_unverified(found), *_ended_early(version, found), *_shared(run), *_unrecorded(run))
+    said = (*_unverified(found), *_ended_early(version, found), *_shared(run), *_unrecorded(run))
+    return (*said, *_environment(version, run))
 
 
 def shared_inputs(run: Run) -> int:
@@ -40,6 +41,24 @@ def _ended_early(version: Version, found: Sequence[RuleVerdict]) -> Iterator[Not
 def _shared(run: Run) -> Iterator[Notice]:
     if number := shared_inputs(run):
         yield Notice.of("shared_inputs", count=number)
+
+
+def _environment(version: Version, run: Run) -> Iterator[Notice]:
+    """Packages that both runs imported in different versions, and another GPU; as each process said of itself."""
+    now, before = run.facts.first, run.parent.first if run.parent is not None else None
+    if now is None or before is None or version.parent is None:
+        return
+    shared = now.packages.keys() & before.packages.keys()
+    changes = [
+        f"{name} {before.packages[name]} → {now.packages[name]}"
+        for name in sorted(shared)
+        if before.packages[name] != now.packages[name]
+    ]
+    devices = [one.device.name if one.device is not None else "no GPU" for one in (before, now)]
+    if devices[0] != devices[1]:
+        changes.append(f"{devices[0]} → {devices[1]}")
+    if changes:
+        yield Notice.of("other_environment", parent=version.parent.id, changes=", ".join(changes))
 
 
 def _unrecorded(run: Run) -> Iterator[Notice]:

@@ -2,10 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
-from ..errors import UnsafePath
+from ..errors import Unreadable, UnsafePath
 from ..jobs.job import JobStatus
 from ..jobs.logs import tail
 from ..project.attempts import Attempt
@@ -16,11 +14,10 @@ from ..project.version import Version
 from ..rules.reading import Rules
 from ..script.settings import settings
 from ..store import journal
-from ..store.digest import sha256
+from ..store.durable import make_durable
 from ..store.paths import PREPDATA
-from ..store.tree import Tree
 from . import resume
-from .artifacts import CHECKPOINTS, is_copied, missing, touched, untouchable
+from .artifacts import ASSETS, hashes, is_copied, links, missing, touched, untouchable
 from .changed_code import never_ran
 from .completing import complete
 from .curves import epochs_trained, read_curves
@@ -37,13 +34,14 @@ def judged(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) ->
     """The receipt of a run that nothing speaks against, else the first reason to reject it.
 
     The process's own word comes first, then what it left, then whether the user's rules were in force. What it left
-    out for want of form is found or written before (completing.py).
+    out for want of form is found or written before (completing.py). Raises `StillReading` as long as large files are
+    read: the next call goes on.
     """
     try:
         if failure := _of_process(attempt, rules, loop, status):
             return failure
         run = run_of(attempt)
-        completed = complete(attempt.version, run.facts)
+        completed = _completed(attempt, run)
         found = verdicts(rules.fixed, rules.file.synonyms, run)
         if (
             failure := _of_artifacts(attempt.version)
@@ -52,17 +50,27 @@ def judged(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) ->
             or _of_files(attempt, loop, run)
         ):
             return failure
+        make_durable(attempt.project.workspace.tree, attempt.version.artifacts)
+        receipt = _receipt(attempt, run, status)
+        warnings = (
+            *receipt.warnings,
+            *findings(attempt.version, run, found),
+            *never_ran(attempt, attempt.plan.changed if attempt.plan is not None else {}),
+            *unwatched(attempt, rules, run.facts),
+        )
     except UnsafePath as error:  # a link or a FIFO where a file belongs
         return Failure("missing artifacts", f"{error.where}: {error.what}", "")
-    receipt = _receipt(attempt, run, status)
-    changed = attempt.plan.changed if attempt.plan is not None else {}
-    warnings = (
-        *receipt.warnings,
-        *findings(attempt.version, run, found),
-        *never_ran(attempt, changed),
-        *unwatched(attempt, rules, run.facts),
-    )
+    except Unreadable as error:
+        return Failure("unreadable output", f"{error.where} {error.what}", "")
     return receipt.model_copy(update={"rules": found, "completed": completed, "warnings": warnings})
+
+
+def _completed(attempt: Attempt, run: Run) -> tuple[str, ...]:
+    """What was done to its artifacts now, and before: they may be read by turns from here on."""
+    before, now = attempt.completed, complete(attempt.version, run.facts)
+    if now:
+        attempt.save_completed((*before, *now))
+    return (*before, *now)
 
 
 def _receipt(attempt: Attempt, run: Run, status: JobStatus) -> TrainReceipt:
@@ -71,11 +79,16 @@ def _receipt(attempt: Attempt, run: Run, status: JobStatus) -> TrainReceipt:
     tree, artifacts = version.project.workspace.tree, version.artifacts
     warnings = [Notice.of("left_running", processes=", ".join(outcome.killed))] if outcome.killed else []
     warnings += resume.put_back(attempt)
+    if left_out := links(version):
+        names = ", ".join(name.removeprefix(f"{artifacts}/") for name in left_out[:5])
+        warnings.append(Notice.of("asset_links", names=names))
+    found = hashes(version)
     return TrainReceipt(
         attempt=attempt.number,
         script_sha256=plan.script_sha256,
         snapshot=plan.snapshot,
-        artifacts=_hashes(tree, artifacts),
+        artifacts={name: digest for name, digest in found.items() if not name.startswith(f"{ASSETS}/")},
+        assets={name: digest for name, digest in found.items() if name.startswith(f"{ASSETS}/")},
         epochs=trained_epochs(run) or epochs_trained(tree, artifacts),
         wall_seconds=outcome.wall_seconds or 0.0,
         peak_memory_bytes=outcome.peak_memory_bytes,
@@ -168,11 +181,3 @@ def _monitors(version: Version) -> tuple[str, ...]:
     # Also of a script that somebody edited meanwhile: what was trained is in the snapshot, and this is for people.
     found = (setting.value for setting in settings(version.script(authored=False)) if setting.name == "monitor")
     return tuple(dict.fromkeys(value for value in found if isinstance(value, str)))
-
-
-def _hashes(tree: Tree, artifacts: str) -> dict[str, str]:
-    # Side by side: checkpoints may have several gigabytes each.
-    names = (*CHECKPOINTS, "spec.json")
-    with ThreadPoolExecutor(len(names)) as threads:
-        found = threads.map(partial(sha256, tree), [f"{artifacts}/{name}" for name in names])
-        return dict(zip(names, found, strict=True))

@@ -16,10 +16,11 @@ from ..project.receipts import RESUMABLE, KeptCheckpoint
 from ..project.version import Version
 from ..store.digest import sha256
 from ..store.journal import now
+from ..store.manifest import plain_hashes
 from ..store.records import load, save
 from ..store.tree import Tree
 from .artifacts import CHECKPOINTS
-from .curves import read_curves
+from .curves import shown_curves
 
 VARIABLE = RESUME_VARIABLE
 _KEPT = (*CHECKPOINTS, "logs")
@@ -36,14 +37,16 @@ def keep(attempt: Attempt, failure: Failure) -> Failure:
     """Sets last.ckpt, best.ckpt and the logs of an interrupted run aside, before the wipe; the advice then says so.
 
     Keeps nothing of a run that failed by itself, or whose last.ckpt is torn: then what an earlier interruption left
-    stays. Called again after a crash in between, it goes on where it was.
+    stays. Called again after a crash in between, it goes on where it was. Raises `StillReading` while it reads a large
+    one, and has changed nothing then.
     """
     plan, version = attempt.plan, attempt.version
     if failure.kind not in RESUMABLE or plan is None:
         return failure
     tree, artifacts, where = _tree(version), version.artifacts, _folder(version)
-    if _is_whole(tree, f"{artifacts}/last.ckpt"):
-        curves = read_curves(tree, artifacts)
+    if _is_whole(tree, last := f"{artifacts}/last.ckpt"):
+        digest = _digest(version, last)  # before anything is moved: it may take several calls
+        curves = shown_curves(tree, artifacts)
         epochs = None if curves is None or curves.last_epoch is None else curves.last_epoch + 1
         # The record goes first and comes back last: without it nothing counts, so that a crash in between never makes
         # one checkpoint out of the files of two runs.
@@ -52,9 +55,9 @@ def keep(attempt: Attempt, failure: Failure) -> Failure:
             if tree.kind(f"{artifacts}/{name}") is not None:
                 tree.remove(f"{where}/{name}")
                 tree.move(f"{artifacts}/{name}", f"{where}/{name}")
-        _record(attempt, plan.snapshot, epochs)
+        _record(attempt, plan.snapshot, epochs, digest)
     elif tree.is_file(f"{where}/last.ckpt") and not tree.is_file(f"{where}/{_RECORD}"):
-        _record(attempt, plan.snapshot, None)
+        _record(attempt, plan.snapshot, None, _digest(version, f"{where}/last.ckpt"))
     return replace(failure, hint=f"{failure.advice}; {_WORD}") if kept(version) else failure
 
 
@@ -82,7 +85,7 @@ def require_kept(version: Version, way_on: str) -> KeptCheckpoint:
         ended = f"ended by: {verdict.kind or 'success'}" if verdict else "has not been made yet"
         raise OutOfOrder(f"only an interrupted training can be resumed; the last attempt {ended}", hint=way_on)
     record = kept(version)
-    if record is None or sha256(_tree(version), f"{_folder(version)}/last.ckpt") != record.last_sha256:
+    if record is None or _digest(version, f"{_folder(version)}/last.ckpt") != record.last_sha256:
         raise OutOfOrder(
             "there is no whole last.ckpt of the present script to go on from",
             where=_folder(version),
@@ -108,7 +111,7 @@ def put_back(attempt: Attempt) -> tuple[Notice, ...]:
             tree.move(f"{where}/{name}", f"{artifacts}/{name}")
         if tree.kind(f"{where}/{name}") is None:  # moved just now, or before a crash
             warnings.append(Notice.of("put_back", name=name, attempt=record.attempt))
-    curves = read_curves(tree, artifacts)
+    curves = shown_curves(tree, artifacts)
     if curves is not None and curves.epochs and curves.epochs[0] > 0:
         warnings.append(Notice.of("begins_late", epoch=curves.epochs[0]))
     return tuple(warnings)
@@ -127,19 +130,24 @@ def _folder(version: Version) -> str:
     return f"{version.project.workspace.resume}/{version.id}"
 
 
+def _digest(version: Version, relative: str) -> str:
+    """The checkpoint's hash, read by turns. Raises `StillReading`."""
+    return plain_hashes(_tree(version), version.id, [relative], what=f"last.ckpt of {version.id}")[relative]
+
+
 def _left(tree: Tree, artifacts: str, name: str) -> bool:
     """Whether a run left this itself; Lightning makes a log folder also for a run without an epoch."""
     if name == "logs":
-        return read_curves(tree, artifacts) is not None
+        return shown_curves(tree, artifacts) is not None
     return tree.kind(f"{artifacts}/{name}") is not None
 
 
-def _record(attempt: Attempt, snapshot: dict[str, str], epochs: int | None) -> None:
+def _record(attempt: Attempt, snapshot: dict[str, str], epochs: int | None, digest: str) -> None:
     tree, where = _tree(attempt.version), _folder(attempt.version)
     record = KeptCheckpoint(
         attempt=attempt.number,
         snapshot=snapshot,
-        last_sha256=sha256(tree, f"{where}/last.ckpt"),
+        last_sha256=digest,
         names=tuple(name for name in _KEPT if tree.kind(f"{where}/{name}") is not None),
         epochs=epochs,
         at=now(),

@@ -4,9 +4,11 @@ Any process may make any of these calls, since all state is in the attempt's fol
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+from ..errors import UnsafePath
 from ..jobs.job import DEFAULT_ROOT_VARIABLE, Job, JobStatus
 from ..jobs.placing import command, confined, level
 from ..jobs.warm.next_jobs import NextJobs
@@ -24,10 +26,10 @@ from ..rules.checks import check_script
 from ..rules.reading import Rules
 from ..script.source import Script
 from ..store import journal
-from ..store.durable import make_durable
+from ..store.paths import MAX_VERSION
 from ..store.records import Record
 from . import resume
-from .artifacts import untouchable
+from .artifacts import hashes, untouchable
 from .changed_code import changed_lines, watched
 from .measured import asked, recording
 from .progress import Progress, progress_of
@@ -66,8 +68,10 @@ def train(project: Project, number: int, *, attach: int | None = None, resumed: 
     Returns at once. Whoever waits for attempt n passes `attach=n`: should somebody else have cancelled or collected it
     meanwhile, the call returns that failure and never starts another attempt. `resumed` starts the training from the
     checkpoint that an interrupted attempt left.
-    Raises `OutOfOrder`, `RuleViolation` (the script breaks a rule: nothing was started), `RunError`.
+    Raises `OutOfOrder`, `RuleViolation` (the script breaks a rule: nothing was started), `RunError`, and `StillReading`
+    while the large files of a finished one are read: call again.
     """
+    _read_ahead(Version(project, number))
     with turn(project, "run_train", number) as t:
         if receipt := t.done(TrainReceipt):
             if not (t.state.phase == "train" and number == t.state.cur):
@@ -84,6 +88,14 @@ def train(project: Project, number: int, *, attach: int | None = None, resumed: 
         # Judged by the rules that it was started under: a script may have written others in the meantime.
         project.require_unchanged_rules(t.rules, loop)
         return _collect(attempt, t.rules, loop, attempt.swept(status))
+
+
+def _read_ahead(version: Version) -> None:
+    """Reads what a finished training left for its receipt: by turns, and while nobody has to wait for the lock."""
+    tried = version.attempts("train") if 1 <= version.number <= MAX_VERSION else []
+    if tried and tried[-1].verdict is None and tried[-1].status().state == "finished":
+        with suppress(UnsafePath):  # that is judged, and said, later
+            hashes(version)
 
 
 def next_jobs(version: Version, rules: Rules) -> NextJobs:
@@ -182,7 +194,6 @@ def _collect(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) 
         if before is not None and before.status == "PASS":  # what counted once and no more was taken from it since
             receipt = Failure("lost", f"it was trained, and then {receipt.summary}", "")
         return fail(attempt, rules, receipt, wall)
-    make_durable(version.project.workspace.tree, version.artifacts)
     attempt.save_verdict(Verdict(status="PASS", summary="trained", wall_seconds=wall, at=journal.now()))
     write_retry_report(version, rules)
     # Last of what counts: after a crash in between, the run is collected again.

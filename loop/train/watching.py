@@ -18,7 +18,7 @@ from ..record.ranks import RunFacts
 from ..rules.reading import Rules
 from ..rules.stop_when import Condition, parse_condition
 from ..text import duration
-from .curves import newest, read_curves
+from .curves import newest, read_curves, shown_curves
 from .progress import epochs_asked
 
 _MOST_LOADERS = 32
@@ -57,7 +57,7 @@ def _best(version: Version, metric: str, condition: Condition) -> tuple[float, s
     """The best value of an earlier version in any epoch, and whose it is; None unless it is above 0."""
     found: list[tuple[float, str]] = []
     for earlier in _earlier(version):
-        curves = read_curves(version.project.workspace.tree, earlier.artifacts)
+        curves = shown_curves(version.project.workspace.tree, earlier.artifacts)
         series = curves.series.get(metric, ()) if curves is not None else ()
         found += [(value, earlier.id) for value in series if value is not None and math.isfinite(value)]
     best = (min if condition.lower_is_better else max)(found, key=lambda one: one[0], default=None)

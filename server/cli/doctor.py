@@ -14,11 +14,12 @@ from ...loop.errors import LoopError
 from ...loop.jobs.placing import level
 from ...loop.jobs.sandbox import INSTALL
 from ...loop.jobs.warm.spare_folders import resting
+from ...loop.project.disk import mounts
 from ...loop.project.project import Project
 from ...loop.project.state import derive
 from ...loop.report.tracker_state import error_line, tracker_views
 from ...loop.report.trackers.tracker import lacking
-from ...loop.store.paths import RULES_FILE, STATE
+from ...loop.store.paths import PREPDATA, RULES_FILE, STATE, Workspace
 from .options import project_of
 from .probe_job import probe
 from .progress_display import console
@@ -74,6 +75,7 @@ def _checks(project: Project) -> Iterator[Check]:
     yield _warm_start(project)
     yield from _trackers(project)
     yield _disk(project)
+    yield from mount_checks(project.workspace)
 
 
 def _project(project: Project) -> Check:
@@ -166,6 +168,16 @@ def _trackers(project: Project) -> Iterator[Check]:
         told = error_line(missing) if missing else detail(view)
         fine = missing is None and not view.problem and not view.notes
         yield Check(view.name, "ok" if fine else "note", told, AGAIN if view.problem and not missing else "")
+
+
+def mount_checks(workspace: Workspace) -> Iterator[Check]:
+    """Says where the parts of the project lie; several file systems cost time, and nothing else."""
+    found = mounts(workspace)
+    told = [f"{'the project' if name == '.' else name} on {one.kind} at {one.point}" for name, one in found.items()]
+    apart = len({one.point for name, one in found.items() if name != PREPDATA}) > 1
+    hint = "what is moved between them is copied: large checkpoints take their time" if apart else ""
+    if told:
+        yield Check("mounts", "note" if apart else "ok", "; ".join(told), hint)
 
 
 def _disk(project: Project) -> Check:

@@ -73,9 +73,9 @@ def add_resources(server: MCPServer[Any], project: Project) -> None:
         "loop://versions/{version}/curves", name="curves", title="Learning curves", mime_type="application/json"
     )
     def _curves(version: str) -> str:
-        from ...loop.train.curves import read_curves
+        from ...loop.train.curves import shown_curves
 
-        curves = read_curves(workspace.tree, named(version).artifacts)
+        curves = shown_curves(workspace.tree, named(version).artifacts)
         if curves is None:
             raise ResourceNotFoundError(f"version {version} has no metrics.csv yet")
         return json.dumps(

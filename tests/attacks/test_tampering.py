@@ -192,13 +192,31 @@ async def test_weights_that_the_loop_did_not_train_are_not_scored(
         assert known.says in text, text
 
 
+def link_asset(folder: Folder) -> None:
+    folder.path(f"{V002}/additional_assets/label_map.json").unlink()
+    folder.path(f"{V002}/additional_assets/label_map.json").symlink_to("/etc/hostname")
+
+
+V002 = "Models/Artifacts/v002"
+
+
 @stories(
-    "",
-    (("The best weights replaced before the report", "final_report", "best.ckpt: was changed after training"),),
+    "change",
+    (
+        ("The best weights replaced before the report", "final_report", "best.ckpt: was changed after training"),
+        lambda folder: folder.write(f"{V002}/best.ckpt", '{"threshold": 0.5}'),
+    ),
+    (
+        ("spec.json edited before the report", "final_report", "spec.json: was changed after training"),
+        lambda folder: folder.write(f"{V002}/spec.json", "{}"),
+    ),
+    (("An asset replaced by a link to anywhere", "final_report", "can't be opened as a plain file"), link_asset),
 )
-async def test_a_report_hands_over_only_weights_that_were_scored(at: At, known: Attack) -> None:
+async def test_a_report_hands_over_only_what_was_trained(
+    at: At, known: Attack, change: Callable[[Folder], object]
+) -> None:
     folder = at("finished")
-    folder.write("Models/Artifacts/v002/best.ckpt", '{"threshold": 0.5}')
+    change(folder)
     async with connected(folder) as agent:
         result = await agent.client.call_tool("final_report", {"wait_seconds": 45})
         text = getattr(result.content[0], "text", "")

@@ -180,7 +180,7 @@ async def test_after_max_attempts_failed_evaluations_the_loop_says_so_and_goes_o
         assert await agent.where() == ("evaluate", 1)
         await agent.failed_evaluation()
         assert await agent.where() == ("stuck", 1)
-        assert "2 evaluations failed, and loop_config.max_attempts is 2" in await agent.brief()
+        assert "2 evaluations failed or were cancelled, and loop_config.max_attempts is 2" in await agent.brief()
         assert "final_report" in await agent.refused("run_eval", version=1)
         folder.set_rules(loop_config={"max_attempts": 3})
         assert accept_rules(folder.project())

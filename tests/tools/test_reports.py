@@ -248,6 +248,31 @@ async def test_a_checkpoint_that_changed_after_its_score_is_not_bundled_and_one_
     assert "v002: best.ckpt is gone" in folder.read(f"{report['folder']}/final-analysis.md")
 
 
+async def test_what_changed_after_its_training_is_not_bundled_as_the_best(at: At) -> None:
+    folder = at("finished")
+    best = "Models/Artifacts/v002"
+    async with connected(folder) as agent:
+        for name in ("best.ckpt", "spec.json", "additional_assets/label_map.json"):
+            where = f"{best}/{name}"
+            trained = folder.path(where).read_bytes()
+            folder.write(where, '{"threshold": 0.9}')
+            text = await agent.refused("final_report")
+            assert where in text and "changed after training" in text
+            folder.path(where).unlink()
+            if name != "best.ckpt":  # a version without its weights is left out instead
+                assert "is missing" in await agent.refused("final_report")
+            folder.path(where).symlink_to("/etc/hostname")
+            assert where in await agent.refused("final_report")
+            folder.path(where).unlink()
+            folder.path(where).write_bytes(trained)
+        folder.write(f"{best}/additional_assets/added.json", "{}")
+        folder.path(f"{best}/additional_assets/link").symlink_to("/etc/hostname")
+        report = await agent.report()
+    bundle = folder.path(f"{report['folder']}/Artifacts/v002")
+    names = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*") if not path.is_dir()}
+    assert report["best"] == "v002" and names == {"best.ckpt", "spec.json", "additional_assets/label_map.json"}
+
+
 async def test_foreign_folders_beside_the_artifacts_do_not_disturb_the_report(at: At) -> None:
     folder = at("finished")
     for name in ("v000", "v0002", "v099", "baseline-old"):

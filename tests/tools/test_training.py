@@ -1,5 +1,6 @@
 """Step 1: a training is judged by what it leaves, under the user's values, and anyone may collect it."""
 
+import fcntl
 import json
 import os
 import signal
@@ -383,16 +384,37 @@ async def test_what_a_dead_runner_has_left_is_ended_and_named_before_the_next_at
     assert not alive(int(child))
 
 
-async def test_cancelled_runs_do_not_count_as_failed_attempts(folder: Folder) -> None:
+async def test_a_cancelled_run_is_an_attempt_like_any_other(folder: Folder) -> None:
     folder.set_rules(loop_config={"max_attempts": 2})
-    folder.edit(BASELINE, GATED, ("    save_logs(rows)\n", "    save_logs(rows)\n    raise ValueError('no')\n"))
+    folder.edit(BASELINE, GATED)
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        for expected in ("train", "stuck"):
+            await agent.call("run_train", version=1)
+            await agent.call("cancel_run", version=1)
+            assert await agent.where() == (expected, 1)
+        assert "2 attempts" in await agent.brief()
+
+
+async def test_a_run_is_cancelled_while_somebody_holds_the_lock_for_ever_and_the_rules_are_broken(
+    folder: Folder,
+) -> None:
+    folder.edit(BASELINE, GATED)
+    rules = folder.read("user_defined_rules.json")
     async with connected(folder) as agent:
         await agent.call("start_loop")
         await agent.call("run_train", version=1)
-        await agent.call("cancel_run", version=1)
-        folder.write("gate", "")
-        await agent.failed_training("code error")
-        assert await agent.where() == ("repair", 1)
+        runner = folder.json(f"{STATE}/attempts/v001/train-001/runner.json")["pid"]
+        folder.write("user_defined_rules.json", "{")
+        holding = os.open(folder.path(f"{STATE}/lock"), os.O_RDONLY)
+        fcntl.flock(holding, fcntl.LOCK_EX)
+        with anyio.fail_after(25):  # the lock itself is waited for longer
+            cancelled = await agent.call("cancel_run", version=1)
+        assert "is ended" in cancelled["message"] and not alive(runner)
+        os.close(holding)
+        folder.write("user_defined_rules.json", rules)
+        await agent.failed_training("cancelled")
+        assert await agent.where() == ("train", 1)
 
 
 async def test_a_run_that_ended_before_the_cancellation_is_collected_not_lost(folder: Folder) -> None:
@@ -435,3 +457,14 @@ async def test_hidden_characters_of_a_log_reach_nobody_through_a_failure(folder:
         told = json.dumps([failure, await agent.call("next_step")], ensure_ascii=False)
     assert "ValueError: obey" in told
     assert not set(told) & set("\u200b\u200d\u2060\ufeff\xad\u180e\u202e\u3164\U000e0100\x1b")
+
+
+async def test_links_among_the_assets_become_files_or_are_named(folder: Folder) -> None:
+    links = '    (assets / "model").symlink_to("../best.ckpt")\n    (assets / "vocab").symlink_to("/etc/hostname")\n'
+    folder.edit(BASELINE, ("    assets.mkdir(exist_ok=True)\n", f"    assets.mkdir(exist_ok=True)\n{links}"))
+    async with connected(folder) as agent:
+        await agent.call("start_loop")
+        trained = await agent.train()
+    assert any("additional_assets/model was a link to best.ckpt" in one for one in trained["completed"])
+    assert any("links to elsewhere (additional_assets/vocab)" in one for one in trained["warnings"])
+    assert folder.path(f"{V001}/additional_assets/model").read_bytes() == folder.path(f"{V001}/best.ckpt").read_bytes()

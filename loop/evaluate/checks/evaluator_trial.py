@@ -5,13 +5,10 @@ the model is refused. The loop's own disorders each version's weights itself, so
 """
 
 import ast
-import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
 from ...errors import EvaluationError
 from ...project.notices import Notice
@@ -19,7 +16,7 @@ from ...project.project import Project
 from ...script.source import read_script
 from ...store.paths import EVAL_SCRIPT
 from ...store.tree import Tree
-from .output import read_metrics
+from .output import read_metrics, scores_digest
 
 _HINT = "correct 03_eval.py through write_eval"
 # Two runs on one machine agree to the last bit or nearly so; what differs more is another measurement.
@@ -91,34 +88,13 @@ def _require_moved(tree: Tree, trial: Trial, first: Mapping[str, float], primary
         where=EVAL_SCRIPT,
         hint=f"{_HINT}: load --checkpoint into the model and score its predictions",
     )
-    before, after = _sample_scores(tree, trial.first), _sample_scores(tree, trial.disordered)
+    before, after = (scores_digest(tree, f"{out}/samples.jsonl") for out in (trial.first, trial.disordered))
     if primary in first and before == after:
         raise ignored
     if moved == first and before == after:
         raise ignored
     # A model that always says the same class may keep its accuracy by luck; its losses can't.
     return [Notice.of("unmoved", metric=primary)]
-
-
-def _sample_scores(tree: Tree, out: str) -> str:
-    """A digest of every sample's scores, without what may differ between runs."""
-    digest = hashlib.sha256()
-    try:
-        for line in tree.read(f"{out}/samples.jsonl", limit=4 << 30).splitlines():
-            digest.update(_scores_of(line))
-    except FileNotFoundError:
-        return ""
-    return digest.hexdigest()
-
-
-def _scores_of(line: bytes) -> bytes:
-    """A line's scores; the line itself where it has none that can be read, since it is compared and no more."""
-    try:
-        content: object = json.loads(line)
-    except (ValueError, RecursionError):
-        return line
-    scores = cast("dict[object, object]", content).get("scores") if isinstance(content, dict) else None
-    return json.dumps(scores, sort_keys=True).encode()
 
 
 def _spread(first: Mapping[str, float], again: Mapping[str, float]) -> float:

@@ -1,25 +1,22 @@
 """Checks of what an evaluation left: its score, its samples, its pictures; before anything is published (E3, E4)."""
 
-import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import NoReturn
 
-from pydantic import JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
 
-from ...errors import EvaluationError, LoopError
+from ...errors import EvaluationError, Unreadable, UnsafePath
 from ...project.notices import Notice
 from ...project.receipts import Metric, Score
+from ...store.leftovers.reading import Form, read
 from ...store.tree import Tree
 from ...text import describe
 
 _HINT = "correct 03_eval.py through write_eval (docs/contract.md says what it must leave)"
 MAX_SAMPLE_BYTES = 4 << 30
-_MOST_TARGETS = 100_000
 # A metric that was summed in single precision is its samples' mean to about this.
 _ROUNDING = 1e-4
 
@@ -60,10 +57,7 @@ def check_output(
 def read_metrics(tree: Tree, out: str) -> dict[str, float]:
     """The metrics in a scratch folder by name, without any other check. Raises `EvaluationError`."""
     where = f"{out}/eval_score.json"
-    try:
-        content = parse_strict(tree.read(where), where)
-    except FileNotFoundError as error:
-        raise EvaluationError("was not written", where=where, hint=_HINT) from error
+    content = read_strict(tree, where)
     metrics = content.get("metrics") if isinstance(content, dict) else None
     found: dict[str, float] = {}
     for metric in metrics if isinstance(metrics, list) else []:
@@ -72,26 +66,13 @@ def read_metrics(tree: Tree, out: str) -> dict[str, float]:
     return found
 
 
-def parse_strict(data: bytes, where: str) -> JsonValue:
+def read_strict(tree: Tree, where: str) -> JsonValue:
     """JSON without duplicate keys, NaN or infinity. Raises `EvaluationError`."""
-
-    def pairs(items: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
-        keys = [key for key, _ in items]
-        if len(set(keys)) < len(keys):
-            _refuse(where, "a key stands there twice")
-        return dict(items)
-
-    def constant(name: str) -> NoReturn:
-        _refuse(where, f"{name} is not a JSON number")
-
-    try:
-        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=pairs, parse_constant=constant)
-    except (ValueError, RecursionError) as error:
-        raise EvaluationError(f"is not valid JSON ({error})", where=where, hint=_HINT) from error
+    return _read(tree, "json", where, strict=True)
 
 
 def _score(tree: Tree, where: str) -> Score:
-    content = parse_strict(_read(tree, where), where)
+    content = read_strict(tree, where)
     try:
         # Through JSON again: strict mode then takes 1 for a float, as JSON does, and "1" still not.
         return Score.model_validate_json(json.dumps(content))
@@ -99,13 +80,13 @@ def _score(tree: Tree, where: str) -> Score:
         raise EvaluationError(describe(error), where=where, hint=_HINT) from error
 
 
-def _read(tree: Tree, where: str) -> bytes:
+def _read(tree: Tree, form: Form, *where: str, **options: JsonValue) -> JsonValue:
     try:
-        return tree.read(where)
+        return read(tree, form, *where, **options)
     except FileNotFoundError as error:
-        raise EvaluationError("was not written", where=where, hint=_HINT) from error
-    except LoopError as error:
-        raise EvaluationError(error.what, where=where, hint=_HINT) from error
+        raise EvaluationError("was not written", where=where[0], hint=_HINT) from error
+    except (UnsafePath, Unreadable) as error:
+        raise EvaluationError(error.what, where=error.where, hint=_HINT) from error
 
 
 def _with_means(score: Score, means: Mapping[str, float], where: str) -> tuple[Score, list[Notice]]:
@@ -137,61 +118,32 @@ def _rate(name: str, means: Mapping[str, float]) -> float | None:
 
 def _sample_means(tree: Tree, where: str, samples: int) -> dict[str, float]:
     """The mean of each score that every sample has. Refuses another count of lines, and an id that comes twice."""
-    ids: set[str] = set()
-    sums: dict[str, list[float]] = {}
-    try:
-        with tree.opened(where) as handle, os.fdopen(os.dup(handle), "rb") as file:
-            if os.fstat(handle).st_size > MAX_SAMPLE_BYTES:
-                _refuse(where, "is larger than 4 GiB")
-            for number, line in enumerate(file, 1):
-                identity, scores = _sample(line, f"{where}:{number}")
-                ids.add(identity)
-                if len(ids) != number:
-                    _refuse(f"{where}:{number}", "this id stands there twice")
-                for name, value in scores.items():
-                    sums.setdefault(name, []).append(value)
-    except FileNotFoundError as error:
-        raise EvaluationError("was not written", where=where, hint=_HINT) from error
-    if len(ids) != samples:
-        _refuse(where, f"it has {len(ids)} lines, and eval_score.json says num_samples {samples}")
-    return {name: math.fsum(values) / samples for name, values in sums.items() if len(values) == samples}
+    found = _Means.model_validate(_read(tree, "samples", where))
+    if found.count != samples:
+        _refuse(where, f"it has {found.count} lines, and eval_score.json says num_samples {samples}")
+    return found.means
+
+
+class _Means(BaseModel):
+    model_config = ConfigDict(extra="forbid", defer_build=True)
+
+    count: int
+    means: dict[str, float]
 
 
 def other_targets(tree: Tree, new: str, old: str) -> tuple[int, int]:
     """How many samples of two samples.jsonl with one id have different targets, and how many ids both have."""
-    found, before = _targets(tree, new), _targets(tree, old)
-    shared = found.keys() & before.keys()
-    return sum(found[name] != before[name] for name in shared), len(shared)
+    if not tree.is_file(old):
+        return 0, 0
+    return _PAIR.validate_python(_read(tree, "targets", new, old))
 
 
-def _targets(tree: Tree, where: str) -> dict[str, bytes]:
-    """A digest of each sample's target, of as many samples as are read in a moment; nothing for a missing file."""
-    found: dict[str, bytes] = {}
-    try:
-        with tree.opened(where) as handle, os.fdopen(os.dup(handle), "rb") as file:
-            for line in islice(file, _MOST_TARGETS):
-                content = parse_strict(line, where)
-                if isinstance(content, dict) and "target" in content:
-                    text = json.dumps(content["target"], sort_keys=True)
-                    found[str(content.get("id"))] = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    except FileNotFoundError:
-        return {}
-    return found
+def scores_digest(tree: Tree, where: str) -> JsonValue:
+    """A digest of every sample's scores, without what may differ between runs; None without a file."""
+    return _read(tree, "scores", where) if tree.is_file(where) else None
 
 
-def _sample(line: bytes, where: str) -> tuple[str, dict[str, float]]:
-    content = parse_strict(line, where)
-    if not isinstance(content, dict) or not isinstance(content.get("id"), str):
-        _refuse(where, 'is not an object with an "id" string')
-    scores = content.get("scores")
-    if not isinstance(scores, dict):
-        _refuse(where, 'has no "scores" object')
-    found: dict[str, float] = {}
-    for name, value in scores.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            _refuse(where, f"the score {name!r} is not a finite number")
-        found[name] = float(value)
-    return str(content["id"]), found
+_PAIR = TypeAdapter(tuple[int, int])
 
 
 def _check_infer_samples(tree: Tree, where: str, most: int) -> int:

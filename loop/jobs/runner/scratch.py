@@ -3,6 +3,7 @@
 Standard library only: the runner's interpreter knows no package.
 """
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +46,7 @@ class Scratch(NamedTuple):
 
     def remove(self) -> None:
         """Removes the folder and the symlink; what can't be removed stays, and harms nothing."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with contextlib.suppress(RecursionError):  # a thousand folders within one another; the attempt's go later
+            shutil.rmtree(self.folder, ignore_errors=True)
         if self.path != self.folder and self.path.parent.name.startswith(_PREFIX):
             shutil.rmtree(self.path.parent, ignore_errors=True)

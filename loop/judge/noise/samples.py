@@ -124,7 +124,7 @@ def _sample(line: bytes, place: str) -> Mapping[str, object]:
 
 def _add_scores(scores: dict[str, array[float]], values: Mapping[str, object], before: int, place: str) -> None:
     for name, value in values.items():
-        if not isinstance(value, bool | int | float) or not math.isfinite(value):
+        if not isinstance(value, bool | int | float) or not _is_finite(value):
             _refuse(place, f"the score {name!r} is not a finite number")
         held = scores.setdefault(name, array("d"))
         if len(held) == before:  # a score that a sample before lacked stays short, and is dropped at the end
@@ -229,8 +229,15 @@ def _label(value: object) -> int | str | None:
 
 def _numbers(value: object) -> list[float] | None:
     values = cast(list[object], value) if isinstance(value, list) else [value]
-    numbers = [float(one) for one in values if isinstance(one, bool | int | float) and math.isfinite(one)]
+    numbers = [float(one) for one in values if isinstance(one, bool | int | float) and _is_finite(one)]
     return numbers if numbers and len(numbers) == len(values) else None
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number of 400 digits
+        return False
 
 
 def _refuse(where: str, what: str) -> NoReturn:

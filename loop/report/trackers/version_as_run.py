@@ -28,7 +28,7 @@ from ...rules.reading import Rules
 from ...store.digest import sha256
 from ...store.paths import STATE, version_id
 from ...text import clean
-from ...train.curves import read_curves
+from ...train.curves import shown_curves
 from ..status import VersionView, version_view
 from .run_note import note
 from .run_params import Param, params
@@ -225,7 +225,7 @@ def _tags(found: _Records, loop: LoopFile, loop_id: str) -> dict[str, str]:
 
 
 def _curves(version: Version) -> Iterator[Curve]:
-    curves = read_curves(version.project.workspace.tree, version.artifacts)
+    curves = shown_curves(version.project.workspace.tree, version.artifacts)
     if curves is None:
         return
     for name, values in curves.series.items():

@@ -135,3 +135,15 @@ def test_staging_files_of_a_crash_are_not_listed(tree: Tree) -> None:
     tree.write("f/한글.txt", b"x")
     (tree.root / "f" / ".staging-123").write_text("torn")
     assert tree.names("f") == ["한글.txt"]
+
+
+def test_a_thousand_folders_within_one_another_are_removed(tmp_path: Path) -> None:
+    handle = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1_500):
+        os.mkdir("d", dir_fd=handle)
+        inner = os.open("d", os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = inner
+    os.close(handle)
+    Tree(tmp_path).remove("d")
+    assert not any(tmp_path.iterdir())
