@@ -54,7 +54,7 @@ def run_train(project: Project, version: int, resume: Resume = False, *, attach:
         wall_seconds=round(receipt.wall_seconds, 2) if receipt else None,
         rules=_rules(receipt) if receipt else (),
         completed=receipt.completed if receipt else (),
-        warnings=tuple(str(one) for one in receipt.warnings) if receipt else (),
+        warnings=tuple(str(one) for one in (receipt.warnings if receipt else status.noticed)),
         next=state.next,
     )
 
@@ -62,7 +62,8 @@ def run_train(project: Project, version: int, resume: Resume = False, *, attach:
 def _message(name: str, status: "TrainStatus", job: JobView | None) -> str:
     if job is not None:
         doing = "waits to be trained" if job.waiting else "is training"
-        return f"{name} {doing}, attempt {status.attempt} ({job.line}). It goes on by itself; call again."
+        said = f"{name} {doing}, attempt {status.attempt} ({job.line}). It goes on by itself; call again."
+        return "\n- ".join((said, *map(str, status.noticed)))
     if status.receipt is not None:
         said = [*status.receipt.completed, *map(str, status.receipt.warnings)]
         done = f"{name} is trained (attempt {status.attempt}); its artifacts are complete."

@@ -47,6 +47,8 @@ FindingCode = Literal[
     "needs_network",
     "needs_arguments",
     "needs_package",
+    "out_of_sight",
+    "stands_in",
     "hangs",
     "slow",
     "ended",
@@ -151,6 +153,7 @@ class EvalPlan(Record):
     accepting: bool
     sandbox: str = ""
     trained: int | None = Field(default=None, description="the training attempt whose weights these are")
+    noticed: tuple[Notice, ...] = Field(default=(), description="what was said when it began")
 
 
 class Plan(Record):
@@ -163,6 +166,7 @@ class Plan(Record):
     confined: bool = False
     resumed_from: int | None = None
     changed: dict[str, list[int]] = Field(default={}, description="changed symbol -> its lines that are watched")
+    noticed: tuple[Notice, ...] = Field(default=(), description="what was said when it began")
 
 
 class KeptCheckpoint(Record):
@@ -280,6 +284,7 @@ class TrainReceipt(Record):
     script_sha256: str
     snapshot: dict[str, str]
     artifacts: dict[str, str] = Field(description="best.ckpt, last.ckpt, spec.json -> sha256")
+    imported: dict[str, str] = Field(default={}, description="the project's files that ran -> sha256 when it had ended")
     epochs: int | None
     rules: tuple[RuleVerdict, ...] = Field(default=(), description="each fixed value, and whether it was in force")
     completed: tuple[str, ...] = Field(default=(), description="what the loop wrote or found that the script left out")

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from ..judge.labels import recorded
 from ..project.attempts import Attempt
+from ..project.confinement import unconfined
 from ..project.project import Project
 from ..project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt, Standing, TrainReceipt
 from ..project.state import Next, derive, report_receipt
@@ -77,6 +78,7 @@ class Status(_View):
     report: str | None
     trackers: tuple[TrackerView, ...] = ()
     estimate: Estimate | None = None
+    unconfined: str | None = None
 
 
 def status(project: Project) -> Status:
@@ -101,6 +103,7 @@ def status(project: Project) -> Status:
         report=report.folder if report else None,
         trackers=tracker_views(project, rules),
         estimate=estimate(project, rules, state),
+        unconfined=None if (said := unconfined(rules.file.execution_config)) is None else str(said),
     )
 
 

@@ -1,6 +1,7 @@
 """What a training's facts say beside the verdicts, for its receipt: said, and nothing is failed for it."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from ..project.notices import Notice
 from ..project.receipts import RuleVerdict, TrainReceipt
@@ -11,7 +12,7 @@ _MOST = 3
 
 
 def findings(version: Version, run: Run, found: Sequence[RuleVerdict]) -> tuple[Notice, ...]:
-    return (*_unverified(found), *_ended_early(version, found), *_shared(run), *_unrecorded(run))
+    return (*_unverified(found), *_ended_early(version, found), *_shared(run), *_stands_in(run), *_unrecorded(run))
 
 
 def shared_inputs(run: Run) -> int:
@@ -40,6 +41,18 @@ def _ended_early(version: Version, found: Sequence[RuleVerdict]) -> Iterator[Not
 def _shared(run: Run) -> Iterator[Notice]:
     if number := shared_inputs(run):
         yield Notice.of("shared_inputs", count=number)
+
+
+def _stands_in(run: Run) -> Iterator[Notice]:
+    known = {Path(one.file).name for one in run.of_parent.facts.stands_in} if run.of_parent is not None else set[str]()
+    for one in run.facts.stands_in[:_MOST]:
+        if (name := Path(one.file).name) not in known:
+            yield Notice.of("stands_in", file=name, by=library_file(one.by))
+
+
+def library_file(path: str) -> str:
+    """An installed file as it is found in any installation."""
+    return path.rpartition("-packages/")[2]
 
 
 def _unrecorded(run: Run) -> Iterator[Notice]:
