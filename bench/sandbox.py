@@ -12,15 +12,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from progressive_training.loop.jobs import sandbox
+from progressive_training.loop.jobs import sandbox, view
 from progressive_training.loop.jobs.job import Job
 from progressive_training.loop.jobs.local import LocalExecutor
 from progressive_training.loop.jobs.runner.attempt_files import SCRATCH
+from progressive_training.loop.store.paths import Workspace
 
 
 def wrapper(root: Path, attempt: Path) -> tuple[str, ...]:
-    readable = (*sandbox.interpreter_folders(sys.executable), root)
-    return sandbox.wrapper(sandbox.Confines(attempt / SCRATCH, (root / "art",), readable, network=False))
+    readable = view.interpreter_folders(sys.executable)
+    confines = view.Confines(attempt / SCRATCH, (root / "Models/Artifacts/v001",), readable, network=False)
+    return sandbox.wrapper(confines.with_project(view.ProjectView(Workspace(root), "v1")))
 
 
 def job(root: Path, attempt: Path, *, confined: bool) -> float:
@@ -55,7 +57,8 @@ def main() -> None:
     print(f"{'median of ' + str(runs) + ', interleaved':<28} {'plain ms':>9} {'sandbox ms':>11} {'added ms':>9}")
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder).resolve()
-        (root / "art").mkdir()
+        for name in ("Models/Artifacts/v001", ".progressive-training", "dataset/prepdata/v1", "dataset/prepdata/v2"):
+            (root / name).mkdir(parents=True)
         for name, measure in (("script alone", bare), ("job: submit to result", job)):
             times: dict[bool, list[float]] = {False: [], True: []}
             for number in range(runs + 1):

@@ -66,7 +66,7 @@ def run_train(project: Project, version: int, resume: Resume = False, *, attach:
         wall_seconds=round(receipt.wall_seconds, 2) if receipt else None,
         rules=_rules(receipt) if receipt else (),
         completed=receipt.completed if receipt else (),
-        warnings=tuple(str(one) for one in receipt.warnings) if receipt else (),
+        warnings=tuple(str(one) for one in (receipt.warnings if receipt else status.noticed)),
         next=state.next,
     )
 
@@ -75,7 +75,8 @@ def _message(version: Version, status: "TrainStatus", job: JobView | None) -> st
     name, gone = version.id, version.gone()
     if job is not None:
         doing = "waits to be trained" if job.waiting else "is training"
-        return f"{name} {doing}, attempt {status.attempt} ({job.line}). It goes on by itself; call again."
+        said = f"{name} {doing}, attempt {status.attempt} ({job.line}). It goes on by itself; call again."
+        return "\n- ".join((said, *map(str, status.noticed)))
     if status.receipt is not None:
         said = [*status.receipt.completed, *map(str, status.receipt.warnings)]
         left = f"{' and '.join(gone)} was removed since" if gone else "its artifacts are complete"

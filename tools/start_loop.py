@@ -53,6 +53,8 @@ def start_loop(
     job = job_of(version.attempt("rehearse", rehearsed.attempt), rehearsed.progress) if rehearsed.progress else None
     findings = [*started.findings]
     findings += [f"stats.json doesn't say: {name}" for name in started.stats.unknown]
+    if (said := work().unconfined(rules.file.execution_config)) is not None:
+        findings.append(str(said))
     loop = started.loop
     already = started.already_done and (rehearsed.already_done or rehearsed.state == "off")
     return StartResult(

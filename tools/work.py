@@ -9,6 +9,7 @@ from ..loop.evaluate.evaluator import has_evaluator, read_settings, renewable, s
 from ..loop.judge.analysis import Analysis, write_analysis
 from ..loop.judge.best import best_version
 from ..loop.judge.labels import record_judgements
+from ..loop.project.confinement import unconfined
 from ..loop.rehearse.page import PAGE, headline, worst
 from ..loop.rehearse.rehearsal import rehearse
 from ..loop.rehearse.words import told as finding_told
@@ -46,6 +47,7 @@ __all__ = [
     "served_family",
     "start_loop",
     "train",
+    "unconfined",
     "worst",
     "write_action",
     "write_analysis",

@@ -12,6 +12,7 @@ from ..jobs.job import Job, JobStatus
 from ..jobs.logs import tail
 from ..jobs.placing import level
 from ..project.attempts import Attempt, failure_of
+from ..project.confinement import packages_changed
 from ..project.disk import require_room
 from ..project.evaluation_protocol import acceptance, fingerprint
 from ..project.failures import Failure, process_failure
@@ -107,6 +108,7 @@ def start(version: Version, rules: Rules, loop: LoopFile, *, side_by_side: int =
         accepting=acceptance(version.project) is None,
         sandbox=sandbox.name,
         trained=trained.attempt,
+        noticed=packages_changed(version.project, rules),
     )
     if version.receipt(EvalReceipt) is None:
         require_weights(version, trained, "last.ckpt")  # it says how many epochs there were

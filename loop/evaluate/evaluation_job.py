@@ -12,10 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..errors import EvaluationError
 from ..jobs.job import Job
-from ..jobs.placing import confined
+from ..jobs.placing import Needs, confined
 from ..jobs.warm.next_jobs import ISOLATED
 from ..project.attempts import Attempt
-from ..project.evaluation_protocol import frozen_folder
+from ..project.evaluation_protocol import PROTOCOL, frozen_folder
 from ..project.receipts import EvalPlan, LoopFile
 from ..project.version import Version
 from ..record.injection import CHECKPOINT_FACTS
@@ -76,7 +76,12 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> J
     outs = tuple(name for name in outs if workspace.tree.kind(f"{attempt.relative}/{name}") is not None)
     outs += tuple(name for repeat in again for name in (repeat.stage, repeat.out))
     writable = tuple(f"{attempt.relative}/{name}" for name in (STAGE, SAID, *outs))
-    return confined(job, attempt.path, workspace, config, writable)
+    return confined(job, attempt.path, workspace, config, Needs(loop.dataset_id, writable, scored(attempt)))
+
+
+def scored(attempt: Attempt) -> tuple[str, ...]:
+    """What an evaluation reads of what no other job sees: its own folder, the weights, and what the first one froze."""
+    return (attempt.relative, attempt.version.artifacts, PROTOCOL)
 
 
 def _arguments(attempt: Attempt, rules: Rules, loop: LoopFile) -> dict[str, object]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from ..jobs.job import Job
-from ..jobs.placing import confined
+from ..jobs.placing import Needs, confined
 from ..jobs.warm.next_jobs import ISOLATED
 from ..project.attempts import Attempt
 from ..project.integrity import score_bytes
@@ -14,7 +14,7 @@ from ..rules.reading import Rules
 from ..store.paths import ARTIFACTS, EVAL_SCRIPT, EXTERNAL, STATE
 from ..store.records import load, save
 from .checks.output import check_output, read_strict
-from .evaluation_job import decided
+from .evaluation_job import decided, scored
 from .evaluator_parts.project_copy import make_stage
 from .publication import copy_output
 
@@ -92,7 +92,8 @@ def prepare(attempt: ExternalAttempt, rules: Rules, loop: LoopFile) -> Job:
         timeout_seconds=60 * minutes(rules),
     )
     writable = tuple(f"{attempt.relative}/{name}" for name in (_STAGE, _OUT))
-    return confined(job, attempt.path, workspace, rules.file.execution_config, writable)
+    needs = Needs(loop.dataset_id, writable, (*scored(attempt), f"{EXTERNAL}/{attempt.name}"))
+    return confined(job, attempt.path, workspace, rules.file.execution_config, needs)
 
 
 def minutes(rules: Rules) -> float:

@@ -95,7 +95,7 @@ def copy_output(
         sandbox=plan.sandbox,
         side_by_side=attempt.side_by_side,
         formulas=evaluated.formulas,
-        warnings=evaluated.warnings,
+        warnings=(*plan.noticed, *evaluated.warnings),
     )
 
 

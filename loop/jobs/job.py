@@ -113,6 +113,20 @@ class Watching:
 
 
 @dataclass(frozen=True)
+class Landlock:
+    """What the runner leaves a job where there is no bubblewrap, besides its temporary files: paths to be read, to be
+    listed alone, and to be written. Without `network` it has a loopback of its own; without `tcp` nobody to talk to."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    read: tuple[str, ...]
+    listed: tuple[str, ...]
+    written: tuple[str, ...]
+    network: bool
+    tcp: bool
+
+
+@dataclass(frozen=True)
 class Job:
     """One command to run, without a shell, and its limits.
 
@@ -120,7 +134,8 @@ class Job:
     It is stored as readable text in the attempt folder (owner only): put no secret in it.
     `timeout_seconds=None` means no limit, and so for each `max_`. `grace_seconds` is what lies between TERM and KILL.
     `wrapper` is a command line in front of `argv`, as sandbox.py makes it; it binds the attempt's `tmp` to /tmp.
-    `watched` are the folders that, with the job's temporary files, may hold `max_watched_bytes`.
+    `landlock` is what holds instead, where that isn't.
+    `watched` are the folders that, with the job's temporary files, may hold `max_watched_bytes` in `max_files` files.
     `imports` is what its script does before all else (warm/leading_imports.py): an interpreter that waits for it may
     have done so much already. None: the job starts cold.
     `placement` says where it runs, if not on this machine. `inherits` are names of variables, or with a `*` how they
@@ -146,6 +161,8 @@ class Job:
     max_file_bytes: int | None = None
     watched: tuple[str, ...] = ()
     max_watched_bytes: int | None = None
+    max_files: int | None = None
+    landlock: Landlock | None = None
     imports: tuple[str, ...] | None = None
     inherits: tuple[str, ...] = ()
     recording: Recording | None = None
@@ -162,7 +179,7 @@ class Job:
             raise RunError(f"a time limit of {self.timeout_seconds} s", hint="give seconds above 0, or none")
         if not 0 <= self.grace_seconds < math.inf:
             raise RunError(f"a grace of {self.grace_seconds} s", hint="give 0 seconds or more")
-        for most in (self.max_processes, self.max_threads, self.max_file_bytes, self.max_watched_bytes):
+        for most in (self.max_processes, self.max_threads, self.max_file_bytes, self.max_watched_bytes, self.max_files):
             if most is not None and most < 1:
                 raise RunError(f"a limit of {most}", hint="give 1 or more, or none")
         if self.log_limit_bytes < MIN_LOG_BYTES:

@@ -10,10 +10,11 @@ from typing import Literal
 from ..errors import RunError
 from ..record.injection import RECORDER
 from ..rules.execution import ExecutionConfig
-from ..store.paths import EXTERNAL, PREPDATA, RULES_FILE, Workspace
-from . import sandbox
+from ..store.paths import ARTIFACTS, RULES_FILE, Workspace
+from . import fallback, sandbox
 from .job import Job, Placement
 from .runner.attempt_files import SCRATCH
+from .view import Confines, ProjectView, holds_a_home, interpreter_folders, libraries
 
 _GIB = 1 << 30
 # In every sandbox, since one that waits is not yet of any job.
@@ -88,10 +89,13 @@ def placed(job: Job, config: ExecutionConfig) -> Job:
 
 @dataclass(frozen=True)
 class Level:
-    """`name` is what receipts record: "bubblewrap", or "none: …" with the reason."""
+    """`name` is what receipts record: "bubblewrap", "Landlock: …" with what that doesn't hold, or "none: …" with the
+    reason. `lacks` is why it isn't bubblewrap, where the rules would have it."""
 
     name: str
     confined: bool
+    kind: Literal["bubblewrap", "landlock", "none"] = "none"
+    lacks: str | None = None
 
 
 def level(config: ExecutionConfig) -> Level:
@@ -106,50 +110,98 @@ def level(config: ExecutionConfig) -> Level:
         return Level(f"none: {given}; sandbox: require asks for bubblewrap there", confined=False)
     problem = sandbox.problem(network=config.network)
     if problem is None:
-        return Level("bubblewrap, network allowed" if config.network else "bubblewrap", confined=True)
+        name = "bubblewrap, network allowed" if config.network else "bubblewrap"
+        return Level(name, confined=True, kind="bubblewrap")
     if config.sandbox == "require":
         raise RunError(
             f"the rules require a sandbox, and {problem}",
             where="execution_config.sandbox",
             hint=f"{sandbox.INSTALL}, or ask the user to set it to auto; nothing was started",
         )
-    return Level(f"none: {problem}", confined=False)
+    held = fallback.holds()
+    if held.problem is not None:
+        return Level(f"none: {problem}; {held.problem}", confined=False, lacks=problem)
+    name = f"Landlock: {problem}; not kept from a job: {held.told(network=config.network)}"
+    return Level(name, confined=True, kind="landlock", lacks=problem)
 
 
-def confined(job: Job, attempt: Path, workspace: Workspace, config: ExecutionConfig, writable: tuple[str, ...]) -> Job:
+@dataclass(frozen=True)
+class Needs:
+    """What one job has of its project besides what all have; paths relative to it, of what exists.
+
+    `writable` are folders. `own` it may read, though nobody else's job does: its attempt, the weights that it scores.
+    """
+
+    dataset_id: str
+    writable: tuple[str, ...]
+    own: tuple[str, ...] = ()
+
+
+def confined(job: Job, attempt: Path, workspace: Workspace, config: ExecutionConfig, needs: Needs) -> Job:
     """The job as the rules let it run: inside the sandbox and its limits, on this machine or a cluster.
 
-    `attempt` is the attempt's folder; `writable` are folders of the project, which must exist.
+    `attempt` is the attempt's folder.
 
-    Raises `RunError` as level() does.
+    Raises `RunError` as level() does, and for one of execution_config.mounts that isn't there.
     """
-    folders = tuple(workspace.tree.path(name) for name in writable)
+    folders = tuple(workspace.tree.path(name) for name in needs.writable)
     most = round(config.max_artifact_gb * _GIB)
     job = replace(
         job,
         max_processes=config.max_processes,
         max_threads=config.max_processes * 32,
         max_file_bytes=most,
+        max_files=config.max_files,
         watched=tuple(str(folder) for folder in folders),
         max_watched_bytes=most,
     )
-    if not level(config).confined:
+    found = level(config)
+    if not found.confined:
         return placed(job, config)
-    confines = sandbox.Confines(
+    workspace.tree.make_folder(ARTIFACTS)
+    confines = seen(job.argv[0], job.env, attempt, workspace, config, needs)
+    if found.kind == "landlock":
+        return placed(
+            replace(job, landlock=fallback.of(confines, one_process=config.launched_by == "script"), imports=None),
+            config,
+        )
+    return placed(replace(job, wrapper=sandbox.wrapper(confines), env=_environment(job.env)), config)
+
+
+def seen(
+    python: str, env: Mapping[str, str], attempt: Path, workspace: Workspace, config: ExecutionConfig, needs: Needs
+) -> Confines:
+    """What a job with this interpreter and these variables sees in a sandbox. Raises `RunError` as confined() does."""
+    places = (workspace.tree.path(name).resolve() for name in needs.own)  # an external model may be a link
+    own = tuple(path for path in places if path.exists() and not holds_a_home(path))
+    readable = (
+        *(place for path in mounts(config) for place in (path, path.resolve())),
+        *interpreter_folders(sys.executable),
+        *interpreter_folders(python),
+        *libraries(env),
+        _RECORDER,
+    )
+    confines = Confines(
         scratch=attempt / SCRATCH,
-        writable=folders,
-        readable=_readable(workspace.root, job.argv[0]),
+        writable=tuple(workspace.tree.path(name) for name in needs.writable),
+        readable=readable,
         network=config.network,
     )
-    return placed(replace(job, wrapper=sandbox.wrapper(confines), env=_environment(job.env)), config)
+    return confines.with_project(ProjectView(workspace, needs.dataset_id, own))
+
+
+def mounts(config: ExecutionConfig) -> tuple[Path, ...]:
+    """What the user adds to the sandbox, to be read. Raises `RunError` for what isn't there."""
+    found = tuple(Path(text).expanduser() for text in config.mounts)
+    for path in found:
+        if not path.exists():
+            raise RunError(
+                f"{path} isn't there",
+                where="execution_config.mounts",
+                hint=f"name a folder or a file that is, or ask the user to take it out of {RULES_FILE}",
+            )
+    return found
 
 
 def _environment(env: Mapping[str, str]) -> Mapping[str, str]:
     return {**sandbox.ENVIRONMENT, **env}
-
-
-def _readable(root: Path, python: str) -> tuple[Path, ...]:
-    """The project, what its links lead to, both interpreters, the script's and the runner's, and our recorder."""
-    linked = sandbox.links_out((root, root / "dataset", root / PREPDATA, root / EXTERNAL))
-    own = sandbox.interpreter_folders(sys.executable)
-    return (*own, _RECORDER, *sandbox.interpreter_folders(python), *linked, root)

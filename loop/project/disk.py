@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import LoopError, ProjectError, RunError
-from ..jobs.runner.limits import used_bytes
+from ..jobs.runner.limits import used_space
 from ..rules.execution import ExecutionConfig
 from ..store.paths import PREPDATA, RULES_FILE, STATE, Workspace
 
@@ -147,7 +147,7 @@ def prune_trash(workspace: Workspace, config: ExecutionConfig) -> tuple[str, ...
 
 def _size(workspace: Workspace, name: str) -> int:
     """At least the folder's own block, so that `trash_gb` 0 keeps nothing."""
-    return used_bytes(workspace.tree.path(f"{workspace.trash}/{name}")) + 4096
+    return used_space(workspace.tree.path(f"{workspace.trash}/{name}"))[0] + 4096
 
 
 def _age(name: str) -> tuple[int, int, int, str]:

@@ -22,7 +22,8 @@ from .receipts import Acceptance, Agreed, LoopFile
 _INSTALLED = re.compile(r"(torch|torchmetrics|lightning|pytorch_lightning|numpy|scipy)-([^-]+)\.dist-info")
 RECEIPT = f"{STATE}/receipts/evaluator.json"
 MAX_FROZEN_BYTES = 4 << 30
-FROZEN = f"{STATE}/protocol/protocol.bin"
+PROTOCOL = f"{STATE}/protocol"
+FROZEN = f"{PROTOCOL}/protocol.bin"
 """What the loop's own evaluator decided on the first version: targets, reading, formulas."""
 
 
@@ -109,7 +110,7 @@ def frozen_folder(project: Project) -> str | None:
         return None
     if _frozen(project) != accepted.protocol:
         raise _decision([FROZEN], accepted, Agreed(files=accepted.files, dataset_sha256=accepted.dataset_sha256), "")
-    return FROZEN.rpartition("/")[0]
+    return PROTOCOL
 
 
 def _frozen(project: Project) -> str:

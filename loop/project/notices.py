@@ -16,6 +16,8 @@ NoticeKey = Literal[
     "unverified",
     "ended_early",
     "shared_inputs",
+    "stands_in",
+    "packages_changed",
     "unrecorded",
     "asset_links",
     "other_environment",
@@ -63,6 +65,8 @@ NoticeKey = Literal[
 TEXTS: Mapping[NoticeKey, str] = {
     # a training
     "left_running": "had to end what it left running: {processes}",
+    "stands_in": "{file} of the project ran in place of a package that isn't installed: {by} asked for one",
+    "packages_changed": "{folder} changed since the last run, and nothing kept that from writing there: {names}",
     "put_back": "the resumed run left no {name}; that of attempt {attempt} was put back",
     "begins_late": "metrics.csv begins at epoch {epoch}, where the run was resumed",
     "unverified": "{rule} = {value} is {said}",

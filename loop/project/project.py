@@ -90,6 +90,14 @@ class Project:
         names = self.workspace.tree.names(f"{STATE}/receipts")
         return min((number for name in names if (number := version_number(name))), default=None)
 
+    @property
+    def dataset_id(self) -> str:
+        """The loop's data set. Raises `ProjectError` before `start_loop`."""
+        loop = self.loop()
+        if loop is None:
+            raise ProjectError("no loop was started here", hint="call start_loop")
+        return loop.dataset_id
+
     def rules_change(self, rules: Rules, loop: LoopFile) -> str | None:
         """Which of the user's two files differ from what the loop started under; None if neither does."""
         changed = [

@@ -48,6 +48,8 @@ FindingCode = Literal[
     "needs_network",
     "needs_arguments",
     "needs_package",
+    "out_of_sight",
+    "stands_in",
     "hangs",
     "slow",
     "ended",
@@ -155,6 +157,7 @@ class EvalPlan(Record):
     accepting: bool
     sandbox: str = ""
     trained: int | None = Field(default=None, description="the training attempt whose weights these are")
+    noticed: tuple[Notice, ...] = Field(default=(), description="what was said when it began")
 
 
 class Plan(Record):
@@ -167,6 +170,7 @@ class Plan(Record):
     confined: bool = False
     resumed_from: int | None = None
     changed: dict[str, list[int]] = Field(default={}, description="changed symbol -> its lines that are watched")
+    noticed: tuple[Notice, ...] = Field(default=(), description="what was said when it began")
 
 
 class Completed(Record):
@@ -296,6 +300,7 @@ class TrainReceipt(Record):
     assets: dict[str, str] | None = Field(
         default=None, description="the same of every file in additional_assets; None in older records"
     )
+    imported: dict[str, str] = Field(default={}, description="the project's files that ran -> sha256 when it had ended")
     epochs: int | None
     rules: tuple[RuleVerdict, ...] = Field(default=(), description="each fixed value, and whether it was in force")
     completed: tuple[str, ...] = Field(default=(), description="what the loop wrote or found that the script left out")

@@ -34,6 +34,7 @@ from .parts import (
     SavedBest,
     Seed,
     Settings,
+    StandsIn,
     Text,
     Whole,
 )
@@ -110,6 +111,7 @@ class ProcessFacts(Facts):
     opened: Opened = Opened()
     python: Name | None = None
     modules: tuple[Text, ...] = ()
+    stands_in: tuple[StandsIn, ...] = ()
     packages: Mapping[Name, Name | None] = {}
     memory: Memory = Memory()
     device: Device | None = None

@@ -350,13 +350,22 @@ class Seed(Facts):
 
 
 class Opened(Facts):
-    """Files by how often this process opened them, and folders that it looked through. C libraries open unseen."""
+    """Files by how often this process opened them, and folders that it looked through or made, whether they were there
+    or not. C libraries open unseen."""
 
     read: Mapping[Text, Count] = {}
     weights: tuple[Text, ...] = ()
     written: Mapping[Text, Count] = {}
     folders: Mapping[Text, Count] = {}
     looked_through: tuple[Text, ...] = ()
+    made: tuple[Text, ...] = ()
+
+
+class StandsIn(Facts):
+    """A file of the project that ran since a library asked for a module of that name; `by` is the library's file."""
+
+    file: Text
+    by: Text
 
 
 class Memory(Facts):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from . import facts
 from .facts import ProcessFacts, Section
-from .parts import Opened, Problem, Seed
+from .parts import Opened, Problem, Seed, StandsIn
 
 
 class Fit(NamedTuple):
@@ -72,6 +72,11 @@ class RunFacts(NamedTuple):
     world_size: int
     ended: bool
     problems: tuple[Problem, ...]
+
+    @property
+    def stands_in(self) -> tuple[StandsIn, ...]:
+        """The project's files that ran since a library asked for a module of their name, each once."""
+        return tuple({one.file: one for process in self.processes for one in process.stands_in}.values())
 
     @property
     def first(self) -> ProcessFacts | None:
@@ -153,4 +158,5 @@ def _all_opened(processes: Sequence[ProcessFacts]) -> Opened:
         written=added([one.written for one in every]),
         folders=added([one.folders for one in every]),
         looked_through=tuple(dict.fromkeys(path for one in every for path in one.looked_through)),
+        made=tuple(dict.fromkeys(path for one in every for path in one.made)),
     )

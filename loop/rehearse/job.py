@@ -11,7 +11,7 @@ from pathlib import Path
 from ..evaluate.evaluator_files import write_parts
 from ..evaluate.evaluator_parts.project_copy import make_stage
 from ..jobs.job import DEFAULT_ROOT_VARIABLE, Job
-from ..jobs.placing import command, confined
+from ..jobs.placing import Needs, command, confined
 from ..jobs.warm.next_jobs import ISOLATED
 from ..project.attempts import Attempt
 from ..project.receipts import LoopFile
@@ -96,9 +96,14 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, evaluator: str | Non
         timeout_seconds=_LAST_SECONDS,
         grace_seconds=_GRACE_SECONDS,
     )
-    # Of the copies that it trains in only what a training may write, so that a write elsewhere fails here already.
-    writable = (f"{STAGE}/{version.artifacts}", f"{AGAIN}/{version.artifacts}", *_WRITABLE)
-    return confined(job, attempt.path, workspace, config, tuple(f"{attempt.relative}/{name}" for name in writable))
+    return confined(job, attempt.path, workspace, config, sandbox_needs(attempt, loop))
+
+
+def sandbox_needs(attempt: Attempt, loop: LoopFile) -> Needs:
+    """Of the copies that it trains in only what a training may write, so that a write elsewhere fails here already."""
+    artifacts = attempt.version.artifacts
+    writable = (f"{STAGE}/{artifacts}", f"{AGAIN}/{artifacts}", *_WRITABLE)
+    return Needs(loop.dataset_id, tuple(f"{attempt.relative}/{name}" for name in writable), (attempt.relative,))
 
 
 def _run(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from ..errors import LoopError
 from ..jobs.job import LOST
@@ -15,12 +16,14 @@ from ..record.ranks import Fit, RunFacts
 from ..train.artifacts import missing, records
 from ..train.completing import complete
 from ..train.curves import read_curves
-from ..train.measured import asked
+from ..train.findings import library_file
+from ..train.measured import asked, out_of_sight
 from ..train.verdicts import Run, verdicts
+from .job import sandbox_needs
 from .observed import Observed
 from .words import verdict_values
 
-_SHORT = 300
+_SHORT, _MOST = 300, 5
 # What a script says when something isn't there that it takes for granted.
 _LACKS: tuple[tuple[FindingCode, re.Pattern[str]], ...] = (
     (
@@ -61,6 +64,12 @@ def findings(observed: Observed) -> Iterator[Finding]:
     if not observed.fits and (observed.facts.loops or run is None or run.rc == 0):
         yield Finding(code="not_lightning", level="warning" if observed.facts.loops else "note")
     yield from _left(observed)
+    given = sandbox_needs(observed.attempt, observed.loop)
+    if away := out_of_sight(observed.attempt, observed.rules, given, observed.facts.opened):
+        yield Finding(code="out_of_sight", level="warning", values={"paths": ", ".join(away[:_MOST])[:_SHORT]})
+    for one in observed.facts.stands_in[:_MOST]:
+        names = {"file": Path(one.file).name, "by": library_file(one.by)}
+        yield Finding(code="stands_in", level="warning", values=names)
     for problem in observed.facts.problems[:2] if observed.facts.processes else ():
         yield Finding(code="unrecorded", level="note", values={"what": problem.what, "error": problem.error[:_SHORT]})
 

@@ -34,6 +34,14 @@ _WORDS: Mapping[FindingCode, Told] = {
     ),
     "needs_arguments": Told("It wants command-line arguments, and gets none: {error}. Give each a default."),
     "needs_package": Told("It imports what this Python lacks: {error}. Install it, or set execution_config.python."),
+    "out_of_sight": Told(
+        "It wanted {paths}, which this machine has and the sandbox keeps away. "
+        "Let the user name what it needs in execution_config.mounts."
+    ),
+    "stands_in": Told(
+        "{file} of the project runs in place of a package that isn't installed: {by} asks for one. "
+        "Rename the file, unless that is meant."
+    ),
     "hangs": Told("It hung: after {run_seconds} it had not trained a single batch. The last that it said: {last}"),
     "slow": Told("It was ended after {run_seconds} and {batches} batches: it is slow."),
     "left": Told("It leaves what it must: checkpoints, logs, spec.json."),

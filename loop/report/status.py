@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from ..judge.labels import recorded
 from ..project.attempts import Attempt
+from ..project.confinement import unconfined
 from ..project.project import Project
 from ..project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt, Standing, TrainReceipt
 from ..project.state import Next, derive, report_receipt
@@ -79,6 +80,7 @@ class Status(_View):
     trackers: tuple[TrackerView, ...] = ()
     estimate: Estimate | None = None
     remarks: tuple[str, ...] = ()
+    unconfined: str | None = None
 
 
 def status(project: Project) -> Status:
@@ -104,6 +106,7 @@ def status(project: Project) -> Status:
         trackers=tracker_views(project, rules),
         estimate=estimate(project, rules, state),
         remarks=tuple(map(str, remarks(project, state))),
+        unconfined=None if (said := unconfined(rules.file.execution_config)) is None else str(said),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from ..judge.best import primary_metric
+from ..project.confinement import unconfined
 from ..project.project import Project
 from ..project.receipts import EvalReceipt, RehearsalReceipt, TrainReceipt
 from ..project.strays import BEFORE, LEFT_OUT, STRAY, scripts_apart, told_of, without_weights
@@ -29,6 +30,8 @@ def warnings(project: Project, rules: Rules, models: Sequence[External]) -> Iter
     yield from _of_versions(project, rules)
     yield from _of_externals(models, rules.file.eval_config.primary_metric)
     yield from _of_latencies(project, models)
+    if (said := unconfined(rules.file.execution_config)) is not None:
+        yield said
 
 
 def _of_versions(project: Project, rules: Rules) -> Iterator[Told]:

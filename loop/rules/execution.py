@@ -47,6 +47,13 @@ def _option(text: str) -> str:
     return text
 
 
+def _mount(text: str) -> str:
+    whole = text.startswith(("/", "~/")) and ".." not in text.split("/") and "\0" not in text and "\n" not in text
+    if not whole or not text.strip("~/"):
+        raise ValueError("must be the whole path of one folder or file, from / or ~/ on")
+    return text
+
+
 ServerAddress = Annotated[str, AfterValidator(_server_address)]
 _Word = Annotated[str, AfterValidator(_word)]
 
@@ -86,8 +93,10 @@ class ExecutionConfig(_Exact):
     processes_per_node: Annotated[int, Field(ge=1, le=1024)] | None = None
     sandbox: Literal["auto", "require", "off"] = "auto"
     network: bool = False
+    mounts: tuple[Annotated[str, AfterValidator(_mount)], ...] = ()
     warm_start: bool = True
     max_processes: Annotated[int, Field(ge=1, le=1_000_000)] = 2048
+    max_files: Annotated[int, Field(ge=100, le=100_000_000)] = 100_000
     max_artifact_gb: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = 100.0
     min_free_gb: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 1.0
     trash_gb: Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)] = 5.0

@@ -1,6 +1,7 @@
 """What a training's facts say beside the verdicts, for its receipt: said, and nothing is failed for it."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from ..project.notices import Notice
 from ..project.receipts import RuleVerdict, TrainReceipt
@@ -11,7 +12,7 @@ _MOST = 3
 
 
 def findings(version: Version, run: Run, found: Sequence[RuleVerdict]) -> tuple[Notice, ...]:
-    said = (*_unverified(found), *_ended_early(version, found), *_shared(run), *_unrecorded(run))
+    said = (*_unverified(found), *_ended_early(version, found), *_shared(run), *_stands_in(run), *_unrecorded(run))
     return (*said, *_environment(version, run))
 
 
@@ -59,6 +60,18 @@ def _environment(version: Version, run: Run) -> Iterator[Notice]:
         changes.append(f"{devices[0]} → {devices[1]}")
     if changes:
         yield Notice.of("other_environment", parent=version.parent.id, changes=", ".join(changes))
+
+
+def _stands_in(run: Run) -> Iterator[Notice]:
+    known = {Path(one.file).name for one in run.of_parent.facts.stands_in} if run.of_parent is not None else set[str]()
+    for one in run.facts.stands_in[:_MOST]:
+        if (name := Path(one.file).name) not in known:
+            yield Notice.of("stands_in", file=name, by=library_file(one.by))
+
+
+def library_file(path: str) -> str:
+    """An installed file as it is found in any installation."""
+    return path.rpartition("-packages/")[2]
 
 
 def _unrecorded(run: Run) -> Iterator[Notice]:

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 
+from ..errors import LoopError
 from ..jobs.job import Recording
+from ..jobs.placing import Needs, level, seen
 from ..project.attempts import Attempt
 from ..project.receipts import StartReceipt, TrainReceipt
 from ..project.version import Version
 from ..record import injection, lines
+from ..record.parts import Opened
 from ..record.ranks import RunFacts, run_facts
+from ..rules.reading import Rules
 from .artifacts import records
 from .verdicts import Run
 
@@ -24,6 +28,26 @@ def recording(attempt: Attempt, watched: Sequence[int] = ()) -> Recording:
         python_path=str(injection.RECORDER / "site"),
         source=injection.late_install(facts),
     )
+
+
+def needs(attempt: Attempt, *, resumed: bool) -> Needs:
+    """What a training has of the project besides what all jobs have."""
+    version, project = attempt.version, attempt.project
+    own = (f"{project.workspace.resume}/{version.id}",) if resumed else ()
+    return Needs(project.dataset_id, (version.artifacts, attempt.facts), own)
+
+
+def out_of_sight(attempt: Attempt, rules: Rules, given: Needs, opened: Opened) -> tuple[str, ...]:
+    """What a run wanted of this machine and could not see, as execution_config.mounts may name it."""
+    project, config = attempt.project, rules.file.execution_config
+    try:
+        if config.executor != "local" or not level(config).confined:
+            return ()
+        python, env = project.interpreter(rules), project.environment(rules)
+        sight = seen(python, env, attempt.path, project.workspace, config, given)
+    except LoopError:  # it is said where the next job is started
+        return ()
+    return tuple(str(path) for path in sight.out_of_sight(opened))
 
 
 def facts_of(attempt: Attempt) -> RunFacts:

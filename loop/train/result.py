@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..errors import Unreadable, UnsafePath
-from ..jobs.job import JobStatus
+from ..jobs.job import JobStatus, Outcome
 from ..jobs.logs import tail
 from ..project.attempts import Attempt
 from ..project.failures import Failure, process_failure
@@ -14,6 +15,7 @@ from ..project.version import Version
 from ..rules.reading import Rules
 from ..script.settings import settings
 from ..store import journal
+from ..store.digest import sha256
 from ..store.durable import make_durable
 from ..store.paths import PREPDATA
 from . import resume
@@ -22,7 +24,7 @@ from .changed_code import never_ran
 from .completing import complete
 from .curves import epochs_trained, read_curves
 from .findings import findings, shared_inputs
-from .measured import facts_of, run_of
+from .measured import facts_of, needs, out_of_sight, run_of
 from .verdicts import Run, trained_epochs, verdicts
 from .watching import ended_early, unwatched
 
@@ -78,7 +80,7 @@ def _receipt(attempt: Attempt, run: Run, status: JobStatus) -> TrainReceipt:
     assert outcome is not None and plan is not None, "a run without them has failed"
     tree, artifacts = version.project.workspace.tree, version.artifacts
     warnings = [Notice.of("left_running", processes=", ".join(outcome.killed))] if outcome.killed else []
-    warnings += resume.put_back(attempt)
+    warnings += (*plan.noticed, *resume.put_back(attempt))
     if left_out := links(version):
         names = ", ".join(name.removeprefix(f"{artifacts}/") for name in left_out[:5])
         warnings.append(Notice.of("asset_links", names=names))
@@ -89,6 +91,7 @@ def _receipt(attempt: Attempt, run: Run, status: JobStatus) -> TrainReceipt:
         snapshot=plan.snapshot,
         artifacts={name: digest for name, digest in found.items() if not name.startswith(f"{ASSETS}/")},
         assets={name: digest for name, digest in found.items() if name.startswith(f"{ASSETS}/")},
+        imported=_imported(version, run),
         epochs=trained_epochs(run) or epochs_trained(tree, artifacts),
         wall_seconds=outcome.wall_seconds or 0.0,
         peak_memory_bytes=outcome.peak_memory_bytes,
@@ -122,10 +125,21 @@ def _of_process(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatu
         requested=attempt.cancel_requested,
         detail=status.detail,
     ):
-        return failure if status.outcome is None else ended_early(attempt, status.outcome, failure, facts_of(attempt))
+        return failure if status.outcome is None else _told(attempt, rules, status.outcome, failure)
     # A run that went on from a checkpoint is judged with the files of its interrupted part.
     resume.put_back(attempt)
     return None
+
+
+def _told(attempt: Attempt, rules: Rules, outcome: Outcome, failure: Failure) -> Failure:
+    """The failure with what was measured of its cause."""
+    facts = facts_of(attempt)
+    if failure.kind == "code error" and (
+        away := out_of_sight(attempt, rules, needs(attempt, resumed=False), facts.opened)
+    ):
+        wanted = f"it wanted {', '.join(away[:5])}, which this machine has and the sandbox keeps away"
+        return replace(failure, hint=f"{wanted}: the user may name what it needs in execution_config.mounts")
+    return ended_early(attempt, outcome, failure, facts)
 
 
 def _of_artifacts(version: Version) -> Failure | None:
@@ -152,7 +166,7 @@ def _of_data(run: Run) -> Failure | None:
 
 def _of_files(attempt: Attempt, loop: LoopFile, run: Run) -> Failure | None:
     """Data and code that nobody checked, however the script came to them, where its parent used none."""
-    root, plan = f"{attempt.project.workspace.root}/", attempt.plan
+    plan = attempt.plan
     parent = run.of_parent
     if parent is None or plan is None:
         return None
@@ -160,7 +174,13 @@ def _of_files(attempt: Attempt, loop: LoopFile, run: Run) -> Failure | None:
     if others:
         what = f"it read the data set {', '.join(sorted(others))}, and this loop's is {loop.dataset_id} to its end"
         return Failure("rule violation", what, "", "leave the data's path as it is")
-    modules = {name.removeprefix(root) for name in _modules(run) if name.startswith(root)} - set(plan.snapshot)
+    ran = _imported(attempt.version, run)
+    modules = ran.keys() - plan.snapshot.keys()
+    before = attempt.version.parent.receipt(TrainReceipt) if attempt.version.parent is not None else None
+    pinned = before.imported if before is not None else {}
+    if other := [name for name in sorted(modules) if pinned.get(name, ran[name]) != ran[name]]:
+        what = f"it ran {', '.join(other[:5])}, which changed since its parent ran it: that code stands in no diff"
+        return Failure("rule violation", what, "", "put the file back as it was, or the code into the script itself")
     known = _modules(parent)
     if new := [name for name in sorted(modules) if not any(one.endswith(f"/{name}") for one in known)]:
         what = f"it ran {', '.join(new[:5])}, which its parent did not and which is not among the code that was checked"
@@ -170,6 +190,18 @@ def _of_files(attempt: Attempt, loop: LoopFile, run: Run) -> Failure | None:
 
 def _datasets(run: Run) -> set[str]:
     return {found[1] for path in run.facts.opened.read if (found := _DATASET.search(path))}
+
+
+def _imported(version: Version, run: Run) -> dict[str, str]:
+    """The project's own files that ran, whoever imported them: relative path -> sha256, "" for one that is gone."""
+    workspace, found = version.project.workspace, dict[str, str]()
+    root = f"{workspace.root}/"
+    for name in sorted({name.removeprefix(root) for name in _modules(run) if name.startswith(root)}):
+        try:
+            found[name] = sha256(workspace.tree, name)
+        except (FileNotFoundError, UnsafePath):
+            found[name] = ""
+    return found
 
 
 def _modules(run: Run) -> set[str]:

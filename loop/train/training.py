@@ -13,9 +13,11 @@ from ..jobs.job import DEFAULT_ROOT_VARIABLE, Job, JobStatus
 from ..jobs.placing import command, confined, level
 from ..jobs.warm.next_jobs import NextJobs
 from ..project.attempts import Attempt, failure_of
+from ..project.confinement import packages_changed
 from ..project.disk import prune_trash, require_room
 from ..project.failures import Failure
 from ..project.integrity import require_intact
+from ..project.notices import Notice
 from ..project.project import Project
 from ..project.receipts import LoopFile, NextReceipt, Plan, TrainReceipt, Verdict
 from ..project.scripts import require_modules, take_snapshot
@@ -31,7 +33,7 @@ from ..store.records import Record
 from . import resume
 from .artifacts import hashes, untouchable
 from .changed_code import changed_lines, watched
-from .measured import asked, recording
+from .measured import asked, needs, recording
 from .progress import Progress, progress_of
 from .result import judged
 from .retry_report import write_retry_report
@@ -43,7 +45,7 @@ _REHEARSAL = "_tests/rehearsal.md"
 
 @dataclass(frozen=True)
 class TrainStatus:
-    """`already_done`: the version was finished before this call."""
+    """`already_done`: the version was finished before this call. `noticed` is what to say while it runs."""
 
     state: Literal["running", "done", "failed"]
     attempt: int
@@ -51,6 +53,7 @@ class TrainStatus:
     receipt: TrainReceipt | None = None
     verdict: Verdict | None = None
     already_done: bool = False
+    noticed: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ def train(project: Project, number: int, *, attach: int | None = None, resumed: 
         attempt = t.state.running or _start(t, loop, resumed=resumed)
         status = attempt.status()
         if status.state == "running":
-            return TrainStatus("running", attempt.number, progress=progress_of(attempt, status))
+            noticed = attempt.plan.noticed if attempt.plan is not None else ()
+            return TrainStatus("running", attempt.number, progress=progress_of(attempt, status), noticed=noticed)
         # Judged by the rules that it was started under: a script may have written others in the meantime.
         project.require_unchanged_rules(t.rules, loop)
         return _collect(attempt, t.rules, loop, attempt.swept(status))
@@ -153,6 +157,7 @@ def _start(t: Turn, loop: LoopFile, *, resumed: bool) -> Attempt:
                 confined=sandbox.confined,
                 resumed_from=resumed_from,
                 changed=changed,
+                noticed=packages_changed(version.project, rules),
             )
         )
         workspace.tree.make_folder(attempt.facts)
@@ -184,7 +189,7 @@ def _job(attempt: Attempt, rules: Rules, python: str, *, resumed: bool, watched:
         recording=recording(attempt, watched),
         watching=watching(attempt, rules),
     )
-    return confined(job, attempt.path, project.workspace, config, (version.artifacts, attempt.facts))
+    return confined(job, attempt.path, project.workspace, config, needs(attempt, resumed=resumed))
 
 
 def _collect(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) -> TrainStatus:

@@ -12,8 +12,8 @@ from typing import Literal
 
 from ...loop.errors import LoopError
 from ...loop.jobs.placing import level
-from ...loop.jobs.sandbox import INSTALL
 from ...loop.jobs.warm.spare_folders import resting
+from ...loop.project.confinement import install_command
 from ...loop.project.disk import mounts
 from ...loop.project.project import Project
 from ...loop.project.state import derive
@@ -122,10 +122,13 @@ def _sandbox(project: Project) -> Check:
         found = level(config)
     except LoopError as error:
         return Check("sandbox", "missing", error.what, error.hint or "")
-    if found.confined:
-        return Check("sandbox", "ok", f"{found.name}; user code writes its version's folder only, and gets no keys")
-    asked_off = config.sandbox == "off"
-    hint = "" if asked_off else f"{INSTALL}; in a container it needs user namespaces"
+    if found.kind == "bubblewrap":
+        told = f"{found.name}; user code sees its project, its data set and its Python, and writes its version's folder"
+        mounts = f"; by the rules it also sees {', '.join(config.mounts)}" if config.mounts else ""
+        return Check("sandbox", "ok", told + mounts)
+    hint = f"{install_command()}; in a container it needs user namespaces" if found.lacks else ""
+    if found.kind == "landlock":
+        return Check("sandbox", "note", found.name, hint)
     return Check("sandbox", "note", f"{found.name}; user code gets an environment without keys, and no more", hint)
 
 

@@ -159,6 +159,8 @@ def on_status(arguments: argparse.Namespace) -> int:
         accepting = command("rules", "accept", project=project.root)
         changed = f"{view.rules_changed} changed since the start; go on with: {accepting}"
         out.print(changed, style="yellow", markup=False)
+    if view.unconfined:
+        out.print(view.unconfined, style="yellow", markup=False)
     if view.versions:
         out.print(_table(view))
     if view.report:

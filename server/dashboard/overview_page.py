@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from ...loop.judge.best import best_of, best_so_far, cost, named, primary_metrics
 from ...loop.judge.lineage import Point, points
 from ...loop.project.attempts import Attempt, failure_of
+from ...loop.project.confinement import unconfined
 from ...loop.project.project import Project
 from ...loop.project.receipts import Metric, Verdict
 from ...loop.project.state import LoopState, derive, report_receipt
@@ -17,7 +18,7 @@ from ...loop.report import external_models
 from ...loop.report.status import VersionView, version_view
 from ...loop.rules.reading import Rules
 from ...loop.store import journal
-from ...loop.text import clean
+from ...loop.text import Told, clean
 from ...loop.train.progress import Progress, progress_of
 from ...pages.charts.lineage import LineageInput, lineage_chart
 from ...pages.charts.shapes import Chart
@@ -42,6 +43,7 @@ class Head:
     dataset_id: str | None
     primary: str
     rules_changed: str | None
+    unconfined: Told | None
     following: str | None
     report: str | None
 
@@ -149,6 +151,7 @@ def head_of(project: Project, rules: Rules, state: LoopState) -> Head:
         dataset_id=state.loop.dataset_id if state.loop else None,
         primary=rules.file.eval_config.primary_metric,
         rules_changed=project.rules_change(rules, state.loop) if state.loop else None,
+        unconfined=unconfined(rules.file.execution_config),
         following=f"{following.tool}: {following.why}" if following else None,
         report=report.folder if report else None,
     )

@@ -8,7 +8,7 @@ version/        the version's processes: one with its data, one with its model
 formulas/       what an output and a target have to look like for a task, and every number that is computed from them
 trees           a batch that can be looked into without the script's classes
 wire/           messages without pickle, large arrays in shared memory
-confinement     closes a process in
+confinement     closes a process in, by landlock (of ../../jobs/runner, a link) and by what it may call
 tasks           which family a task is of
 pictures        one sample as files that one can look at, drawn on `canvas` by numpy alone
 external_model  runs in the process of an external model

@@ -35,7 +35,7 @@ def main() -> int:
     os.dup2(2, 1)  # what the model prints must not come between the answers
     sys.stdout = sys.stderr  # not buffered: whoever starts this process ends it by force
     temporary = [Path(os.environ["TMPDIR"])] if "TMPDIR" in os.environ else []  # the caller makes one for it alone
-    problem = confinement().confine(hidden, (folder,), temporary)
+    problem = landlock().confine(hidden, (folder,), temporary)
     try:
         script = script_of(folder)
         predict, model = opened(folder, script)
@@ -129,9 +129,9 @@ def decoded(value: Any) -> Any:
     return value
 
 
-def confinement() -> Any:
+def landlock() -> Any:
     """The module beside this file, by its place: `-I` leaves its folder off the search path, which is meant."""
-    spec = importlib.util.spec_from_file_location("confinement", Path(__file__).with_name("confinement.py"))
+    spec = importlib.util.spec_from_file_location("landlock", Path(__file__).with_name("landlock.py"))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -32,6 +32,8 @@ class Order(NamedTuple):
     max_file_bytes: int | None
     watched: list[str]
     max_watched_bytes: int | None
+    max_files: int | None
+    landlock: dict[str, Any] | None
     inherits: list[str]
     recording: dict[str, Any] | None
     watching: dict[str, Any] | None
@@ -45,7 +47,9 @@ class Order(NamedTuple):
     def limits(self, scratch: Path) -> Limits:
         """What the job may use; its temporary files count with what is watched."""
         folders = (*self.watched, str(scratch))
-        return Limits(self.max_processes, self.max_threads, self.max_file_bytes, self.max_watched_bytes, folders)
+        return Limits(
+            self.max_processes, self.max_threads, self.max_file_bytes, self.max_watched_bytes, self.max_files, folders
+        )
 
     def environment(self, here: Mapping[str, str]) -> dict[str, str]:
         """The job's variables, where `here` are those of the place that it runs in."""

@@ -7,16 +7,19 @@ nobody is left.
 """
 
 import contextlib
+import errno
 import os
 import select
 import signal
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from . import processes
+from . import landlock, processes
 from .job_order import Order
 from .limits import Limits
 
@@ -43,6 +46,14 @@ while True:
         say("ended", status)
 os._exit(0)
 """
+# By architecture: what the kernel calls it, and the numbers of the first and the last of add_key, request_key, keyctl.
+_KEYRING_CALLS = {
+    "x86_64": (0xC000003E, 248, 250),
+    "aarch64": (0xC00000B7, 217, 219),
+    "riscv64": (0xC00000F3, 217, 219),
+    "ppc64le": (0xC0000015, 269, 271),
+}
+_OTHER_ABI = 0x40000000  # from here on x86_64 numbers its calls for 32-bit pointers
 
 
 class Launched:
@@ -98,6 +109,29 @@ class Launched:
                 return "the sandbox did not start" if ready else f"the sandbox did not start within {seconds:.0f} s"
 
 
+def without_keyrings(machine: str) -> bytes:
+    """A filter for the kernel under which there is no keyring, and no way round by another ABI; empty if not known.
+
+    The keyrings of a user are all of its processes', whatever session or namespace of ours they are in.
+    """
+    if machine not in _KEYRING_CALLS:
+        return b""
+    architecture, first, last = _KEYRING_CALLS[machine]
+    load, equal, at_least, above, end = 0x20, 0x15, 0x35, 0x25, 0x06
+    allowed, no_such_call = 0x7FFF0000, 0x00050000 | errno.ENOSYS
+    lines = (
+        (load, 0, 0, 4),
+        (equal, 0, 5, architecture),
+        (load, 0, 0, 0),
+        (at_least, 3, 0, _OTHER_ABI),
+        (at_least, 0, 1, first),
+        (above, 0, 1, last),
+        (end, 0, 0, allowed),
+        (end, 0, 0, no_such_call),
+    )
+    return b"".join(struct.pack("=HBBI", *line) for line in lines)
+
+
 def variables(marker: str, scratch: Path, *, wrapped: bool) -> dict[str, str]:
     """What we add to a job's own environment."""
     return {
@@ -124,11 +158,17 @@ def launch(
 
     Raises: OSError, ValueError (a NUL or "=" in a variable's name).
     """
-    command, report, theirs = list(argv), -1, -1
+    command, report, passed = list(argv), -1, list[int]()
     if wrapper:
         report, theirs = os.pipe()
         os.set_blocking(report, False)
-        command = [*wrapper, "--", sys.executable, "-I", "-S", "-c", _INIT, str(theirs), *argv]
+        passed.append(theirs)
+        options: list[str] = []
+        if rules := without_keyrings(os.uname().machine):
+            passed.append(_readable(rules))
+            options = ["--seccomp", str(passed[-1])]
+        inside = [sys.executable, "-I", "-S", "-c", _INIT, str(theirs), *argv]
+        command = [wrapper[0], *options, *wrapper[1:], "--", *inside]
     try:
         script = subprocess.Popen(
             command,
@@ -139,17 +179,25 @@ def launch(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=in_child,
-            pass_fds=(*keep, theirs) if wrapper else keep,
+            pass_fds=(*keep, *passed),
         )
     except (OSError, ValueError):
         if wrapper:
             os.close(report)
         raise
     finally:
-        if wrapper:
-            os.close(theirs)
+        for descriptor in passed:
+            os.close(descriptor)
     script.returncode = 0  # the runner waits for it, not Popen
     return Launched(script.pid, report, wrapped=bool(wrapper))
+
+
+def _readable(content: bytes) -> int:
+    """The end of a pipe that holds `content`."""
+    reading, writing = os.pipe()
+    os.write(writing, content)
+    os.close(writing)
+    return reading
 
 
 def launch_job(order: Order, limits: Limits, marker: str, scratch: Path) -> tuple[Launched, int]:
@@ -160,6 +208,8 @@ def launch_job(order: Order, limits: Limits, marker: str, scratch: Path) -> tupl
     me = os.getpid()
 
     def in_child() -> None:
+        if order.landlock is not None:
+            _close_in(order.landlock, scratch)
         processes.die_with_parent()
         if os.getppid() != me:  # it died just before the request
             os._exit(1)
@@ -170,11 +220,27 @@ def launch_job(order: Order, limits: Limits, marker: str, scratch: Path) -> tupl
     env = {**order.environment(os.environ), **variables(marker, scratch, wrapped=bool(order.wrapper))}
     try:
         script = launch(order.argv, cwd=order.cwd, env=env, wrapper=order.wrapper, output=write_end, in_child=in_child)
+    except subprocess.SubprocessError as error:  # in_child raised
+        raise OSError("what holds the script, where there is no bubblewrap, can't be put in place") from error
     finally:
         os.close(write_end)
     if script.wrapped:
         _require_start(script, pipe)
     return script, pipe
+
+
+def _close_in(left: Mapping[str, Any], scratch: Path) -> None:
+    """This process, which is about to be the script, keeps what ..job.Landlock says. Raises: OSError."""
+    if not left["network"] and (fault := landlock.leave_network()) is not None:
+        raise OSError(fault)
+    rights = ((left["read"], landlock.LOOK), (left["listed"], landlock.LIST), (left["written"], landlock.EVERYTHING))
+    allowed = [(Path(path), right) for paths, right in rights for path in paths]
+    allowed += [(path, landlock.EVERYTHING) for path in (scratch, scratch.resolve(), Path("/proc/self"))]
+    if (fault := landlock.restrict(allowed, tcp=left["tcp"])) is not None:
+        raise OSError(fault)
+    landlock.drop_capabilities()
+    if rules := without_keyrings(os.uname().machine):
+        landlock.filter_calls(rules)
 
 
 def _require_start(script: Launched, pipe: int) -> None:

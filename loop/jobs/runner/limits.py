@@ -16,22 +16,27 @@ from typing import NamedTuple
 WATCH_SECONDS = 1.0
 _SHARE = 50  # a look may take a fiftieth of the time
 RESERVE_BYTES = 64 * 1024
+MAX_OPEN = 1 << 16  # files that one process may hold open
 _GIB = 1 << 30
 
 
 class Limits(NamedTuple):
-    """None = no limit. `folders` together with the job's temporary files may hold `max_watched_bytes`."""
+    """None = no limit. `folders`, the job's temporary files among them, may hold `max_watched_bytes` in `max_files`."""
 
     max_processes: int | None
     max_threads: int | None
     max_file_bytes: int | None
     max_watched_bytes: int | None
+    max_files: int | None
     folders: Sequence[str]
 
     def apply(self) -> None:
-        """In the child: no file grows beyond its limit, and no crash leaves a core dump of the whole memory."""
+        """In the child: no file grows beyond its limit, not too many are open, and no crash leaves a core dump."""
         _, hard = resource.getrlimit(resource.RLIMIT_CORE)
         resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = MAX_OPEN if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, most) if soft != resource.RLIM_INFINITY else most, most))
         if self.max_file_bytes is not None:
             _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
             most = self.max_file_bytes if hard == resource.RLIM_INFINITY else min(hard, self.max_file_bytes)
@@ -51,7 +56,7 @@ class Watchdog:
         if now < self.next_look:
             return None
         began = time.monotonic()
-        found = self._processes() or self._folders()
+        found = self._processes() or self.folders()
         self.next_look = now + max(WATCH_SECONDS, _SHARE * (time.monotonic() - began))
         return found
 
@@ -66,29 +71,37 @@ class Watchdog:
             return f"{threads} threads at once; at most {limits.max_threads} are allowed"
         return None
 
-    def _folders(self) -> str | None:
-        most = self._limits.max_watched_bytes
-        if most is None:
+    def folders(self) -> str | None:
+        """What is too much in the folders, in words, or None."""
+        most, most_files = self._limits.max_watched_bytes, self._limits.max_files
+        if most is None and most_files is None:
             return None
-        used = sum(used_bytes(Path(folder)) for folder in self._limits.folders)
-        if used <= most:
+        used = files = 0
+        for folder in self._limits.folders:
+            found = used_space(Path(folder), None if most_files is None else most_files - files)
+            used, files = used + found[0], files + found[1]
+        if most_files is not None and files > most_files:
+            return f"it left more than {most_files:,} files; execution_config.max_files allows no more"
+        if most is None or used <= most:
             return None
         return f"its files take {used / _GIB:.3g} GiB on disk; at most {most / _GIB:.3g} GiB are allowed"
 
 
-def used_bytes(folder: Path) -> int:
-    """What the files below `folder` take on disk; what vanishes meanwhile doesn't count, links are not followed."""
-    total = 0
+def used_space(folder: Path, most_files: int | None = None) -> tuple[int, int]:
+    """What the files below `folder` take on disk, and how many they are, folders among them; it stops above
+    `most_files`. What vanishes meanwhile doesn't count, links are not followed."""
+    total = files = 0
     waiting = [str(folder)]
-    while waiting:
+    while waiting and (most_files is None or files <= most_files):
         with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
             for entry in entries:
+                files += 1
                 with contextlib.suppress(OSError):
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     else:
                         total += entry.stat(follow_symlinks=False).st_blocks * 512
-    return total
+    return total, files
 
 
 def oom_kills(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from . import attempt_files
-from .signals import Signals
+from .processes import Signals
 from .supervisor import Spare, Supervisor
 
 

@@ -1,4 +1,4 @@
-"""Who a process is, which processes belong to an attempt, and how to end them.
+"""Who a process is, which processes belong to an attempt, how to end them, and what wakes a runner to that.
 
 Standard library only: the runner's interpreter knows no package. Linux knows the whole tree
 through /proc. Elsewhere (macOS) an attempt is the process group of its script: a descendant that left it is not found.
@@ -7,6 +7,7 @@ through /proc. Elsewhere (macOS) an attempt is the process group of its script: 
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -237,3 +238,32 @@ def _read_process(pid: int) -> Process | None:
 
 def _output(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+class Signals:
+    """A file descriptor that can be read after each signal, and whether one of them asked for the end."""
+
+    def __init__(self) -> None:
+        self.cancelled = False
+        self._receiver, self._sender = socket.socketpair()
+        self._receiver.setblocking(False)
+        self._sender.setblocking(False)
+        signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+        # Handlers rather than SIG_IGN, which the script would inherit.
+        for number in (signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(number, self._on_nothing)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_cancel)
+
+    def fileno(self) -> int:
+        return self._receiver.fileno()
+
+    def drain(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._receiver.recv(4096)
+
+    def _on_nothing(self, *_: object) -> None:
+        """The waking is all that is wanted."""
+
+    def _on_cancel(self, *_: object) -> None:
+        self.cancelled = True

@@ -17,8 +17,8 @@ from . import attempt_files, gpu, limits, processes
 from .capped_log import CappedLog
 from .job_order import Order
 from .launch import Launched, launch_job
+from .processes import Signals
 from .scratch import Scratch
-from .signals import Signals
 from .status_files import Ending, Heartbeat, RunnerIdentity, StatusFiles
 from .watching import Watch
 
@@ -172,6 +172,10 @@ class Supervisor:
             self._pump(min(deadline, self._watchdog.next_look, self._training.next_look))
         if self._training.diverged():
             return "diverged"
+        # What it left in its last second.
+        if not self._signals.cancelled and (found := self._watchdog.folders()) is not None:
+            self._detail = found
+            return "limit"
         # A scheduler's TERM goes to the whole tree: the script may be gone before this one has looked.
         return "cancelled" if self._signals.cancelled and self._script.status != 0 else "exited"
 

@@ -1,10 +1,11 @@
-"""In a runner that waits: makes folders writable inside a sandbox that runs already.
+"""In a runner that waits: gives folders to a sandbox that runs already.
 
 Standard library only: the runner's interpreter knows no package. A spare's sandbox is made before anybody knows which
-folders the job may write, and nobody inside may get a capability to mount them. But bubblewrap's mounts receive what is
+folders are its job's, and nobody inside may get a capability to mount them. But bubblewrap's mounts receive what is
 mounted in the namespace that it was started from. So a process of ours owns a namespace in between: it starts out like
-the machine's own, the sandbox is started from it, and a folder that is later bound in it, writable, appears in the
-sandbox over the read-only one. Linux only; for an ordinary user it lies in a user namespace.
+the machine's own, the sandbox is started from it, and a folder that is later bound in it appears in the sandbox over
+the one that was there. Where a sandbox has a folder that holds nothing but its job's own, that is an empty one of
+ours, and what is bound in ours appears. Linux only; for an ordinary user it lies in a user namespace.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,26 +25,31 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 20.0
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
-_MS_NOSUID, _MS_NODEV, _MS_REMOUNT, _MS_BIND, _MS_REC = 2, 4, 32, 4096, 16384
+_MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT, _MS_BIND, _MS_REC = 1, 2, 4, 32, 4096, 16384
 _MS_PRIVATE, _MS_SLAVE, _MS_SHARED = 1 << 18, 1 << 19, 1 << 20
 _MNT_DETACH = 2
+STAGE, DOORS = "stage", "doors"
+"""The folder of a spare that is mounted on. Below the second, folder n appears in place of the nth that holds a job's
+own."""
+
 # statvfs says of a mount what remounting it has to say again: an ordinary user may not take any of it away.
-_KEPT_FLAGS = {2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}
+_KEPT_FLAGS = {1: 1, 2: 2, 4: 4, 8: 8, 1024: 1024, 2048: 2048, 4096: 1 << 21}
 
 
 class Doorway:
     """The namespace in between, and the process that holds it and mounts in it. It makes `stage`, an empty folder.
 
-    Raises: OSError where this machine doesn't let us.
+    `doors` are the folders of the sandbox that hold nothing but its job's own. Raises: OSError where this machine
+    doesn't let us.
     """
 
-    def __init__(self, stage: Path) -> None:
+    def __init__(self, stage: Path, doors: Sequence[str]) -> None:
         stage.mkdir()
         ours, theirs = socket.socketpair()
         self._namespaces: list[int] = []
         self.pid = os.fork()
         if self.pid == 0:
-            _live(theirs, stage)
+            _live(theirs, stage, doors)
         theirs.close()
         self._channel = ours
         self._channel.settimeout(ANSWER_SECONDS)
@@ -58,8 +64,8 @@ class Doorway:
         for namespace in self._namespaces:
             _check(_libc().setns(namespace, 0), "setns")
 
-    def open(self, folders: Iterable[str]) -> str | None:
-        """Makes the folders writable in the sandbox, once and for all; says what went wrong, or None."""
+    def open(self, folders: Iterable[tuple[str, bool]]) -> str | None:
+        """Gives the folders to the sandbox, to be read or (True) also written; says what went wrong, or None."""
         self._channel.sendall(json.dumps(list(folders)).encode() + b"\n")
         return self._answer()
 
@@ -83,14 +89,14 @@ class Doorway:
         return None if said == "ok" else said or "its process died"
 
 
-def _live(channel: socket.socket, stage: Path) -> None:
+def _live(channel: socket.socket, stage: Path, doors: Sequence[str]) -> None:
     """The process in between: makes its namespace, waits for one list of folders, binds them, and ends."""
     try:
         parent = os.getppid()
         number = channel.fileno()
         os.closerange(3, number)
         os.closerange(number + 1, 1 << 16)
-        _own_namespace(stage)
+        _own_namespace(stage, len(doors))
         processes.die_with_parent()
         if os.getppid() != parent:
             os._exit(1)
@@ -101,8 +107,8 @@ def _live(channel: socket.socket, stage: Path) -> None:
             if not data:
                 os._exit(0)
             line += data
-        for place, folder in enumerate(json.loads(line)):
-            _open(folder, str(stage / str(place)))
+        for number, (folder, writable) in enumerate(json.loads(line)):
+            _open(folder, _place(folder, stage / DOORS, doors), stage / f"aside-{number}", writable=writable)
         channel.sendall(b"ok")
     except (OSError, ValueError, AttributeError, ImportError) as error:  # a Python that was built without libffi
         channel.sendall(str(error).encode()[:4000] or b"failed")
@@ -110,7 +116,7 @@ def _live(channel: socket.socket, stage: Path) -> None:
         os._exit(0)
 
 
-def _own_namespace(stage: Path) -> None:
+def _own_namespace(stage: Path, doors: int) -> None:
     uid, gid = os.geteuid(), os.getegid()
     if uid == 0:
         _check(_libc().unshare(_CLONE_NEWNS), "unshare")
@@ -123,16 +129,36 @@ def _own_namespace(stage: Path) -> None:
     _mount(None, "/", _MS_SHARED | _MS_REC)
     _mount("tmpfs", str(stage), 0, "tmpfs")
     _mount(None, str(stage), _MS_PRIVATE)
+    for number in range(doors):
+        (stage / DOORS / str(number)).mkdir(parents=True)
+    if doors:
+        _mount(str(stage / DOORS), str(stage / DOORS), _MS_BIND)
+        _mount(None, str(stage / DOORS), _MS_SHARED)
 
 
-def _open(folder: str, aside: str) -> None:
-    """Binds `folder` over itself with the flags that bubblewrap gives. They must be set before the sandbox sees it."""
+def _place(folder: str, opened: Path, doors: Sequence[str]) -> Path:
+    """Where to bind a folder so that the sandbox sees it in its place."""
+    for number, door in enumerate(doors):
+        if Path(folder).is_relative_to(door):
+            return opened / str(number) / Path(folder).relative_to(door)
+    return Path(folder)
+
+
+def _open(folder: str, place: Path, aside: Path, *, writable: bool) -> None:
+    """Binds `folder` at `place` with the flags that bubblewrap gives. They must be set before the sandbox sees it."""
     flags = sum(flag for seen, flag in _KEPT_FLAGS.items() if os.statvfs(folder).f_flag & seen)
-    os.mkdir(aside)  # noqa: PTH102 - below a mount of ours
-    _mount(folder, aside, _MS_BIND | _MS_REC)
-    _mount(None, aside, _MS_PRIVATE | _MS_REC)
-    _mount(None, aside, _MS_BIND | _MS_REMOUNT | _MS_NOSUID | _MS_NODEV | flags)
-    _mount(aside, folder, _MS_BIND | _MS_REC)
+    flags |= _MS_NOSUID | _MS_NODEV | (0 if writable else _MS_RDONLY)
+    if os.path.isdir(folder):  # noqa: PTH112 - as the rest of what is mounted
+        aside.mkdir()
+        place.mkdir(parents=True, exist_ok=True)
+    else:
+        aside.touch()
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch(exist_ok=True)
+    _mount(folder, str(aside), _MS_BIND | _MS_REC)
+    _mount(None, str(aside), _MS_PRIVATE | _MS_REC)
+    _mount(None, str(aside), _MS_BIND | _MS_REMOUNT | flags)
+    _mount(str(aside), str(place), _MS_BIND | _MS_REC)
     _check(_libc().umount2(os.fsencode(aside), _MNT_DETACH), "umount")
 
 

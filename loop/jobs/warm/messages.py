@@ -20,13 +20,17 @@ _HEAD_BYTES = 8  # how long the order is, in digits
 
 
 class SpareOrder(NamedTuple):
-    """What to wait with. `argv` is the interpreter and its options; `wrapper` has `folder`/tmp as its /tmp."""
+    """What to wait with. `argv` is the interpreter and its options; `wrapper` has `folder`/tmp as its /tmp.
+
+    `doors` are the folders that hold nothing in it but what is the job's own, of which it knows nothing yet.
+    """
 
     folder: str
     argv: tuple[str, ...]
     cwd: str
     env: dict[str, str]
     wrapper: tuple[str, ...]
+    doors: tuple[str, ...]
     max_file_bytes: int | None
     imports: tuple[str, ...]
     root: str

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..runner import processes
 from ..runner.main import detach, record_crash, run_attempt
-from ..runner.signals import Signals
+from ..runner.processes import Signals
 from .messages import receive_order
 from .runner_spare import Spare
 

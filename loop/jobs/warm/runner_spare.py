@@ -18,12 +18,11 @@ from typing import Any
 from ..runner import attempt_files, processes
 from ..runner.launch import Launched, launch, variables
 from ..runner.limits import Limits
+from ..runner.processes import Signals
 from ..runner.scratch import Scratch
-from ..runner.signals import Signals
-from .late_mounts import Doorway
+from .late_mounts import STAGE, Doorway
 from .messages import Handover, HandoverReader, SpareOrder
 
-STAGE = "stage"
 MAX_OUTPUT_BYTES = 1 << 20
 READY_SECONDS = 25.0  # below what the server gives the whole of a start
 # For the imports only; the job gets its own variables. The threads of an OpenBLAS spin for 2^28 cycles before they
@@ -64,7 +63,7 @@ class Spare:
         self._folder = Path(order.folder)
         self._folder.mkdir(parents=True)
         self._lock = _hold(self._folder)
-        self._doorway = Doorway(self._folder / STAGE) if order.wrapper else None
+        self._doorway = Doorway(self._folder / STAGE, order.doors) if order.wrapper else None
         self.scratch = Scratch.make(self._folder / attempt_files.SCRATCH, alias=not order.wrapper, movable=True)
         self._channel, theirs = socket.socketpair()
         self.pipe, write_end = os.pipe()
@@ -128,7 +127,7 @@ class Spare:
         deadline = time.monotonic() + READY_SECONDS
         self._await("ready", deadline)
         if self._doorway is not None:
-            fault = self._doorway.open(job["writable"])
+            fault = self._doorway.open(job["own"])
             self._doorway.close()
             if fault is not None:
                 raise Unfit(fault)
@@ -156,7 +155,7 @@ class Spare:
 
     def _launch(self, theirs: socket.socket, output: int) -> Launched:
         order, me = self._order, os.getpid()
-        limits = Limits(None, None, order.max_file_bytes, None, ())
+        limits = Limits(None, None, order.max_file_bytes, None, None, ())
 
         def in_child() -> None:
             if self._doorway is not None:

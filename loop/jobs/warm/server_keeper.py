@@ -25,6 +25,7 @@ from ..runner import processes
 from ..runner.job_order import recorded
 from ..sandbox import Shell
 from ..starting import START_SECONDS, runner_command
+from .late_mounts import DOORS, STAGE
 from .messages import Handover, SpareOrder, send_handover, send_order
 from .spare_folders import SPARES, free_bytes, remove_dead
 
@@ -225,7 +226,8 @@ def _begin(making: _Making, job: Job, state: Path, python: str, idle: float, del
         argv=making.interpreter,
         cwd=job.cwd,
         env=dict(making.env),
-        wrapper=making.shell.with_scratch(folder / files.SCRATCH) if making.wrapped else (),
+        wrapper=making.shell.with_scratch(folder / files.SCRATCH, folder / STAGE / DOORS) if making.wrapped else (),
+        doors=making.shell.doors,
         max_file_bytes=making.max_file_bytes,
         imports=job.imports or (),
         root=str(state.parent),
@@ -285,11 +287,13 @@ def _as_handed_over(making: _Making, job: Job) -> dict[str, Any]:
         env |= recorded(vars(job.recording), making.env)
     if job.wrapper:
         env["PWD"] = os.path.realpath(job.cwd)  # as bubblewrap sets it
+    own = Shell.of(job.wrapper)[1]
     return {
         "interpreter": making.interpreter,
         "argv": job.argv[len(making.interpreter) :],
         "cwd": job.cwd,
         "env": env,
-        "writable": Shell.of(job.wrapper)[1],
+        "own": [(folder.path, folder.writable) for folder in own],
+        "writable": [folder.path for folder in own if folder.writable],
         "recorder": job.recording.source if job.recording is not None else None,
     }

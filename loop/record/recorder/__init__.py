@@ -5,6 +5,7 @@ it. It draws no random number, changes no value that the script sees and waits f
 here is a fact (`problems`), and the run goes on.
 
     imports     runs something after a module was imported
+    search      the project's folder is looked through last; which of its modules a library asked for
     recording   the facts of this process so far, in sections: each fit, each test, the script's own loops
     writing     the file, small and replaced as a whole
     torch_hooks/  trainers, loaders, optimizers and what else is wrapped in torch and Lightning
@@ -20,17 +21,18 @@ import atexit
 import os
 import sys
 
-from . import live, opened, seeds
+from . import live, opened, search, seeds
 from .imports import AfterImport
 from .recording import Recorder
 
 _installed: list[Recorder] = []
 
 
-def install(folder: str) -> None:
+def install(folder: str, *, begun: bool = True) -> None:
     """Records this process from now on into `folder`, which must exist. Called again, only the folder changes.
 
-    May be called before or after torch and Lightning are imported. Fits that run already are not seen.
+    May be called before or after torch and Lightning are imported; `begun` is whether Python began the script before.
+    Fits that run already are not seen.
     """
     if _installed:
         _installed[0].begin(folder)
@@ -47,6 +49,7 @@ def install(folder: str) -> None:
     for name in ("lightning.fabric", "lightning_fabric"):
         after.add(f"{name}.fabric", lambda module: _watch_fabric(recorder, module))
     after.start()
+    recorder.guarded(search.watch)(recorder, begun)  # the last that is put first
     opened.watch(recorder)
     live.watch(recorder)
     if os.environ.get("PROGRESSIVE_TRAINING_LINES"):

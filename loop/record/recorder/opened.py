@@ -1,4 +1,6 @@
-"""Which folders and files a process opened, and which hold weights. Workers of a DataLoader open theirs unseen."""
+"""Which folders and files a process opened or made, and which hold weights.
+
+Workers of a DataLoader open theirs unseen."""
 
 from __future__ import annotations
 
@@ -32,10 +34,15 @@ class Opened:
         self.written: collections.Counter[str] = collections.Counter()
         self.folders: collections.Counter[str] = collections.Counter()
         self.looked_through: dict[str, None] = {}
+        self.made: dict[str, None] = {}
 
     def note(self, event: str, args: tuple[Any, ...]) -> None:
         path = args[0] if args else None
         if type(path) is not str:
+            return
+        if event == "os.mkdir":
+            if len(self.made) < _MAX_FOLDERS:
+                self.made[os.path.abspath(_whole(path))] = None
             return
         if event != "open":
             if len(self.looked_through) < _MAX_FOLDERS and not _is_left_out(path):
@@ -63,6 +70,7 @@ class Opened:
                 "written": dict(self.written),
                 "folders": dict(self.folders),
                 "looked_through": list(self.looked_through),
+                "made": list(self.made),
             }
         }
 
@@ -70,7 +78,7 @@ class Opened:
 def watch(recorder: Recorder) -> None:
     """An audit hook sees each open of Python's own; it stays for the process's life. C libraries open unseen."""
     opened = [Opened(recorder.folder)]
-    events = frozenset({"open", "os.listdir", "os.scandir"})
+    events = frozenset({"open", "os.listdir", "os.scandir", "os.mkdir"})
     note = recorder.guarded(lambda event, args: opened[0].note(event, args))
     busy: list[bool] = []
 
@@ -87,6 +95,16 @@ def watch(recorder: Recorder) -> None:
     sys.addaudithook(hook)
     recorder.at_begin.append(begin)
     recorder.at_write.append(lambda: opened[0].listed())
+
+
+def _whole(path: str) -> str:
+    """The folder that is wanted, where os.makedirs makes those above it first: a cache, say, which isn't there."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is os.makedirs.__code__:
+            path = frame.f_locals.get("name", path)
+        frame = frame.f_back
+    return path if type(path) is str else os.fspath(path)
 
 
 def _is_left_out(path: str) -> bool:

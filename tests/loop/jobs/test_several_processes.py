@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from progressive_training.loop.jobs import sandbox
+from progressive_training.loop.jobs import sandbox, view
 from progressive_training.loop.jobs.backends import Backends, batch
 from progressive_training.loop.jobs.job import Job, Outcome
 from progressive_training.loop.jobs.logs import tail
@@ -128,8 +128,8 @@ async def test_two_ranks_on_this_machine_learn_what_one_learns_inside_the_sandbo
 
 @pytest.mark.whole
 def test_ranks_find_each_other_where_the_network_does_not_know_this_machines_name(work: Path) -> None:
-    own = (work, *sandbox.interpreter_folders(sys.executable))
-    inside = sandbox.wrapper(sandbox.Confines(work / "attempt" / files.SCRATCH, (work,), own, network=False))
+    own = (work, *view.interpreter_folders(sys.executable))
+    inside = sandbox.wrapper(view.Confines(work / "attempt" / files.SCRATCH, (work,), own, network=False))
     planned = replace(of_several(work, RANKS, TORCHRUN), wrapper=(*inside, "--unshare-uts", "--hostname", "elsewhere"))
     outcome, log = run(work, replace(planned, timeout_seconds=60.0))
     assert outcome.rc == 0, log

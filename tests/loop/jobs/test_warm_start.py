@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pytest
 
-from progressive_training.loop.jobs import sandbox
+from progressive_training.loop.jobs import sandbox, view
 from progressive_training.loop.jobs.backends import Backends
 from progressive_training.loop.jobs.job import RESUME_VARIABLE, Job, Outcome
 from progressive_training.loop.jobs.local import LocalExecutor
@@ -35,6 +35,7 @@ from progressive_training.loop.jobs.warm.server_keeper import Keeper
 from progressive_training.loop.jobs.warm.spare_folders import SPARES, remove_dead, resting
 from progressive_training.loop.project.receipts import EvalReceipt, TrainReceipt
 from progressive_training.loop.project.version import Version
+from progressive_training.loop.store.paths import Workspace
 from support.projects import EVALUATOR, STATE, TRAINER, Folder, connected
 
 BASELINE = "02_train_baseline.py"
@@ -46,6 +47,9 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 30.0) ->
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.01)
+
+
+PARTS = ("art", ".progressive-training", "Models/Artifacts/v001")
 
 
 @dataclass
@@ -74,12 +78,12 @@ class Place:
         env: dict[str, str] | None = None,
         number: int = 1,
     ) -> Job:
-        confines = sandbox.Confines(
+        confines = view.Confines(
             scratch=self.attempt(number) / files.SCRATCH,
-            writable=(self.root / "art",),
-            readable=(*sandbox.interpreter_folders(self.python), self.root),
+            writable=(self.root / "art", self.root / "Models/Artifacts/v001"),
+            readable=view.interpreter_folders(self.python),
             network=False,
-        )
+        ).with_project(view.ProjectView(Workspace(self.root), "v1"))
         return Job(
             kind="train",
             version_id="v001",
@@ -141,7 +145,8 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     root = (tmp_path / 'it\'s a "한글" folder $HOME').resolve()
-    (root / "art").mkdir(parents=True)
+    for name in PARTS:
+        (root / name).mkdir(parents=True)
     made = Place(root)
     yield made
     made.keeper.close()
@@ -304,7 +309,9 @@ def test_a_warm_script_can_write_reach_and_do_no_more_than_a_cold_one(place: Pla
         port = str(server.getsockname()[1])
         targets = (
             "art/best.ckpt",
+            "Models/Artifacts/v001/best.ckpt",
             "/tmp/notes",
+            "Models/Artifacts/v002/best.ckpt",
             "02_train_v001.py",
             ".progressive-training/forged",
             "/var/tmp/x",
@@ -318,7 +325,7 @@ def test_a_warm_script_can_write_reach_and_do_no_more_than_a_cold_one(place: Pla
     found["mounts"] = [line for line in found["mounts"] if line not in stage]
     assert found == expected
     assert warm.splitlines()[1] == cold.splitlines()[1]
-    assert [found[name] for name in targets] == ["written", "written", 30, 30, 30, 30]
+    assert [found[name] for name in targets] == ["written", "written", "written", 2, 30, 30, 2, 30]
     assert (found["mount"], found["others"], found["network"]) == ([-1, -1, -1], 2, "ConnectionRefusedError")
 
 
@@ -374,8 +381,8 @@ def test_an_ordinary_user_has_warm_starts_in_the_sandbox_as_well(place: Place, p
     job_of = importlib.import_module("copied_package.loop.jobs.job").Job.from_json
     sys.path.remove(str(public))
     root, python = public / "project", interpreter_for_all()
-    for folder in (root, root / "art"):
-        folder.mkdir()
+    for folder in (root, *(root / name for name in (".progressive-training", "Models", "Models/Artifacts", *PARTS))):
+        folder.mkdir(exist_ok=True)
         folder.chmod(0o777)
     theirs = Place(root, python=python)
     reader, writer = os.pipe()

@@ -40,7 +40,10 @@ def test_a_user_s_own_sitecustomize_runs_all_the_same(record: Record) -> None:
         record(COMMON + script, files=files, env=own, recorder=False),
         record(COMMON + script, files=files, env=own),
     )
-    assert with_it.said == without.said and with_it.said[0]["mine"] == "ran"
+    path, moved = (dict(one.said[0])["path"] for one in (without, with_it))
+    assert moved == [*path[1:], path[0]]
+    assert [{**one.said[0], "path": None} for one in (with_it, without)] == [{**without.said[0], "path": None}] * 2
+    assert with_it.said[0]["mine"] == "ran"
     assert with_it.run.first is not None and not with_it.run.problems
 
 
@@ -83,7 +86,7 @@ nn.Linear(2, 2)
 def test_an_import_that_fails_fails_as_it_would(record: Record) -> None:
     files = {"torch.py": "raise ImportError('no torch today')\n"}
     script = "try:\n    import torch\nexcept ImportError as error:\n    print('SAID', '\"' + str(error) + '\"')\n"
-    done = record(script, files=files)
+    done = record(script, files=files, env={"PYTHONPATH": "."})
     assert done.code == 0 and list(done.said) == ["no torch today"]
 
 
@@ -146,3 +149,29 @@ open("facts/torn.json", "w").write('{"schema": 1, "pid"')
     assert done.code == 0, done.output
     assert sorted((fit.epochs_run, fit.steps) for fit in done.run.fits) == [(1, 0), (2, 14)]
     assert [problem.what for problem in done.run.problems] == ["torn.json"]
+
+
+def test_a_file_of_the_project_never_takes_the_place_of_an_installed_package(record: Record) -> None:
+    script = """
+        import sys, yaml, own
+        assert sys.path[-1] == __file__.rpartition("/")[0], sys.path
+        """
+    done = record(script, files=dict.fromkeys(("yaml.py", "own.py"), "print(__name__, 'RAN')\n"))
+    assert (done.code, done.output) == (0, "own RAN\n")
+
+
+def test_a_library_that_asks_for_a_file_of_the_project_is_named_with_it(record: Record) -> None:
+    script = """
+        import pandas, own, torch
+        try:
+            pandas.DataFrame({"a": [1]}).to_markdown()
+        except TypeError:
+            pass
+        """
+    files = {"tabulate.py": "__version__ = '9'\ntabulate = 1\n", "own.py": ""}
+    done = record(script, files=files)
+    (one,) = done.run.stands_in
+    assert (one.file, one.by.rpartition("-packages/")[2]) == (
+        str(done.folder / "tabulate.py"),
+        "pandas/compat/_optional.py",
+    )

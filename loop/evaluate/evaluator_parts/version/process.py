@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 import numpy
 import torch
 
-from ..confinement import SHARED_MEMORY, confine, refuse_programs
+from ..confinement import SHARED_MEMORY, refuse_programs
 from ..errors import EvalError, ScriptFault
+from ..landlock import confine
 from ..wire.messages import Channel, Ended
 from .checkpoint import disorder, load_weights, weights_digest
 from .formula import Watched

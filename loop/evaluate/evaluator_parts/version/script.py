@@ -99,7 +99,7 @@ def run_script(script: Path, fit: int = 1) -> FitCall:
     main = importlib.util.module_from_spec(spec)
     sys.modules["__main__"] = main
     sys.argv = [str(script)]
-    sys.path.insert(0, str(script.parent))
+    sys.path.append(str(script.parent))  # last, as in its training: none of its files takes a package's place
     os.chdir(script.parent)
     FitHook.install(fit)
     raised: BaseException | None = None

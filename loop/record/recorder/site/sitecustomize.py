@@ -23,7 +23,7 @@ def _record(folder: str) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[_NAME] = module
     spec.loader.exec_module(module)
-    module.install(folder)
+    module.install(folder, begun=False)
 
 
 def _complain(folder: str, error: Exception) -> None:
