@@ -14,9 +14,9 @@ from ..jobs.placing import level
 from ..project.attempts import Attempt, failure_of
 from ..project.disk import require_room
 from ..project.failures import Failure, process_failure
+from ..project.integrity import take_snapshot
 from ..project.project import Project
 from ..project.receipts import Finding, LoopFile, RehearsalReceipt, TrainReceipt, Verdict
-from ..project.scripts import take_snapshot
 from ..project.turn import Turn, turn
 from ..project.version import Version
 from ..rules.reading import Rules

@@ -16,11 +16,10 @@ from ..project.attempts import Attempt, failure_of
 from ..project.confinement import packages_changed
 from ..project.disk import prune_trash, require_room
 from ..project.failures import Failure
-from ..project.integrity import require_intact
+from ..project.integrity import require_intact, require_modules, take_snapshot
 from ..project.notices import Notice
 from ..project.project import Project
 from ..project.receipts import LoopFile, NextReceipt, Plan, TrainReceipt, Verdict
-from ..project.scripts import require_modules, take_snapshot
 from ..project.state import next_call
 from ..project.turn import Turn, turn
 from ..project.version import Version
