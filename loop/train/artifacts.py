@@ -21,10 +21,17 @@ CHECKPOINTS = ("best.ckpt", "last.ckpt")
 ASSETS = "additional_assets"
 
 
+_IN_PARTS = " as one file (a folder lies there: a strategy's state_dict_type='full' saves all its parts in one)"
+
+
 def missing(version: Version) -> tuple[str, ...]:
     """What a finished training lacks, named as T2 names it; empty for a complete one. Raises `Unreadable`."""
     tree, artifacts = version.project.workspace.tree, version.artifacts
-    lacking = [name for name in (*CHECKPOINTS, "spec.json") if not has_content(tree, f"{artifacts}/{name}")]
+    lacking = [
+        f"{name}{_IN_PARTS if tree.kind(f'{artifacts}/{name}') == 'folder' else ''}"
+        for name in (*CHECKPOINTS, "spec.json")
+        if not has_content(tree, f"{artifacts}/{name}")
+    ]
     if "spec.json" not in lacking and as_object(read(tree, "json", f"{artifacts}/spec.json")) is None:
         lacking.append("spec.json as a JSON object")
     folder = log_folder(tree, artifacts)

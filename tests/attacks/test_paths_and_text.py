@@ -109,7 +109,7 @@ SPEC = '    (ARTIFACTS / "spec.json").write_text(json.dumps({"version": VERSION,
         ),
     ),
     (
-        ("Weights that are a folder", TRAIN, "left no best.ckpt", "detected"),
+        ("Weights that are a folder", TRAIN, "left no best.ckpt as one file (a folder lies there", "detected"),
         ('    (ARTIFACTS / "best.ckpt").write_text(', '    (ARTIFACTS / "best.ckpt").mkdir()\n    str('),
     ),
 )
