@@ -131,9 +131,10 @@ def _show(project: Project, result: StepResult) -> None:
         if result.failure.trace:
             out.print(result.failure.trace, markup=False, style="dim")
         out.print(f"Advice: {result.failure.advice}", markup=False)
-    findings: Iterable[str] = getattr(result, "findings", ())
-    for finding in findings:
-        out.print(f"- {finding}", markup=False)
+    noticed: Iterable[str] = (*getattr(result, "findings", ()), *getattr(result, "warnings", ()))
+    for one in noticed:
+        if one not in result.message:
+            out.print(f"- {one}", markup=False)
     if result.next is not None:
         out.print(_next(project, result.next), markup=False, style="dim")
 
