@@ -76,8 +76,8 @@ def link_models(folder: Folder) -> None:
         link_artifacts,
     ),
     (("The whole of Models/ a link", TRAIN, "must be a plain folder, not a link or a file"), link_models),
-    (("A script that is a link", TRAIN, "can't be opened as a plain file"), link_script),
-    (("A script that is a FIFO, to hang the server", TRAIN, "is not a regular file"), fifo_script),
+    (("A script that is a link", TRAIN, "was edited outside the loop"), link_script),
+    (("A script that is a FIFO, to hang the server", TRAIN, "was edited outside the loop"), fifo_script),
 )
 async def test_what_is_a_link_or_no_file_is_not_followed(
     at: At, known: Attack, change: Callable[[Folder], None]
@@ -89,6 +89,8 @@ async def test_what_is_a_link_or_no_file_is_not_followed(
         result = await agent.client.call_tool(TRAIN, {"version": 2, "wait_seconds": 45})
         text = getattr(result.content[0], "text", "")
         assert result.is_error and known.says in text, text
+        if change in (link_script, fifo_script):  # nor taken as an editor's work
+            assert re.search("plain file|regular file", await agent.refused("author_next_version", version=1))
     assert folder.path("Models/Artifacts/v001/best.ckpt").read_bytes() == before
 
 
@@ -98,7 +100,7 @@ SPEC = '    (ARTIFACTS / "spec.json").write_text(json.dumps({"version": VERSION,
 @stories(
     "edit",
     (
-        ("A spec.json that is a FIFO, to hang the server", TRAIN, "left no spec.json", "detected"),
+        ("A spec.json that is a FIFO, to hang the server", TRAIN, "spec.json: is not a regular file", "detected"),
         (SPEC, '    __import__("os").mkfifo(ARTIFACTS / "spec.json")\n'),
     ),
     (

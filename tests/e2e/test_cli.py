@@ -44,6 +44,8 @@ COMMANDS = {
     "protocol",
     "dashboard",
     "track",
+    "adopt",
+    "token",
 }
 
 

@@ -238,7 +238,7 @@ async def test_each_version_is_a_conversation_of_its_own_that_the_number_of_vers
     assert all(after - before < 200 for before, after in pairwise(longest[2:])), longest
     assert max(longest) < 1.1 * longest[0], longest
     actions = [request for request in versions[4] if "Choose exactly one action for v005" in str(request.messages[-1])]
-    assert "- v002: Come closer" in str(actions[0].messages[-1]), "what was tried is in the brief"
+    assert "- v002: LEARNING_RATE from" in str(actions[0].messages[-1]), "what was tried is in the brief"
 
 
 @pytest.mark.anyio

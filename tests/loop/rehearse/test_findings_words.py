@@ -30,7 +30,7 @@ PLACES = (
     *("monitor", "primary", "epochs", "versions", "batches", "last", "_seconds", "run_seconds", "train_seconds"),
     *("evaluate_seconds", "loop_seconds", "limit_seconds", "version_bytes", "checkpoint_bytes", "loop_bytes"),
     *("near", "one", "other", "within", "groups", "example", "how", "looked"),
-    *("free_bytes", "limit_bytes", "fits", "fit"),
+    *("free_bytes", "limit_bytes", "fits", "fit", "paths", "file", "by"),
 )
 
 
