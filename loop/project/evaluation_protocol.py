@@ -20,6 +20,7 @@ from .receipts import Acceptance, Agreed, LoopFile
 
 # Whose numbers scores are made of. By name: which packages a run imports isn't known before it runs.
 _INSTALLED = re.compile(r"(torch|torchmetrics|lightning|pytorch_lightning|numpy|scipy)-([^-]+)\.dist-info")
+_MACHINERY = Path(__file__).resolve().parent.parent / "evaluate" / EVALUATOR_PARTS
 RECEIPT = f"{STATE}/receipts/evaluator.json"
 MAX_FROZEN_BYTES = 4 << 30
 PROTOCOL = f"{STATE}/protocol"
@@ -68,7 +69,16 @@ def evaluator_hashes(project: Project) -> dict[str, str]:
             where=EVAL_SCRIPT,
             hint="call write_eval with a whole script or, for the loop's own, with settings",
         )
-    names = sorted({*code_files(EVAL_SCRIPT, workspace.root), *_parts(project)})
+    parts = workspace.root / EVALUATOR_PARTS
+
+    def is_ours(path: Path) -> bool:
+        """Whether it is the machinery as it is installed, which imports nothing else of the project's."""
+        if parts not in path.parents:
+            return False
+        installed = _MACHINERY / path.relative_to(parts)
+        return installed.is_file() and installed.read_bytes() == path.read_bytes()
+
+    names = sorted({*code_files(EVAL_SCRIPT, workspace.root, ends_at=is_ours), *_parts(project)})
     return {name: hashlib.sha256(workspace.tree.read(name)).hexdigest() for name in names}
 
 

@@ -1,7 +1,7 @@
 """Which of a project's own files a script imports, found without importing any of them."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +10,16 @@ from .source import Script, kept_with_script, read_script
 _FOREIGN = frozenset({".venv", "venv", "site-packages", "dist-packages", "__pycache__", "node_modules", ".git"})
 
 
-def local_imports(script_path: Path, root: Path) -> tuple[Path, ...]:
+def local_imports(
+    script_path: Path, root: Path, *, ends_at: Callable[[Path], bool] = lambda _: False
+) -> tuple[Path, ...]:
     """Every .py file below `root` that the script imports, directly or through others, sorted; itself left out.
 
     Follows `import`, `from … import` (relative ones and package __init__ files too) and `importlib.import_module` or
     `__import__` of a literal, wherever they stand. Names are looked up beside the script, in `root`, and in folders
     that the script puts on `sys.path` by literals. Never a file that really lies outside `root` or in an
-    environment. Not guaranteed: modules whose names are computed, entry points, and files that are only opened.
+    environment. Where `ends_at` is true of a file, what it imports isn't looked for. Not guaranteed: modules whose
+    names are computed, entry points, and files that are only opened.
 
     Raises: ScriptError when a local module can't be parsed; ProjectError when one can't be read.
     """
@@ -28,6 +31,8 @@ def local_imports(script_path: Path, root: Path) -> tuple[Path, ...]:
     waiting = [(script_path, _package_of(script_path, finder.bases))]
     while waiting:
         path, package = waiting.pop()
+        if ends_at(path):
+            continue
         script = read_script(path, path.relative_to(root).as_posix())
         finder.bases += [folder for folder in _path_additions(script, path.parent, root) if finder.holds(folder)]
         for request in _requests(script, package):
@@ -38,12 +43,13 @@ def local_imports(script_path: Path, root: Path) -> tuple[Path, ...]:
     return tuple(sorted(path for path in seen.values() if path != script_path))
 
 
-def code_files(script: str, root: Path) -> tuple[str, ...]:
+def code_files(script: str, root: Path, *, ends_at: Callable[[Path], bool] = lambda _: False) -> tuple[str, ...]:
     """All of a script's code as paths below `root`: the script first, then its local modules in order.
 
     Raises like `local_imports`.
     """
-    return (script, *(path.relative_to(root).as_posix() for path in local_imports(root / script, root)))
+    found = local_imports(root / script, root, ends_at=ends_at)
+    return (script, *(path.relative_to(root).as_posix() for path in found))
 
 
 @dataclass(frozen=True)
