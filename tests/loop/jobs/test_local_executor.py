@@ -213,7 +213,7 @@ def test_an_interpreter_that_cannot_run_the_runner_is_named(attempt: Path, work:
 def test_what_runs_in_the_users_interpreter_parses_as_the_oldest_python_that_has_a_torch_of_today() -> None:
     folders = (RUNNING.parent, RUNNING.parents[1] / "evaluate" / "user_python")
     plain = [path for folder in folders for path in folder.rglob("*.py") if "Python 3.9" in path.read_text()]
-    assert {path.stem for path in plain} == {"user_interpreter", "run_evaluator", "read_checkpoint"}
+    assert {path.stem for path in plain} == {"landlock", "user_interpreter", "run_evaluator", "read_checkpoint"}
     machinery = list((RUNNING.parents[1] / "evaluate" / "evaluator_parts").rglob("*.py"))
     assert machinery
     for path in (*plain, *machinery):
