@@ -12,7 +12,7 @@ from ..jobs.job import Job, JobStatus
 from ..jobs.logs import tail
 from ..jobs.placing import level
 from ..project.attempts import Attempt, failure_of
-from ..project.confinement import packages_changed
+from ..project.confinement import packages_seen
 from ..project.disk import require_room
 from ..project.evaluation_protocol import acceptance, fingerprint
 from ..project.failures import Failure, process_failure
@@ -102,13 +102,14 @@ def start(version: Version, rules: Rules, loop: LoopFile, *, side_by_side: int =
         raise OutOfOrder(f"version {version.number} is not trained", hint="call next_step")
     sandbox = level(rules.file.execution_config)
     require_room(version.project.workspace, rules.file.execution_config)
+    packages = packages_seen(version.project, rules)
     plan = EvalPlan(
         fingerprint=fingerprint(version.project, rules, loop),
         checkpoint_sha256=require_weights(version, trained),
         accepting=acceptance(version.project) is None,
         sandbox=sandbox.name,
         trained=trained.attempt,
-        noticed=packages_changed(version.project, rules),
+        noticed=packages.noticed,
     )
     if version.receipt(EvalReceipt) is None:
         require_weights(version, trained, "last.ckpt")  # it says how many epochs there were
@@ -117,6 +118,7 @@ def start(version: Version, rules: Rules, loop: LoopFile, *, side_by_side: int =
         attempt.save_company(side_by_side)
         job = prepare(attempt, rules, loop, plan)
         attempt.submit(job)
+    packages.keep(version.project)
     version.record("eval_started", attempt=attempt.number)
     return attempt, job
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ProjectError, RunError
@@ -60,27 +61,41 @@ def install_command() -> str:
     return next((line for name, line in _INSTALLS.items() if shutil.which(name)), "install bubblewrap (Linux only)")
 
 
-def packages_changed(project: Project, rules: Rules) -> tuple[Notice, ...]:
+@dataclass(frozen=True)
+class PackagesSeen:
+    """What was looked at just before a job: `noticed` is what changed in it since the job before."""
+
+    noticed: tuple[Notice, ...] = ()
+    found: Packages | None = None
+
+    def keep(self, project: Project) -> None:
+        """What the next job's look is compared with. Call it once the job is started: a refused one changes nothing."""
+        if self.found is not None:
+            save(project.workspace.tree, _PACKAGES, self.found)
+
+
+def packages_seen(project: Project, rules: Rules) -> PackagesSeen:
     """What changed in an environment within the project since the last job, where a job could have done it.
 
     Looked at are its interpreter, its settings and the first file of each package, not all files. Call it with the lock
-    held, just before a job is started.
+    held, just before a job is started. Nothing is written.
     """
     prefix = Path(project.interpreter(rules)).parent.parent
     if level(rules.file.execution_config).confined or not prefix.is_relative_to(project.workspace.root):
-        return ()
+        return PackagesSeen()
     now = dict(_stamps(prefix))
     try:
         before = load(project.workspace.tree, _PACKAGES, Packages)
         was = now if before is None else before.stamps
     except ProjectError:  # what was written there by somebody else says nothing of what was: all of it is named
         was = {}
-    save(project.workspace.tree, _PACKAGES, Packages(stamps=now))
+    found = Packages(stamps=now)
     changed = sorted(name for name in {*was, *now} if was.get(name) != now.get(name))
     if not changed:
-        return ()
+        return PackagesSeen(found=found)
     more = [f"and {len(changed) - _MOST_NAMED} more"] if len(changed) > _MOST_NAMED else []
-    return (Notice.of("packages_changed", folder=prefix.name, names=", ".join([*changed[:_MOST_NAMED], *more])),)
+    notice = Notice.of("packages_changed", folder=prefix.name, names=", ".join([*changed[:_MOST_NAMED], *more]))
+    return PackagesSeen((notice,), found)
 
 
 def _stamps(prefix: Path) -> Iterator[tuple[str, str]]:

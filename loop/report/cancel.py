@@ -18,6 +18,7 @@ from ..project.state import derive, next_call
 from ..project.version import Version
 from ..rehearse import rehearsal
 from ..store import journal
+from ..store.paths import MAX_VERSION
 from ..train import training
 from .rescoring import open_attempts, scored_by
 
@@ -46,7 +47,8 @@ def cancel(version: Version) -> Cancelled:
     """
     project = version.project
     kinds: tuple[JobKind, ...] = ("rehearse", "train", "eval")
-    own = [attempt for kind in kinds for attempt in version.attempts(kind) if not attempt.verdict]
+    tried = [one for kind in kinds for one in version.attempts(kind)] if 1 <= version.number <= MAX_VERSION else []
+    own = [attempt for attempt in tried if not attempt.verdict]
     if own and version.receipt(EvalReceipt) is None:
         return _cancelled(own[-1:])
     if version.number not in project.versions():

@@ -13,7 +13,7 @@ from ..jobs.job import DEFAULT_ROOT_VARIABLE, Job, JobStatus
 from ..jobs.placing import command, confined, level
 from ..jobs.warm.next_jobs import NextJobs
 from ..project.attempts import Attempt, failure_of
-from ..project.confinement import packages_changed
+from ..project.confinement import packages_seen
 from ..project.disk import prune_trash, require_room
 from ..project.failures import Failure
 from ..project.integrity import require_intact, require_modules, take_snapshot
@@ -142,6 +142,7 @@ def _start(t: Turn, loop: LoopFile, *, resumed: bool) -> Attempt:
     kept = resume.require_kept(version, next_call(t.state)) if resumed else None
     resumed_from = kept.attempt if kept else None
     changed = changed_lines(version)
+    packages = packages_seen(version.project, rules)
     with version.new_attempt("train") as attempt:
         # Whatever is there is not this attempt's: a stale checkpoint must never be taken for a new one.
         _discard_artifacts(attempt, rules)
@@ -156,12 +157,13 @@ def _start(t: Turn, loop: LoopFile, *, resumed: bool) -> Attempt:
                 confined=sandbox.confined,
                 resumed_from=resumed_from,
                 changed=changed,
-                noticed=packages_changed(version.project, rules),
+                noticed=packages.noticed,
             )
         )
         workspace.tree.make_folder(attempt.facts)
         job = _job(attempt, rules, python, resumed=resumed, watched=watched(changed))
         attempt.submit(job)
+    packages.keep(version.project)
     expect_after(version, rules, job)
     version.record("train_started", attempt=attempt.number, resumed_from=resumed_from)
     return attempt

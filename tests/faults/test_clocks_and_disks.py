@@ -198,7 +198,6 @@ async def test_in_a_folder_that_nobody_can_write_the_reading_tools_work_and_the_
         "run_train": {"version": 1},
         "run_eval": {"version": 1},
         "write_eval": {"source": "print(1)"},
-        "cancel_run": {"version": 1},
         "write_analysis": {"version": 1, **ANALYSIS},
         "final_report": {"stop_reason": "enough"},
     }
@@ -208,6 +207,8 @@ async def test_in_a_folder_that_nobody_can_write_the_reading_tools_work_and_the_
             assert "write_analysis" in await agent.brief()
             for uri in ("loop://status", "loop://versions/1/script", "loop://versions/1/score"):
                 assert (await agent.client.read_resource(uri)).contents
+            # It holds no lock, and where no job runs it has nothing to write.
+            assert "no running job" in (await agent.call("cancel_run", version=1))["message"]
             for tool, arguments in calls.items():
                 text = await agent.refused(tool, **arguments)
                 assert "Read-only file system" in text and "make" in text.partition("Next: ")[2], (tool, text)

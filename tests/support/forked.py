@@ -16,7 +16,7 @@ from progressive_training.loop.jobs.job import Job, JobStatus, Outcome
 from progressive_training.loop.jobs.local import LocalExecutor
 
 _PARENT = """
-import atexit, json, os, runpy, sys, traceback
+import atexit, json, os, runpy, sys
 import lightning, torch, torchmetrics
 from lightning.pytorch import callbacks, loggers
 
@@ -35,8 +35,9 @@ def train(job):
         code = 0
     except SystemExit as error:
         code = error.code or 0
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:  # as an interpreter does it
+        sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
+        sys.excepthook(type(error), error, error.__traceback__)
     atexit._run_exitfuncs()
     sys.stdout.flush()
     os._exit(code)

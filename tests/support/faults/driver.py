@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jinja2
@@ -79,9 +80,16 @@ def main() -> None:
 def _import_all() -> None:
     """What a Step imports at its first call, a fork would import at each."""
     for package in (loop, pages, prompts):
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if not _RUN_ELSEWHERE & set(module.name.split(".")):
-                importlib.import_module(module.name)
+        _import_below(package)
+
+
+def _import_below(package: ModuleType) -> None:
+    """Every module below the package. A folder that runs elsewhere isn't even looked into: torch comes with it."""
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if found.name.rpartition(".")[2] not in _RUN_ELSEWHERE:
+            module = importlib.import_module(found.name)
+            if found.ispkg:
+                _import_below(module)
 
 
 def _forked(order: dict[str, Any]) -> dict[str, Any]:
