@@ -80,7 +80,8 @@ def evaluate(project: Project, number: int, *, attach: int | None = None) -> Eva
 def _read_ahead(project: Project, number: int) -> None:
     """Reads the checkpoints for their hashes, by turns and while nobody has to wait for the lock."""
     version = Version(project, number)
-    if number in project.versions() and version.receipt(TrainReceipt) and not version.receipt(EvalReceipt):
+    waits = number in project.versions() and version.receipt(TrainReceipt) and not version.receipt(EvalReceipt)
+    if waits and training_artifacts.are_large(version):
         with suppress(FileNotFoundError, UnsafePath):  # said under the lock
             for name in training_artifacts.CHECKPOINTS:
                 checkpoint_hash(version, name)

@@ -13,6 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 STAGING = ".staging-"
+_AWAY = ".away-"  # in a folder that goes as a whole: no write that was cut off
 DEEPEST = 100
 """Folders within folders, from a version's own one; a script has no use for more."""
 CANT_RENAME = frozenset({errno.EXDEV, errno.EBUSY})
@@ -98,7 +99,7 @@ def _raise(folder: int, name: str) -> bool:
                 continue
             os.chmod(each, 0o700, dir_fd=inner)  # its owner may have closed it to himself
             try:
-                os.rename(each, STAGING + uuid.uuid4().hex, src_dir_fd=inner, dst_dir_fd=folder)
+                os.rename(each, _AWAY + uuid.uuid4().hex, src_dir_fd=inner, dst_dir_fd=folder)
             except OSError as error:
                 if error.errno not in CANT_RENAME:
                     raise

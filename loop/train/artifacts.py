@@ -12,7 +12,7 @@ from ..project.receipts import EvalReceipt, TrainReceipt
 from ..project.version import Version
 from ..store.digest import sha256
 from ..store.leftovers.reading import as_object, read
-from ..store.manifest import plain_hashes
+from ..store.manifest import BLOCK_BYTES, plain_hashes
 from ..store.paths import ARTIFACTS, PREPDATA
 from ..store.tree import Tree, kind_of
 from .curves import epochs_trained, log_folder
@@ -46,6 +46,15 @@ def has_content(tree: Tree, relative: str) -> bool:
             return os.fstat(handle).st_size > 0
     except (FileNotFoundError, UnsafePath):
         return False
+
+
+def are_large(version: Version) -> bool:
+    """Whether their hashes take so long that they are better begun before the lock is taken.
+
+    What is noted without the lock may leave a temporary file behind where the process is killed.
+    """
+    tree = version.project.workspace.tree
+    return sum(status.st_size for _, status in tree.walk(version.artifacts)) >= BLOCK_BYTES
 
 
 def hashes(version: Version) -> dict[str, str]:

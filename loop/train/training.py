@@ -30,7 +30,7 @@ from ..store import journal
 from ..store.paths import MAX_VERSION
 from ..store.records import Record
 from . import resume
-from .artifacts import hashes, untouchable
+from .artifacts import are_large, hashes, untouchable
 from .changed_code import changed_lines, watched
 from .measured import asked, needs, recording
 from .progress import Progress, progress_of
@@ -96,7 +96,7 @@ def train(project: Project, number: int, *, attach: int | None = None, resumed: 
 def _read_ahead(version: Version) -> None:
     """Reads what a finished training left for its receipt: by turns, and while nobody has to wait for the lock."""
     tried = version.attempts("train") if 1 <= version.number <= MAX_VERSION else []
-    if tried and tried[-1].verdict is None and tried[-1].status().state == "finished":
+    if tried and tried[-1].verdict is None and tried[-1].status().state == "finished" and are_large(version):
         with suppress(UnsafePath):  # that is judged, and said, later
             hashes(version)
 

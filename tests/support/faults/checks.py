@@ -23,7 +23,10 @@ STATE = ".progressive-training"
 _VERSION = re.compile(r"02_train_v(\d+)\.py")
 _REPORT = re.compile(r"Models/Report/[^/]+")
 # Not named in a comparison: they hold what was tried, and a fault may need one attempt more.
-_UNCOUNTED = (f"{STATE}/attempts/", f"{STATE}/trash/", f"{STATE}/lock", f"{STATE}/reserve", "second-try")
+_UNCOUNTED = (
+    *(f"{STATE}/attempts/", f"{STATE}/trash/", f"{STATE}/lock", f"{STATE}/reserve", "second-try"),
+    f"{STATE}/cache/bundle/",  # what was copied for the report, where the next call goes on
+)
 
 
 def faults(root: Path) -> list[str]:
