@@ -179,7 +179,7 @@ async def test_a_task_without_a_template_and_a_loop_of_its_own_are_said_at_the_s
         "        nn.functional.cross_entropy(net(batch), target).backward()\n"
         "        optimizer.step()\n"
     )
-    lightning(made, task="object_detection", report_language="ko")
+    lightning(made, task="speech_synthesis", report_language="ko")
     made.write("02_train_baseline.py", SCRIPT[:begin] + loop)
     async with connected(made) as agent:
         result = await start(agent)

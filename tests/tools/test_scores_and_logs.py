@@ -11,7 +11,7 @@ from support.rehearsals import SCRIPT
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("E3"), pytest.mark.usefixtures("no_device")]
 V001 = "02_train_v001.py"
 STATS = '{"task_type": "classification", "num_train": 340, "num_val": 60}'
-# Each process draws another split, and each validation other noise: the first can't be scored, the second can.
+# Each process draws another split, which can't be scored; then each validation draws other noise, which can.
 SEED = ("L.seed_everything(42)\n", "")
 SPLIT = (
     "train_set, val_set = TensorDataset(inputs[:340], labels[:340]), TensorDataset(inputs[340:], labels[340:])",
@@ -32,7 +32,7 @@ async def scored(agent: Agent) -> dict[str, Any]:
 
 
 async def test_a_split_that_nobody_seeds_is_refused_and_seeding_it_is_the_way_out(folder: Folder) -> None:
-    folder.write("02_train_baseline.py", edited(SCRIPT, SEED, SPLIT, NOISE))
+    folder.write("02_train_baseline.py", edited(SCRIPT, SEED, SPLIT))
     folder.write("dataset/prepdata/v1/stats.json", STATS)
     folder.set_rules(training_config={"epochs": 4})
     async with connected(folder, executor=Forked()) as agent:
@@ -41,7 +41,7 @@ async def test_a_split_that_nobody_seeds_is_refused_and_seeding_it_is_the_way_ou
         assert failed["state"] == "failed" and failed["failure"]["kind"] == "invalid score", failed
         assert "and the training logged val_loss = " in failed["failure"]["summary"]
         assert "seed the split of its data" in failed["failure"]["advice"]
-        await agent.repair(SEEDED, file=V001)
+        await agent.repair(SEEDED, NOISE, file=V001)
         done = await scored(agent)
         assert done["state"] == "done", done
         assert any("with other random numbers" in warning for warning in done["warnings"]), done

@@ -52,7 +52,9 @@ def tried(
     level = _level(kind, *asked.judged(before)) if kind is not None and asked.size > 1 else None
     if level is not None and level.gain <= 1e-9:
         level = None
-    same, left = all(isinstance(one, torch.Tensor) for one in before) or level is not None, level
+    # A weak model may answer everything by one text: only a later version is held to it that it can do otherwise.
+    numbers_only = all(isinstance(one, torch.Tensor) for one in before)
+    same, left = numbers_only or level is not None, level
     for time in range(_DISORDERS):
         if (level is None and not same) or (level and left and left.gain < _SAID * level.gain):
             return decided, notes
@@ -65,7 +67,7 @@ def tried(
             return decided, notes  # without its weights it can do nothing
         same = same and all(map(same_answer, before, after))
         left = min(left, found, key=lambda one: one.gain) if left is not None and found is not None else None
-    if same and (first or decided.disorder < _ALL):
+    if same and (numbers_only if first else decided.disorder < _ALL):
         raise ScriptFault(
             f"with its weights in disorder it gives the same answers to the first {asked.size} samples, to the last "
             "bit: its score doesn't come from the weights that were trained. Next: let forward answer by them "
