@@ -73,6 +73,7 @@ class _Rule(NamedTuple):
 @dataclass(frozen=True)
 class _View:
     dataset_id: str
+    ended_by: str | None
     reason: str
     primary: str
     best: str | None
@@ -234,7 +235,8 @@ def _view(
     rows = tuple(_row(row, names, shown_as, coloured=coloured) for row in data.rows)
     return _View(
         data.dataset_id,
-        data.reason,
+        data.ended_by,
+        data.reason.told(say),
         data.primary,
         data.best,
         tuple(warning.told(say) for warning in data.warnings),

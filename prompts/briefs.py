@@ -62,6 +62,7 @@ def _common(rules: Rules, state: LoopState) -> Context:
         "cur": state.cur,
         "version": state.version_id or "",
         "next": state.next,
+        "ended_by": state.ended_by,
         "fixed": rules.fixed,
         "instruction": rules.instruction,
         "max_versions": rules.file.loop_config.max_versions,

@@ -27,6 +27,7 @@ def author_next_version(
     """Make the next version from this one and the selected action's diff, and only that."""
     receipt, already_done = work().author_next_version(project, version, diff)
     state = where_now(project)
+    late = work().late_warning(project, project.rules(), state)
     return AuthorResult(
         message=f"{version_id(version + 1)} is authored: {', '.join(receipt.symbols) or 'imports'} changed.",
         phase=state.phase,
@@ -34,7 +35,7 @@ def author_next_version(
         already_done=already_done,
         script=project.workspace.script(version + 1),
         symbols=receipt.symbols,
-        notes=tuple(str(note) for note in receipt.notes),
+        notes=(*map(str, receipt.notes), *((late,) if late else ())),
         diff=receipt.diff[:4000],
         next=state.next,
     )

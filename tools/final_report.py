@@ -7,6 +7,7 @@ from pydantic import Field
 
 from ..loop.errors import StillReading
 from ..loop.project.project import Project
+from ..loop.rules.ends import EndedBy
 from .results import StepResult, Together, job_of, where_now, work
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ _NAMED = 3  # of what may be many
 
 
 class ReportResult(StepResult):
+    ended_by: EndedBy | None = None
     folder: str | None = None
     best: str | None = None
     leaderboard: str | None = None
@@ -52,6 +54,7 @@ def final_report(
         phase=state.phase,
         version=state.cur,
         already_done=reached.already_done,
+        ended_by=receipt.ended_by,
         folder=receipt.folder,
         best=receipt.best,
         leaderboard=project.workspace.tree.read(where).decode()[:6000],

@@ -8,6 +8,7 @@ from ..loop.project.project import Project
 from ..loop.project.state import LoopState, derive, next_call, report_receipt
 from ..loop.project.strays import remarks
 from ..loop.report.estimate import Estimate
+from ..loop.rules.ends import EndedBy
 from .results import JobView, StepResult, failure_of, job_of, work
 
 
@@ -16,13 +17,15 @@ class NextStepResult(StepResult):
 
     `unfinished` is what a loop that is over still lacks: the report's analysis, which final_report takes.
 
-    `estimate` is how long and how big the rest of the loop will be, in seconds and bytes.
+    `estimate` is how long and how big the rest of the loop will be, in seconds and bytes. `ended_by` says what ended
+    the loop, or will once the report is made.
     """
 
     max_versions: int
     remarks: tuple[str, ...] = ()
     unfinished: Literal["report_analysis"] | None = None
     estimate: Estimate | None = None
+    ended_by: EndedBy | None = None
     brief: str | None
 
 
@@ -34,6 +37,7 @@ def next_step(
     state = derive(project, rules)
     report = report_receipt(project) if state.phase == "done" else None
     job, found = running_job(project, state), tuple(map(str, remarks(project, state)))
+    late = work().late_warning(project, rules, state)
     if job is not None:
         doing = "waits" if job.waiting else "is running"
         message = f"{state.version_id} {doing} ({job.line})."
@@ -41,7 +45,7 @@ def next_step(
         message = f"Next: {next_call(state)}."
     return NextStepResult(
         state="running" if job else "done",
-        message="\n- ".join((message, *found)),
+        message="\n- ".join((message, *found, *((late,) if late else ()))),
         phase=state.phase,
         version=state.cur or None,
         job=job,
@@ -51,6 +55,7 @@ def next_step(
         remarks=found,
         unfinished="report_analysis" if report is not None and not report.with_analysis else None,
         estimate=work().estimate(project, rules, state),
+        ended_by=state.ended_by,
         brief=work().brief(project, rules, state) if brief else None,
     )
 

@@ -38,6 +38,8 @@ class TrainResult(StepResult):
 
 def run_train(project: Project, version: int, resume: Resume = False, *, attach: int | None = None) -> TrainResult:
     """Train the version, or attach to its running training; call again until state is done or failed."""
+    now = where_now(project)
+    late = work().late_warning(project, project.rules(), now) if attach is None else None
     try:
         status = work().train(project, version, attach=attach, resumed=resume)
     except StillReading as reading:
@@ -52,10 +54,11 @@ def run_train(project: Project, version: int, resume: Resume = False, *, attach:
         )
     trained, receipt = Version(project, version), status.receipt
     state = where_now(project)
+    said = (late,) if late is not None and status.progress is not None else ()
     job = job_of(trained.attempt("train", status.attempt), status.progress) if status.progress else None
     return TrainResult(
         state=status.state,
-        message=_message(trained, status, job),
+        message="\n- ".join((_message(trained, status, job), *said)),
         phase=state.phase,
         version=version,
         already_done=status.already_done,
@@ -66,7 +69,7 @@ def run_train(project: Project, version: int, resume: Resume = False, *, attach:
         wall_seconds=round(receipt.wall_seconds, 2) if receipt else None,
         rules=_rules(receipt) if receipt else (),
         completed=receipt.completed if receipt else (),
-        warnings=tuple(str(one) for one in (receipt.warnings if receipt else status.noticed)),
+        warnings=(*map(str, receipt.warnings if receipt else status.noticed), *said),
         next=state.next,
     )
 

@@ -14,7 +14,7 @@ from ..loop.rehearse.page import PAGE, headline, worst
 from ..loop.rehearse.rehearsal import rehearse
 from ..loop.rehearse.words import told as finding_told
 from ..loop.report.cancel import cancel
-from ..loop.report.estimate import estimate
+from ..loop.report.estimate import estimate, late_warning
 from ..loop.train.progress import progress_of
 from ..loop.train.training import expect_first, train
 from ..pages.report import Finished, finish
@@ -38,6 +38,7 @@ __all__ = [
     "finish",
     "has_evaluator",
     "headline",
+    "late_warning",
     "progress_of",
     "read_settings",
     "record_judgements",

@@ -10,6 +10,7 @@ from ..store import journal
 from ..store.paths import ANALYSIS_FILE
 from ..text import Say, bullets, require_list, require_text, words
 from .comparison import Comparison, compare
+from .gain import last_gain
 from .tables import best_table, previous_table, since_first
 
 
@@ -39,7 +40,10 @@ def write_analysis(project: Project, number: int, analysis: Analysis) -> tuple[A
         project.workspace.tree.write(f"{project.workspace.authored}/{where}", document, durable=False)
         project.workspace.tree.write(where, document)
         receipt = AnalysisReceipt(
-            document_sha256=hashlib.sha256(document).hexdigest(), summary=analysis.summary, at=journal.now()
+            document_sha256=hashlib.sha256(document).hexdigest(),
+            summary=analysis.summary,
+            last_gain=last_gain(t.version, comparison, t.rules),
+            at=journal.now(),
         )
         t.version.save(receipt)
         t.version.record("analysed")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..errors import LoopError
 from ..evaluate.seed_repeats import seed_noise
-from ..project.receipts import Metric
+from ..project.receipts import AnalysisReceipt, Metric
 from ..project.version import Version
 from ..rules.reading import Rules
 from ..store.digest import sha256
@@ -27,7 +27,7 @@ class Judgements(Record):
 
 
 def judgements(version: Version, rules: Rules, best_before: Version | None) -> tuple[NoiseVerdict, ...]:
-    """Every metric against the previous scored version; the primary one against the best before and v001 as well.
+    """Every metric against the previous scored version; the primary one against the others of `_Question` as well.
 
     Empty for the first scored version. Read from the version's record where one is there, else computed.
     """
@@ -56,7 +56,10 @@ def record_judgements(version: Version, rules: Rules, best_before: Version | Non
 
 @dataclass(frozen=True)
 class _Question:
-    """A scored version beside those that it is compared with, each once: the previous one, the best before, v001."""
+    """A scored version beside those that it is compared with, each once.
+
+    These are the previous one, the best before, v001, and the last that gained beyond noise.
+    """
 
     new: Scored
     compared: tuple[Scored, ...]
@@ -111,6 +114,15 @@ class _Question:
         )
 
 
+def gain_before(version: Version) -> int | None:
+    """The newest earlier version that gained beyond noise, or the first; None where nothing says so.
+
+    Versions are held against it: small gains, each within the noise, add up to one beyond it.
+    """
+    before = Version(version.project, version.number - 1).receipt(AnalysisReceipt) if version.number > 1 else None
+    return before.last_gain if before is not None else None
+
+
 def _question(version: Version, rules: Rules, best_before: Version | None) -> _Question | None:
     """None for a version without a score, or without a scored one before it."""
     new = scored(version)
@@ -121,7 +133,8 @@ def _question(version: Version, rules: Rules, best_before: Version | None) -> _Q
     if new is None or previous is None:
         return None
     best = scored(best_before) if best_before else None
-    compared = {one.version.number: one for one in (previous, best, first) if one is not None}
+    gained = scored(Version(version.project, number)) if (number := gain_before(version)) is not None else None
+    compared = {one.version.number: one for one in (previous, best, first, gained) if one is not None}
     return _Question(new, tuple(compared.values()), best_before, rules)
 
 

@@ -14,7 +14,10 @@ def best_table(comparison: Comparison, say: Say = english) -> str:
 
 
 def since_first(comparison: Comparison, say: Say = english) -> str:
-    """The primary metric beside the loop's first scored version, in a sentence; "" where another table says it."""
+    """The primary metric beside the loop's first scored version, in a sentence.
+
+    Where another table says that, beside the last version that gained beyond noise; else "".
+    """
     shown = (comparison.previous, comparison.best_before)
     primary = next((delta.name for delta in comparison.to_previous if delta.primary), None)
     found = next((one for one in comparison.noise if one.metric == primary and one.against not in shown), None)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..rules.ends import EndedBy
 from ..store.records import Record
 from .notices import Notice
 
@@ -93,6 +94,7 @@ FindingCode = Literal[
     "night_unscored",
     "night_unknown",
     "too_long",
+    "hours",
     "disk",
     "too_big",
 ]
@@ -347,6 +349,9 @@ class EvalReceipt(Record):
 class AnalysisReceipt(Record):
     document_sha256: str
     summary: str
+    last_gain: int | None = Field(
+        default=None, description="the newest version, up to this one, that gained beyond noise; older records: None"
+    )
     at: str
 
 
@@ -375,9 +380,6 @@ class NextReceipt(Record):
     code_sha256: str = Field(description="of what the changed symbols are now, to see the same tried again")
     notes: tuple[Notice, ...]
     at: str
-
-
-EndedBy = Literal["max_versions", "stuck", "stop_reason"]
 
 
 class ReportReceipt(Record):

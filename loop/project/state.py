@@ -1,12 +1,14 @@
 """Receipts and files -> where the loop stands and which Step is legal next. Derived each time, stored never."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from ..errors import OutOfOrder, ProjectError
+from ..rules.ends import BY_RULE, End, EndedBy, Reached, Value, first_end, time_is_up
 from ..rules.reading import Rules
 from ..store.paths import BASELINE_SCRIPT, STATE, version_id
 from ..store.records import load
@@ -62,7 +64,8 @@ class Next(BaseModel):
 class LoopState:
     """Where the loop stands. `cur` is the highest version, 0 before the start.
 
-    `trained`: it waits for a score. `repairable`: its evaluation failed, and its code may be the cause.
+    `trained`: it waits for a score. `repairable`: its evaluation failed, and its code may be the cause. `ended_by`:
+    what ended the loop, or will with its report, where that is all that is left to do.
     """
 
     phase: Phase
@@ -74,6 +77,7 @@ class LoopState:
     train_attempts: int = 0
     trained: bool = False
     repairable: bool = False
+    ended_by: EndedBy | None = None
 
     @property
     def version_id(self) -> str | None:
@@ -107,10 +111,11 @@ def derive(project: Project, rules: Rules) -> LoopState:
         following = Next(tool="start_loop", arguments={}, why="no loop has been started in this project")
         return LoopState("start", cur, following)
     report = report_receipt(project)
-    if report is not None and report.last_version >= cur and not _goes_on(report, rules, cur):
+    if report is not None and report.last_version >= cur and not _goes_on(report, Version(project, cur), rules, loop):
+        following = None
         if lost := _lost_of(project, report):
-            return LoopState("report", cur, _report(f"{lost} is gone; the report is made again"), loop)
-        return LoopState("done", cur, None, loop)
+            following = _report(f"{lost} is gone; the report is made again")
+        return LoopState("report" if following else "done", cur, following, loop, ended_by=_ended_by(report))
     return _version_state(Version(project, cur), rules, loop)
 
 
@@ -122,15 +127,46 @@ def _lost_of(project: Project, report: ReportReceipt) -> str | None:
     return next((one for one in places if project.workspace.tree.known.stamp(one) is None), None)
 
 
-def _goes_on(report: ReportReceipt, rules: Rules, cur: int) -> bool:
-    """A loop that ended at max_versions goes on when the user raised it and an action waits."""
+def _goes_on(report: ReportReceipt, version: Version, rules: Rules, loop: LoopFile) -> bool:
+    """A loop that ended by a rule goes on when the user changed that and an action waits."""
+    return _ended_by(report) in BY_RULE and ending(version, rules, loop) is None
+
+
+def _ended_by(report: ReportReceipt) -> EndedBy | None:
     # Of an older receipt only the reason is known; an agent's own words are longer than this one.
-    at_most = report.ended_by == "max_versions" if report.ended_by else report.reason == "max_versions"
-    return at_most and cur < rules.file.loop_config.max_versions
+    return report.ended_by or ("max_versions" if report.reason == "max_versions" else None)
+
+
+def ending(version: Version, rules: Rules, loop: LoopFile) -> End | None:
+    """What of the user's rules ends the loop once this version's action is written; None while it goes on."""
+    config = rules.file.loop_config
+    analysed = version.receipt(AnalysisReceipt) if config.patience is not None else None
+    reached = Reached(
+        version=version.number,
+        version_id=version.id,
+        hours=hours_since_start(loop),
+        idle=version.number - analysed.last_gain if analysed is not None and analysed.last_gain is not None else 0,
+        scores=_scores(version),
+    )
+    return first_end(config, reached, rules.file.eval_config.primary_metric)
+
+
+def hours_since_start(loop: LoopFile) -> float:
+    """By the clock, pauses and all."""
+    return max(0.0, (datetime.now().astimezone() - datetime.fromisoformat(loop.started_at)).total_seconds() / 3600)
+
+
+def _scores(version: Version) -> Iterator[tuple[str, Mapping[str, Value]]]:
+    """Of this version and the earlier ones that were scored as it was, newest first."""
+    newest = version.receipt(EvalReceipt)
+    for number in reversed(version.project.versions()):
+        scored = (one := Version(version.project, number)).receipt(EvalReceipt)
+        if scored is not None and newest is not None and scored.fingerprint == newest.fingerprint:
+            yield one.id, {metric.name: (metric.value, metric.higher_is_better) for metric in scored.metrics}
 
 
 def _version_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
-    cur, most = version.number, rules.file.loop_config.max_versions
+    cur = version.number
     if (trained := version.receipt(TrainReceipt)) is None:
         return _training_state(version, rules, loop)
     if version.receipt(EvalReceipt) is None:
@@ -139,8 +175,8 @@ def _version_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
         return LoopState("analysis", cur, _call("write_analysis", cur, "it is scored, and not yet analysed"), loop)
     if version.receipt(ActionReceipt) is None:
         return LoopState("action", cur, _call("write_action", cur, "choose exactly one action"), loop)
-    if cur >= most:
-        return LoopState("report", cur, _report(f"{version.id} is the last of max_versions = {most}"), loop)
+    if (end := ending(version, rules, loop)) is not None:
+        return LoopState("report", cur, _report(str(end.told)), loop, ended_by=end.by)
     return _authoring_state(version, loop)
 
 
@@ -169,20 +205,24 @@ def _training_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState
     cur, tried, most = version.number, version.attempts("train"), rules.file.loop_config.max_attempts
     last, verdict, count = (tried[-1], tried[-1].verdict, len(tried)) if tried else (None, None, 0)
 
-    def ended(phase: Phase, following: Next) -> LoopState:
-        return LoopState(phase, cur, following, loop, failed=verdict, train_attempts=count)
+    def ended(phase: Phase, following: Next, by: EndedBy | None = None) -> LoopState:
+        return LoopState(phase, cur, following, loop, failed=verdict, train_attempts=count, ended_by=by)
 
     if last is not None and (verdict is None or verdict.status == "PASS"):
         # PASS without a receipt: a crash in between; collected again
         following = _call("run_train", cur, "its training runs or waits to be collected")
         return LoopState("training", cur, following, loop, running=last, train_attempts=count)
     if cur > rules.file.loop_config.max_versions:
-        return ended("report", _report(f"{version.id} is beyond max_versions, so it isn't trained"))
+        return ended("report", _report(f"{version.id} is beyond max_versions, so it isn't trained"), "max_versions")
+    if (end := time_is_up(rules.file.loop_config, hours_since_start(loop))) is not None:
+        return ended("report", _report(f"{end.told}, so {version.id} isn't trained"), end.by)
     if last is None or verdict is None:
         return _untrained_state(version, rules, loop)
     if count >= most:  # cancelled ones among them: who cancels has seen how it went
         return ended(
-            "stuck", _report(f"{count} attempts failed or were cancelled, and loop_config.max_attempts is {most}")
+            "stuck",
+            _report(f"{count} attempts failed or were cancelled, and loop_config.max_attempts is {most}"),
+            "stuck",
         )
     if verdict.kind in INFRASTRUCTURE:
         why = f"the last attempt ended by: {verdict.kind}; no code change is asked for"
@@ -229,7 +269,8 @@ def _evaluation_state(version: Version, trained: TrainReceipt, rules: Rules, loo
 
     def waiting(phase: Phase, following: Next, failed: Verdict | None = None, *, repairable: bool = False) -> LoopState:
         running = tried[-1] if phase == "evaluating" else None
-        return LoopState(phase, cur, following, loop, running, failed, trainings, trained=True, repairable=repairable)
+        by: EndedBy | None = "stuck" if phase == "stuck" else None
+        return LoopState(phase, cur, following, loop, running, failed, trainings, True, repairable, by)
 
     if lost := version.gone() if not tried or tried[-1].verdict is not None else ():
         verb = "is" if len(lost) == 1 else "are"

@@ -36,6 +36,10 @@ def _time(observed: Observed) -> Iterator[Finding]:
         "epochs": sum(_epochs(fit) or 0 for fit in fits),
     }
     yield Finding(code="night" if scored else "night_unscored", level="ok", values=values)
+    if config.max_hours is not None and config.max_versions * (train + scored) > (left := 3600 * config.max_hours):
+        fit = int(left // (train + scored))
+        values = {"limit_seconds": left, "fit": fit, "versions": config.max_versions}
+        yield Finding(code="hours", level="note" if fit else "warning", values=values)
     if config.max_train_minutes is not None and train > 60 * config.max_train_minutes:
         limit = 60 * config.max_train_minutes
         yield Finding(code="too_long", level="problem", values={"train_seconds": train, "limit_seconds": limit})

@@ -123,6 +123,10 @@ _WORDS: Mapping[FindingCode, Told] = {
     "too_long": Told(
         "A training takes about {train_seconds}, and loop_config.max_train_minutes ends it after {limit_seconds}."
     ),
+    "hours": Told(
+        "loop_config.max_hours ends the loop after {limit_seconds}: time for about {fit} of {versions} versions. A "
+        "training that has begun by then is finished."
+    ),
     "disk": Told(
         "A version takes {version_bytes} of disk (a checkpoint {checkpoint_bytes}), {versions} versions {loop_bytes}; "
         "{free_bytes} are free."

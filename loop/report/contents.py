@@ -10,9 +10,10 @@ from ..judge.noise.verdict import NoiseVerdict
 from ..project.integrity import require_intact
 from ..project.project import Project
 from ..project.receipts import ActionReceipt, AnalysisReceipt, EvalReceipt, NextReceipt, ReportReceipt
-from ..project.state import LoopState, derive, next_call, report_receipt
+from ..project.state import LoopState, derive, ending, next_call, report_receipt
 from ..project.strays import without_weights
 from ..project.version import Version
+from ..rules.ends import EndedBy
 from ..rules.reading import Rules
 from ..store.paths import version_id, version_number
 from ..text import Told
@@ -47,7 +48,8 @@ class Ranked:
 class ReportData:
     """What final-analysis.md is rendered from. Rows are in the leaderboard's order; `bundle` is a folder to move."""
 
-    reason: str
+    ended_by: EndedBy | None
+    reason: Told
     dataset_id: str
     primary: str
     rows: tuple[Ranked, ...]
@@ -89,30 +91,42 @@ def advance(
         return receipt
     if state.loop is not None:
         project.require_unchanged_rules(rules, state.loop)
-    lost = report_receipt(project) if state.phase == "report" else None
-    reason = lost.reason if lost is not None and lost.last_version >= state.cur else _reason(state, stop_reason)
+    ended = _ended(project, rules, state, stop_reason)
     assert state.loop is not None, "a loop that can end was started"
     with project.mutation():
         require_intact(project, rules, state.loop)
         going_on = rescoring.advance(project, rules, state.loop, awaited)
-    return going_on or _data(project, rules, state, reason)
+    return going_on or _data(project, rules, state, *ended)
 
 
-def _reason(state: LoopState, stop_reason: str | None) -> str:
-    stop_reason = (stop_reason or "").strip()
+def _ended(project: Project, rules: Rules, state: LoopState, stop_reason: str | None) -> tuple[EndedBy | None, Told]:
+    """What ended the loop, as a code and in words. Raises `OutOfOrder` where nothing did."""
+    stop_reason, why = (stop_reason or "").strip(), state.next.why if state.next else ""
     if state.phase == "report":
-        return "max_versions"
+        before, by = report_receipt(project), state.ended_by
+        if before is not None and before.last_version >= state.cur:  # it is made again
+            return by, _said(before.reason)
+        if by == "max_versions":
+            return by, Told("max_versions")
+        assert state.loop is not None, "a loop that can end was started"
+        end = ending(Version(project, state.cur), rules, state.loop)
+        return by, end.told if end is not None and end.by == by else _said(why)
     if state.phase == "stuck":
-        return stop_reason or (state.next.why if state.next else "stuck")
+        return "stuck", _said(stop_reason or why)
     if stop_reason and state.phase not in _RUNNING:
-        return stop_reason[:2000]
+        return "stop_reason", _said(stop_reason[:2000])
     hint = next_call(state)
     if state.phase not in _RUNNING:
         hint += ". To end the loop early, pass stop_reason"
     raise OutOfOrder(f"final_report is not possible now: the loop is not over (phase: {state.phase})", hint=hint)
 
 
-def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> ReportData:
+def _said(text: str) -> Told:
+    """Somebody's words, which are in no language of ours."""
+    return Told("{said}", {"said": text})
+
+
+def _data(project: Project, rules: Rules, state: LoopState, ended_by: EndedBy | None, reason: Told) -> ReportData:
     assert state.loop is not None, "a loop that can end was started"
     primary = rules.file.eval_config.primary_metric
     with project.mutation():
@@ -131,6 +145,7 @@ def _data(project: Project, rules: Rules, state: LoopState, reason: str) -> Repo
             version = _version(project, str(row["version_id"]))
             rows.append(_ranked(place, version, compared.get(version.number), primary))
     return ReportData(
+        ended_by=ended_by,
         reason=reason,
         dataset_id=state.loop.dataset_id,
         primary=primary,

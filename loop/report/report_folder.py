@@ -59,7 +59,8 @@ def publish(project: Project, data: ReportData, pages: Mapping[str, bytes]) -> R
         receipt = ReportReceipt(
             folder=folder,
             last_version=max(project.versions()),
-            reason=data.reason,
+            reason=str(data.reason),
+            ended_by=data.ended_by,
             best=data.best,
             with_analysis=False,
             at=journal.now(),
@@ -72,7 +73,7 @@ def publish(project: Project, data: ReportData, pages: Mapping[str, bytes]) -> R
             changed={REPORT_SCRIPT: script, f"{workspace.authored}/{REPORT_SCRIPT}": script},
             records={REPORT_RECEIPT: receipt},
         )
-        journal.record(workspace, "reported", folder=folder, best=data.best, reason=data.reason)
+        journal.record(workspace, "reported", folder=folder, best=data.best, reason=str(data.reason))
         return receipt
 
 

@@ -10,9 +10,10 @@ from ..project.attempts import Attempt
 from ..project.confinement import unconfined
 from ..project.project import Project
 from ..project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt, Standing, TrainReceipt
-from ..project.state import Next, derive, report_receipt
+from ..project.state import Next, derive, hours_since_start, report_receipt
 from ..project.strays import remarks
 from ..project.version import Version
+from ..rules.ends import EndedBy
 from ..script.fixed import Fixed
 from ..train.verdicts import told
 from .estimate import Estimate, estimate
@@ -66,6 +67,8 @@ class VersionView(_View):
 
 
 class Status(_View):
+    """`ended_by` says what ended the loop, `hours` how long ago it was started, and `estimate` when it will be over."""
+
     project: str
     phase: str
     version: int
@@ -81,6 +84,9 @@ class Status(_View):
     estimate: Estimate | None = None
     remarks: tuple[str, ...] = ()
     unconfined: str | None = None
+    ended_by: EndedBy | None = None
+    hours: float | None = None
+    max_hours: float | None = None
 
 
 def status(project: Project) -> Status:
@@ -107,6 +113,9 @@ def status(project: Project) -> Status:
         estimate=estimate(project, rules, state),
         remarks=tuple(map(str, remarks(project, state))),
         unconfined=None if (said := unconfined(rules.file.execution_config)) is None else str(said),
+        ended_by=state.ended_by,
+        hours=round(hours_since_start(state.loop), 3) if state.loop else None,
+        max_hours=rules.file.loop_config.max_hours,
     )
 
 

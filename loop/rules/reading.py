@@ -105,9 +105,15 @@ def parse_rules(data: bytes, where: str) -> RulesFile:
     except RecursionError as error:
         raise RulesError("nested too deeply", where=where, hint=_FORMAT_HINT) from error
     try:
-        return RulesFile.model_validate_json(json.dumps(content))
+        file = RulesFile.model_validate_json(json.dumps(content))
     except ValidationError as error:
         refuse(describe(error, "there is no such key"), place_of_value(text, error.errors(include_url=False)[0]["loc"]))
+    computed = dict.fromkeys(("loss", *file.eval_config.metrics, file.eval_config.primary_metric))
+    for name in file.loop_config.target or {}:
+        if name not in computed:
+            what = f"loop_config.target names {name!r}, which is not computed: name one of {', '.join(computed)}"
+            refuse(f"{what}, or add it to eval_config.metrics", place_of_value(text, ("loop_config", "target", name)))
+    return file
 
 
 def _find(name: str, project: Path, skill_folders: Sequence[Path]) -> tuple[Path | None, bytes | None]:

@@ -28,6 +28,10 @@ class LoopConfig(Section):
     stop_stalled: bool = False
     # A metric of metrics.csv -> the condition that ends a training, as stop_when.py reads it.
     stop_when: dict[Annotated[str, Field(min_length=1, max_length=200)], ConditionText] = Field(default_factory=dict)
+    # Ends of the whole loop beside max_versions, whichever comes first (ends.py).
+    max_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    target: Annotated[dict[str, Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1)] | None = None
+    patience: Annotated[int, Field(ge=1, le=999_999)] | None = None
 
 
 class DatasetConfig(Section):

@@ -170,6 +170,11 @@ def on_status(arguments: argparse.Namespace) -> int:
         out.print(completed(line, project.root), style="yellow", markup=False)
     for line in problem_lines(view.trackers):
         out.print(completed(line, project.root), style="yellow", markup=False)
+    if view.ended_by:
+        out.print(f"Ended by: {view.ended_by}", markup=False)
+    elif view.estimate is not None:
+        of = f"; {view.hours:.3g} h of max_hours = {view.max_hours:g} have passed" if view.max_hours else ""
+        out.print(f"Left: {view.estimate.told}{of}", markup=False)
     if view.next:
         out.print(_next(project, view.next), markup=False)
     return 0

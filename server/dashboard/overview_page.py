@@ -15,6 +15,7 @@ from ...loop.project.receipts import Metric, Verdict
 from ...loop.project.state import LoopState, derive, report_receipt
 from ...loop.project.version import Version
 from ...loop.report import external_models
+from ...loop.report.estimate import estimate
 from ...loop.report.status import VersionView, version_view
 from ...loop.rules.reading import Rules
 from ...loop.store import journal
@@ -45,6 +46,7 @@ class Head:
     rules_changed: str | None
     unconfined: Told | None
     following: str | None
+    ended_by: str | None
     report: str | None
 
 
@@ -119,6 +121,7 @@ class Standing:
 @dataclass(frozen=True)
 class Overview:
     head: Head
+    left: str | None
     running: Running | None
     losses: str
     scorings: Scorings
@@ -153,6 +156,7 @@ def head_of(project: Project, rules: Rules, state: LoopState) -> Head:
         rules_changed=project.rules_change(rules, state.loop) if state.loop else None,
         unconfined=unconfined(rules.file.execution_config),
         following=f"{following.tool}: {following.why}" if following else None,
+        ended_by=state.ended_by,
         report=report.folder if report else None,
     )
 
@@ -182,9 +186,11 @@ def overview(project: Project, page: int | None) -> Overview:
     wide, narrow = charts(shown, metrics, best, primary)
     job = running(project, state)
     models = tuple(_externals(project, primary))
+    left = estimate(project, rules, state)
     losses, _ = plots(curves_of(Version(project, job.version))) if job and job.kind == "train" else ("", "")
     return Overview(
         head=head_of(project, rules, state),
+        left=left.told if left is not None and not state.ended_by else None,
         running=job,
         losses=losses,
         scorings=scorings(project),

@@ -72,6 +72,30 @@ def test_a_time_limit_is_a_number_above_zero(value: str) -> None:
         parse_rules(b'{"loop_config": {"max_train_minutes": %s}}' % value.encode(), "r")
 
 
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ('{"patience": 0}', r"r:1:30.*patience: input should be greater than or equal to 1 \(got 0\)"),
+        ('{"patience": 1.5}', "patience"),
+        ('{"max_hours": 0}', "max_hours: input should be greater than 0"),
+        ('{"target": {}}', "target: .*at least 1 item"),
+        ('{"target": {"accuracy": "0.99"}}', r"target.accuracy: input should be a valid number"),
+        ('{"target": {"acuracy": 0.99}}', "r:1:40.*target names 'acuracy', .* name one of loss, accuracy"),
+    ],
+)
+def test_an_end_that_the_loop_could_never_reach_is_refused_where_it_stands(config: str, words: str) -> None:
+    text = f'{{"loop_config": {config}, "eval_config": {{"primary_metric": "accuracy"}}}}'
+    with pytest.raises(RulesError, match=words):
+        parse_rules(text.encode(), "r")
+
+
+def test_the_loop_has_no_end_but_its_versions_unless_the_user_sets_one() -> None:
+    config = parse_rules(b"{}", "r").loop_config
+    assert (config.max_hours, config.target, config.patience) == (None, None, None)
+    given = b'{"loop_config": {"target": {"loss": 1}}}'
+    assert parse_rules(given, "r").loop_config.target == {"loss": 1.0}
+
+
 def test_a_very_large_rules_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "user_defined_rules.json").write_bytes(b" " * (17 * 1024 * 1024))
     with pytest.raises(Exception, match="larger than"):
