@@ -106,8 +106,6 @@ def _ended(project: Project, rules: Rules, state: LoopState, stop_reason: str | 
         before, by = report_receipt(project), state.ended_by
         if before is not None and before.last_version >= state.cur:  # it is made again
             return by, _said(before.reason)
-        if by == "max_versions":
-            return by, Told("max_versions")
         assert state.loop is not None, "a loop that can end was started"
         end = ending(Version(project, state.cur), rules, state.loop)
         return by, end.told if end is not None and end.by == by else _said(why)

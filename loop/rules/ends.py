@@ -43,18 +43,19 @@ def first_end(config: LoopConfig, reached: Reached, primary: str) -> End | None:
                 return End("target", Told("target: {version} has {reached}", {"version": version, "reached": shown}))
     if reached.version >= config.max_versions:
         last = {"version": reached.version_id, "most": config.max_versions}
-        return End("max_versions", Told("{version} is the last of max_versions = {most}", last))
+        return End("max_versions", Told("max_versions: {version} is the last of {most}", last))
     if config.patience is not None and reached.idle >= config.patience:
-        text = "patience: {count} versions in turn without a gain of {metric} beyond noise"
-        return End("patience", Told(text, {"count": reached.idle, "metric": primary}))
+        idle = {"count": reached.idle, "metric": primary}
+        told = Told("patience: {count} versions in turn without a gain of {metric} beyond noise", idle)
+        return End("patience", told)
     return time_is_up(config, reached.hours)
 
 
 def time_is_up(config: LoopConfig, hours: float) -> End | None:
     if config.max_hours is None or hours < config.max_hours:
         return None
-    text = "max_hours: {hours} h have passed since the start, and max_hours is {limit}"
-    return End("max_hours", Told(text, {"hours": f"{hours:.3g}", "limit": f"{config.max_hours:g}"}))
+    values = {"hours": f"{hours:.3g}", "limit": f"{config.max_hours:g}"}
+    return End("max_hours", Told("max_hours: {hours} h have passed since the start, and it is {limit}", values))
 
 
 def _on_target(target: Mapping[str, float], scores: Mapping[str, Value]) -> str:

@@ -31,7 +31,7 @@ def limit(folder: Folder, **config: Any) -> None:
         ({"target": {"accuracy": 0.95}}, "target", "v002 has accuracy 0.95 (target 0.95)"),
         ({"target": {"loss": 9.0, "accuracy": 0.7}}, "target", "accuracy 0.95 (target 0.7)"),
         ({"patience": 1}, "patience", "1 versions in turn without a gain of accuracy beyond noise"),
-        ({"max_hours": PASSED}, "max_hours", "and max_hours is 1e-09"),
+        ({"max_hours": PASSED}, "max_hours", "and it is 1e-09"),
         ({"max_versions": 2, "patience": 1}, "max_versions", ""),
     ],
 )
