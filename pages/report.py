@@ -10,7 +10,7 @@ from ..loop.project.project import Project
 from ..loop.project.receipts import ReportReceipt
 from ..loop.project.state import report_receipt
 from ..loop.report import contents, report_folder
-from ..loop.report.contents import Ranked, ReportData
+from ..loop.report.contents import EXPLAINED, Ranked, ReportData
 from ..loop.report.pictures import Shown, shown
 from ..loop.report.report_folder import ANALYSIS, DOCUMENT, PAGE, PICTURES, PICTURES_FOLDER
 from ..loop.report.rescoring import Rescoring
@@ -61,6 +61,7 @@ class _Row(NamedTuple):
     analysis: str
     interval: str
     label: str
+    checkpoint: tuple[str, ...]
 
 
 class _Rule(NamedTuple):
@@ -87,7 +88,7 @@ class _View:
 
     @property
     def top(self) -> tuple[_Row, ...]:
-        return self.rows[:3]
+        return self.rows[:EXPLAINED]
 
 
 @dataclass(frozen=True)
@@ -232,7 +233,7 @@ def _names(data: ReportData) -> list[str]:
 def _view(
     data: ReportData, names: list[str], shown_as: Callable[[str | None], str], say: Say, *, coloured: bool = False
 ) -> _View:
-    rows = tuple(_row(row, names, shown_as, coloured=coloured) for row in data.rows)
+    rows = tuple(_row(row, names, shown_as, say, coloured=coloured) for row in data.rows)
     return _View(
         data.dataset_id,
         data.ended_by,
@@ -252,7 +253,7 @@ def _view(
     )
 
 
-def _row(row: Ranked, names: list[str], shown_as: Callable[[str | None], str], *, coloured: bool) -> _Row:
+def _row(row: Ranked, names: list[str], shown_as: Callable[[str | None], str], say: Say, *, coloured: bool) -> _Row:
     values = {name: f"{value:.6g}" for name, value, _ in row.metrics}
     return _Row(
         rank=row.rank,
@@ -268,6 +269,7 @@ def _row(row: Ranked, names: list[str], shown_as: Callable[[str | None], str], *
         analysis=_line(row.analysis),
         interval=interval(row.noise),
         label=shown_as(label(row.noise)),
+        checkpoint=tuple(one.told(say) for one in row.checkpoint),
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from ..loop.evaluate.evaluator import has_evaluator, served_family
 from ..loop.judge.best import best_version
+from ..loop.judge.checkpoint import chosen
 from ..loop.judge.comparison import compare
 from ..loop.judge.tables import best_table, previous_table, since_first
 from ..loop.project.attempts import failure_of
@@ -16,6 +17,7 @@ from ..loop.rehearse.rehearsal import is_repairable
 from ..loop.report.external_models import names, unready
 from ..loop.report.rule_table import of_version
 from ..loop.rules.reading import Rules
+from ..loop.text import Told
 from ..loop.train.verdicts import told
 from . import evidence, render
 
@@ -123,6 +125,7 @@ def _analysis(version: Version, rules: Rules, state: LoopState) -> Context:
         "errors": evidence.error_tables(erring),
         "worst": evidence.worst_table(version, erring.hardest if erring else ()),
         "samples": evidence.infer_digest(version),
+        "checkpoint": _checkpoint(version, rules),
         "warnings": receipt.warnings if receipt else (),
         "action": _led_here(version),
     }
@@ -140,7 +143,14 @@ def _action(version: Version, rules: Rules, state: LoopState) -> Context:
         "script_name": version.script_name,
         "following": version.child.id,
         "deferred": led.deferred if (led := _led_here(version)) else (),
+        "checkpoint": _checkpoint(version, rules),
     }
+
+
+def _checkpoint(version: Version, rules: Rules) -> tuple[Told, ...]:
+    """How best.ckpt was chosen, what that cost, and what may be done about it."""
+    found = chosen(version, rules)
+    return tuple(found.said) if found is not None else ()
 
 
 def _author(version: Version, rules: Rules, state: LoopState) -> Context:

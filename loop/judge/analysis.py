@@ -1,6 +1,7 @@
 """result-analysis.md: the server fills in the facts, the agent the judgement (A1)."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..project.project import Project
@@ -8,7 +9,8 @@ from ..project.receipts import AnalysisReceipt
 from ..project.turn import turn
 from ..store import journal
 from ..store.paths import ANALYSIS_FILE
-from ..text import Say, bullets, require_list, require_text, words
+from ..text import Say, Told, bullets, require_list, require_text, words
+from .checkpoint import chosen
 from .comparison import Comparison, compare
 from .gain import last_gain
 from .tables import best_table, previous_table, since_first
@@ -35,7 +37,9 @@ def write_analysis(project: Project, number: int, analysis: Analysis) -> tuple[A
         require_list(hypotheses=analysis.hypotheses, next_focus_candidates=analysis.next_focus_candidates)
         comparison = compare(t.version, t.rules)
         assert comparison is not None, "the phase says that it is scored"
-        document = _analysis_text(analysis, comparison, words(t.rules.file.report_language)).encode()
+        picked = chosen(t.version, t.rules)
+        say = words(t.rules.file.report_language)
+        document = _analysis_text(analysis, comparison, tuple(picked.said) if picked else (), say).encode()
         where = f"{t.version.artifacts}/{ANALYSIS_FILE}"
         project.workspace.tree.write(f"{project.workspace.authored}/{where}", document, durable=False)
         project.workspace.tree.write(where, document)
@@ -50,7 +54,7 @@ def write_analysis(project: Project, number: int, analysis: Analysis) -> tuple[A
         return receipt, False
 
 
-def _analysis_text(analysis: Analysis, comparison: Comparison, say: Say) -> str:
+def _analysis_text(analysis: Analysis, comparison: Comparison, checkpoint: Sequence[Told], say: Say) -> str:
     before = comparison.previous
     latency = say("Latency: {latency:.4g} ms").format(latency=comparison.latency_ms)
     if comparison.previous_latency_ms is not None:
@@ -68,8 +72,8 @@ def _analysis_text(analysis: Analysis, comparison: Comparison, say: Say) -> str:
         parts += [say("Against the best so far:"), best_table(comparison, say)]
     if first := since_first(comparison, say):
         parts.append(first)
-    if comparison.flags:
-        parts.append("\n".join(f"- {flag.told(say)}" for flag in comparison.flags))
+    if facts := (*comparison.flags, *checkpoint):
+        parts.append("\n".join(f"- {one.told(say)}" for one in facts))
     parts += ["## Evidence", analysis.evidence.strip()]
     parts += ["## Hypotheses", bullets(analysis.hypotheses)]
     parts += ["## Next focus candidates", bullets(analysis.next_focus_candidates)]

@@ -109,7 +109,10 @@ _WORDS: Mapping[FindingCode, Told] = {
     "evaluator_slow": Told("03_eval.py was still scoring after {run_seconds}."),
     "no_checkpoint": Told("There is no checkpoint that 03_eval.py could score."),
     "monitors": Told("best.ckpt is chosen by {monitor}, as versions are by {primary}."),
-    "monitors_other": Told("best.ckpt is chosen by {monitor}, and versions are compared by {primary}."),
+    "monitors_other": Told(
+        "best.ckpt is chosen by {monitor}, and versions are compared by {primary}: each training will say what that "
+        "cost. To choose it by {primary}, ties by the loss, may be an action."
+    ),
     "monitors_nothing": Told("No ModelCheckpoint monitors anything: best.ckpt is the last one, not the best."),
     "night": Told(
         "A version takes about {train_seconds} to train ({epochs} epochs) and {evaluate_seconds} to score; "

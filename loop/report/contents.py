@@ -1,10 +1,11 @@
 """What a report says: every version and external model under one protocol, in the leaderboard's order (R1, R2, R4)."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from ..errors import OutOfOrder
+from ..judge.checkpoint import chosen
 from ..judge.comparison import Comparison, comparisons
 from ..judge.noise.verdict import NoiseVerdict
 from ..project.integrity import require_intact
@@ -23,6 +24,8 @@ from .rescoring import Rescoring
 from .rule_table import RuleRow, rule_table
 from .warnings import leaks_told, warnings
 
+EXPLAINED = 3
+"""So many of the first rows are explained at length."""
 _RUNNING = ("start", "rehearsing", "training", "evaluating")
 
 
@@ -42,6 +45,7 @@ class Ranked:
     noise: NoiseVerdict | None
     external: bool = False
     script_formulas: tuple[str, ...] = ()
+    checkpoint: tuple[Told, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,12 +140,14 @@ def _data(project: Project, rules: Rules, state: LoopState, ended_by: EndedBy | 
     bundle = gather(_version(project, best)) if best is not None else None
     compared = comparisons(project, rules)
     rows: list[Ranked] = []
-    for place, row in enumerate(ranked, 1):
-        if "external" in row:
-            rows.append(_external(place, others[str(row["version_id"])]))
+    for place, found in enumerate(ranked, 1):
+        if "external" in found:
+            rows.append(_external(place, others[str(found["version_id"])]))
         else:
-            version = _version(project, str(row["version_id"]))
-            rows.append(_ranked(place, version, compared.get(version.number), primary))
+            version = _version(project, str(found["version_id"]))
+            row = _ranked(place, version, compared.get(version.number), primary)
+            picked = chosen(version, rules) if place <= EXPLAINED else None
+            rows.append(replace(row, checkpoint=tuple(picked.said)) if picked is not None else row)
     return ReportData(
         ended_by=ended_by,
         reason=reason,

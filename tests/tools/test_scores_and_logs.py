@@ -45,3 +45,4 @@ async def test_a_split_that_nobody_seeds_is_refused_and_seeding_it_is_the_way_ou
         done = await scored(agent)
         assert done["state"] == "done", done
         assert any("with other random numbers" in warning for warning in done["warnings"]), done
+        assert "chosen by val_loss" in (brief := await agent.brief()) and "picked among 2 epochs" in brief

@@ -148,11 +148,16 @@ def _is_best(saver: SavedBest) -> bool:
     return saver.best_model_path is not None and PurePath(saver.best_model_path).name == _BEST
 
 
+def saver_of_best(section: Section) -> SavedBest | None:
+    """What kept best.ckpt; else what kept any best checkpoint."""
+    saver = next((one for one in section.checkpoints if _is_best(one)), None)
+    return saver or next((one for one in section.checkpoints if one.best_epoch is not None), None)
+
+
 def logged_for_best(section: Section) -> dict[str, float]:
     """What was logged for the validation after which the best checkpoint was saved."""
     rows = [row for row in section.metrics.rows if row.role == "validation"]
-    saver = next((one for one in section.checkpoints if _is_best(one)), None)
-    saver = saver or next((one for one in section.checkpoints if one.best_epoch is not None), None)
+    saver = saver_of_best(section)
     if saver is not None and saver.best_epoch is not None:
         rows = [row for row in rows if row.epoch == saver.best_epoch] or rows
     return {name: value for row in rows[-1:] for name, value in row.values.items() if value is not None}
