@@ -62,6 +62,7 @@ class _Row(NamedTuple):
     interval: str
     label: str
     checkpoint: tuple[str, ...]
+    actions: int
 
 
 class _Rule(NamedTuple):
@@ -270,6 +271,7 @@ def _row(row: Ranked, names: list[str], shown_as: Callable[[str | None], str], s
         interval=interval(row.noise),
         label=shown_as(label(row.noise)),
         checkpoint=tuple(one.told(say) for one in row.checkpoint),
+        actions=row.actions,
     )
 
 

@@ -68,6 +68,7 @@ def _common(rules: Rules, state: LoopState) -> Context:
         "fixed": rules.fixed,
         "instruction": rules.instruction,
         "max_versions": rules.file.loop_config.max_versions,
+        "actions": rules.file.loop_config.actions_per_version,
         "max_attempts": rules.file.loop_config.max_attempts,
         "primary": rules.file.eval_config.primary_metric,
         "metrics": rules.metric_names,

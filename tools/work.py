@@ -1,6 +1,6 @@
 """What the Steps do. `results.work` imports it at the first call of one: listing the tools doesn't load the loop."""
 
-from ..loop.author.action import Action, write_action
+from ..loop.author.action import Action, further_action, write_action
 from ..loop.author.next_version import author_next_version
 from ..loop.author.repair import repair_version
 from ..loop.author.start import start_loop
@@ -36,6 +36,7 @@ __all__ = [
     "expect_first",
     "finding_told",
     "finish",
+    "further_action",
     "has_evaluator",
     "headline",
     "late_warning",

@@ -20,13 +20,20 @@ def write_action(
     risk: str,
     verification: str,
     deferred: list[str] | None = None,
+    also: Annotated[
+        list[dict[str, object]] | None, Field(description="further actions, same fields; actions_per_version allows")
+    ] = None,
 ) -> StepResult:
     """Write action-extract.md: exactly ONE action (one hypothesis, however large) that keeps the user's rules."""
-    action = work().Action(goal, change, tuple(where), expected_impact, risk, verification, tuple(deferred or ()))
+    further = tuple(work().further_action(one, f"also[{at}]") for at, one in enumerate(also or ()))
+    action = work().Action(
+        goal, change, tuple(where), expected_impact, risk, verification, tuple(deferred or ()), further
+    )
     receipt, already_done = work().write_action(project, version, action)
     state = where_now(project)
+    counted = f"{len(receipt.parts)} actions are" if receipt.parts else "one action is"
     return StepResult(
-        message=f"{version_id(version)}'s one action is selected: {clean(receipt.goal, 300)}",
+        message=f"{version_id(version)}'s {counted} selected: {clean(receipt.goal, 300)}",
         phase=state.phase,
         version=version,
         already_done=already_done,

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from ..errors import GuardError, RuleViolation
+from ..project.receipts import ActionPart
 from ..rules.reading import Rules
 from ..script.changes import Changes, changed_statements, changed_symbols
 from ..script.fixed import Fixed, clashes, in_words, removed
@@ -125,10 +126,7 @@ def check_action(changes: Changes, where: Sequence[str], script: str) -> None:
             where=script,
             hint="send the diff that carries out the selected action",
         )
-    allowed = {name.removeprefix("+") for name in where}
-    outside = [
-        name for name in changes.symbols if not any(name == one or name.startswith(f"{one}.") for one in allowed)
-    ]
+    outside = [name for name in changes.symbols if not _is_within(name, where)]
     if outside:
         raise GuardError(
             f"the diff also changes {', '.join(outside)}, and the action's where is {', '.join(sorted(where))}",
@@ -137,12 +135,29 @@ def check_action(changes: Changes, where: Sequence[str], script: str) -> None:
         )
 
 
-def check_budget(old: Script, new: Script, most: int) -> None:
-    """Raises `GuardError` for a change of more statements than `loop_config.max_changed_statements`."""
+def check_parts(changes: Changes, parts: Sequence[ActionPart], script: str) -> None:
+    """Raises `GuardError` naming the actions of which the diff carries out nothing."""
+    for number, part in enumerate(parts, 1):
+        if not any(_is_within(name, part.where) for name in changes.symbols):
+            raise GuardError(
+                f"the diff changes nothing of action {number}: none of {', '.join(sorted(part.where))}",
+                where=script,
+                hint="send a diff that carries out each of the selected actions",
+            )
+
+
+def _is_within(name: str, where: Sequence[str]) -> bool:
+    allowed = {one.removeprefix("+") for one in where}
+    return any(name == one or name.startswith(f"{one}.") for one in allowed)
+
+
+def check_budget(old: Script, new: Script, most: int, actions: int = 1) -> None:
+    """Raises `GuardError` for a change of more statements than `loop_config.max_changed_statements` for each action."""
     count = changed_statements(old, new)
-    if count > most:
+    if count > most * actions:
+        each = f" for each of {actions} actions" if actions > 1 else ""
         raise GuardError(
-            f"the diff changes {count} statements, and loop_config.max_changed_statements is {most}",
+            f"the diff changes {count} statements, and loop_config.max_changed_statements is {most}{each}",
             where=new.name,
             hint="make the action smaller, so that its effect can be told; the user may raise the limit",
         )

@@ -22,7 +22,7 @@ from ..store import journal, transaction
 from ..store.paths import STATE
 from .action import unrelated_settings
 from .by_editor import Change, left_by_editor
-from .guard import check_action, check_budget, check_change, check_dataset, check_imports, only_patch
+from .guard import check_action, check_budget, check_change, check_dataset, check_imports, check_parts, only_patch
 from .patch import apply_patch
 
 
@@ -47,7 +47,9 @@ def author_next_version(project: Project, number: int, diff: str | None) -> tupl
         check_dataset(old, new, loop.dataset_id)
         check_imports(old, new)
         check_action(changes, action.where, old.name)
-        check_budget(old, new, t.rules.file.loop_config.max_changed_statements)
+        check_parts(changes, action.parts, old.name)
+        most = t.rules.file.loop_config.max_changed_statements
+        check_budget(old, new, most, actions=max(1, len(action.parts)))
         script = _as_child(t, old, change.text, action, changes)
         receipt = NextReceipt(
             script_sha256=hashlib.sha256(script.encode()).hexdigest(),
@@ -91,11 +93,15 @@ def _as_child(t: Turn, old: Script, text: str, action: ActionReceipt, changes: C
     text, _ = with_version(text, old=t.version.id, new=child.id)
     text = with_header(
         text,
-        f"{child.id}, one action away from {t.version.id}",
+        f"{child.id}, {_counted(len(action.parts))} away from {t.version.id}",
         [("Goal", action.goal), ("Change", action.change), ("Changed", ", ".join(changes.symbols + changes.imports))],
     )
     check_script(Script.parse(text, child.script_name), t.rules, old)
     return text
+
+
+def _counted(actions: int) -> str:
+    return f"{actions} actions" if actions > 1 else "one action"
 
 
 def _commit(version: Version, text: str, receipt: NextReceipt) -> None:

@@ -355,7 +355,20 @@ class AnalysisReceipt(Record):
     at: str
 
 
+class ActionPart(Record):
+    """One of several actions of a version, each with symbols of its own."""
+
+    goal: str
+    change: str
+    where: tuple[str, ...]
+    expected_impact: str
+    risk: str
+    verification: str
+
+
 class ActionReceipt(Record):
+    """The version's one action. Of several, `parts` holds each, and the other fields all of them, numbered."""
+
     scanned = True
 
     document_sha256: str
@@ -366,6 +379,9 @@ class ActionReceipt(Record):
     risk: str
     verification: str
     deferred: tuple[str, ...] = ()  # the other hypotheses, ranked
+    parts: tuple[ActionPart, ...] = Field(
+        default=(), description="where the user allows several and several were taken"
+    )
     at: str
 
 

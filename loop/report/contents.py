@@ -46,6 +46,7 @@ class Ranked:
     external: bool = False
     script_formulas: tuple[str, ...] = ()
     checkpoint: tuple[Told, ...] = ()
+    actions: int = 1
 
 
 @dataclass(frozen=True)
@@ -208,4 +209,5 @@ def _ranked(place: int, version: Version, comparison: Comparison | None, primary
         analysis=analysis.summary if analysis else None,
         noise=comparison.verdict(primary, comparison.previous) if comparison else None,
         script_formulas=scored.by_script if scored else (),
+        actions=len(action.parts) or 1 if action else 1,
     )

@@ -43,7 +43,7 @@ def first_end(config: LoopConfig, reached: Reached, primary: str) -> End | None:
                 return End("target", Told("target: {version} has {reached}", {"version": version, "reached": shown}))
     if reached.version >= config.max_versions:
         last = {"version": reached.version_id, "most": config.max_versions}
-        return End("max_versions", Told("max_versions: {version} is the last of {most}", last))
+        return End("max_versions", Told("max_versions = {most}: {version} is the last", last))
     if config.patience is not None and reached.idle >= config.patience:
         idle = {"count": reached.idle, "metric": primary}
         told = Told("patience: {count} versions in turn without a gain of {metric} beyond noise", idle)

@@ -20,6 +20,9 @@ _ElsewhereName = Annotated[str, AfterValidator(_name_elsewhere)]
 class LoopConfig(Section):
     max_versions: Annotated[int, Field(ge=1, le=999_999)] = 10
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
+    # Declared actions that one version may carry out; the source's rule is one.
+    actions_per_version: Annotated[int, Field(ge=1, le=8)] = 1
+    # For each action.
     max_changed_statements: Annotated[int, Field(ge=1, le=100_000)] = 300
     max_train_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_eval_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
