@@ -212,6 +212,8 @@ def _training_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState
         # PASS without a receipt: a crash in between; collected again
         following = _call("run_train", cur, "its training runs or waits to be collected")
         return LoopState("training", cur, following, loop, running=last, train_attempts=count)
+    if last is None and (rehearsing := _rehearsing_state(version, loop)) is not None:
+        return rehearsing
     if cur > rules.file.loop_config.max_versions:
         return ended("report", _report(f"{version.id} is beyond max_versions, so it isn't trained"), "max_versions")
     if (end := time_is_up(rules.file.loop_config, hours_since_start(loop))) is not None:
@@ -249,12 +251,17 @@ def _edited_state(version: Version, loop: LoopFile) -> LoopState | None:
     return LoopState("train", version.number, _start(why, adopts=True), loop)
 
 
+def _rehearsing_state(version: Version, loop: LoopFile) -> LoopState | None:
+    rehearsed = version.attempts("rehearse")
+    if not rehearsed or rehearsed[-1].verdict is not None:
+        return None
+    following = _start("its rehearsal runs or waits to be collected")
+    return LoopState("rehearsing", version.number, following, loop, running=rehearsed[-1])
+
+
 def _untrained_state(version: Version, rules: Rules, loop: LoopFile) -> LoopState:
-    """Before the first training: where its rehearsal is, if there is to be one."""
+    """Before the first training, when its rehearsal is over, if there was one."""
     cur, rehearsed = version.number, version.attempts("rehearse")
-    if rehearsed and rehearsed[-1].verdict is None:
-        following = _start("its rehearsal runs or waits to be collected")
-        return LoopState("rehearsing", cur, following, loop, running=rehearsed[-1])
     if (edited := _edited_state(version, loop)) is not None:
         return edited
     if rehearsed and rehearsed[-1].repair is not None and rules.file.rehearse:

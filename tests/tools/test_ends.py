@@ -114,6 +114,15 @@ async def test_after_max_hours_no_training_begins(at: At) -> None:
         assert await agent.where() == ("train", 2)
 
 
+async def test_a_rehearsal_that_runs_when_max_hours_end_is_waited_for(folder: Folder) -> None:
+    folder.set_rules(rehearse=True, loop_config={"max_hours": PASSED})
+    async with connected(folder) as agent:
+        began = await agent.call("start_loop")
+        assert (began["state"], began["phase"]) == ("running", "rehearsing")
+        ended = await agent.call("start_loop", wait_seconds=50)
+        assert (ended["phase"], ended["next"]["tool"]) == ("report", "final_report")
+
+
 async def test_a_training_that_would_end_after_max_hours_is_said_before_it_starts(at: At) -> None:
     folder = at("acted")
     first = Version(folder.project(), 1)
@@ -124,10 +133,8 @@ async def test_a_training_that_would_end_after_max_hours_is_said_before_it_start
     async with connected(folder) as agent:
         told = await agent.call("next_step")
         assert "takes about 50 h, and would end 30 h after loop_config.max_hours" in told["message"]
-        assert (
-            told["estimate"]["late_seconds"] == pytest.approx(30 * 3600, rel=0.01)
-            and told["estimate"]["trainings_left"] == 1
-        )
+        left = told["estimate"]
+        assert left["late_seconds"] == pytest.approx(30 * 3600, rel=0.01) and left["trainings_left"] == 1
         assert "would end" in (await agent.author())["notes"][-1]
         assert "would end" in (await agent.call("run_train", version=2))["message"]
         assert (await agent.train(2))["state"] == "done"

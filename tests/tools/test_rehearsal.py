@@ -160,13 +160,14 @@ CASES: dict[str, tuple[tuple[tuple[str, str], ...], dict[str, str], str]] = {
 @pytest.mark.parametrize("name", CASES)
 async def test_what_would_spoil_a_night_is_said_before_it(made: Folder, name: str) -> None:
     edits, expected, words = CASES[name]
-    lightning(made, *edits)
+    lightning(made, *edits, loop_config={"max_versions": 1000, "max_hours": 0.5})
     made.write("batch.txt", "8")
     async with connected(made) as agent:
         result = await start(agent)
         assert {code: levels(result).get(code) for code in expected} == expected, result["rehearsal"]
         assert words in result["message"] and words in made.read(PAGE)
         assert result["next"]["tool"] == "run_train", "a problem blocks nothing"
+        assert "max_hours ends the loop after 30 min: time for about" in text_of(result, "hours")
 
 
 async def test_a_task_without_a_template_and_a_loop_of_its_own_are_said_at_the_start(made: Folder) -> None:
