@@ -19,10 +19,8 @@ _TORCHRUN = re.compile(
 )
 _TORCHRUN_RANK = re.compile(r"^\s*rank\s*: (\d+) ", re.MULTILINE)
 _SIGNAL = re.compile(r"Signal \d+ \(SIG\w+\) received by PID \d+")
-_SRUN = re.compile(
-    r"^srun: error: \S+: tasks? (?P<ranks>\d{1,9}(?:-\d{1,9})?(?:,\d{1,9}(?:-\d{1,9})?)*)\S*: (?P<how>.*)$",
-    re.MULTILINE,
-)
+_RANKS = r"\d{1,9}(?:-\d{1,9})?"
+_SRUN = re.compile(rf"^srun: error: \S+: tasks? (?P<ranks>{_RANKS}(?:,{_RANKS})*)\S*: (?P<how>.*)$", re.MULTILINE)
 _ABOUT_A_RANK = re.compile(r"^\[rank:? ?(?P<rank>\d{1,9})\]")
 
 
