@@ -19,8 +19,9 @@ _TORCHRUN = re.compile(
 )
 _TORCHRUN_RANK = re.compile(r"^\s*rank\s*: (\d+) ", re.MULTILINE)
 _SIGNAL = re.compile(r"Signal \d+ \(SIG\w+\) received by PID \d+")
-_SRUN = re.compile(r"^srun: error: \S+: tasks? (?P<rank>\d+)\S*: (?P<how>.*)$", re.MULTILINE)
-_ABOUT_A_RANK = re.compile(r"^\[rank:? ?(?P<rank>\d+)\]")
+_RANKS = r"\d{1,9}(?:-\d{1,9})?"
+_SRUN = re.compile(rf"^srun: error: \S+: tasks? (?P<ranks>{_RANKS}(?:,{_RANKS})*)\S*: (?P<how>.*)$", re.MULTILINE)
+_ABOUT_A_RANK = re.compile(r"^\[rank:? ?(?P<rank>\d{1,9})\]")
 
 
 MAX_TRACEBACK_LINES = 80
@@ -142,8 +143,19 @@ def of_first_failure(log: str) -> str:
     if found := _SRUN.search(log):
         lines = [line for line in log.split("\n") if not line.startswith(("srun: ", "slurmstepd"))]
         killed = [] if found["how"].startswith("Exited with exit code") else [found[0]]
-        return _without_others(lines, found["rank"], killed)
+        return _without_others(lines, _first_of(lines, found["ranks"]), killed)
     return log
+
+
+def _first_of(lines: list[str], ranks: str) -> str:
+    """The rank that failed first. srun names those that ended together in one breath, whoever began it (`0-2,5`)."""
+    ends = [[int(end) for end in part.split("-")] for part in ranks.split(",")]
+    for line in lines:
+        if (match := _ABOUT_A_RANK.match(line)) and _HEADER.match(line):
+            rank = int(match["rank"])
+            if any(part[0] <= rank <= part[-1] for part in ends):
+                return match["rank"]
+    return str(ends[0][0])
 
 
 def _without_others(lines: list[str], rank: str | None, said: list[str]) -> str:

@@ -18,7 +18,7 @@ def last_gain(version: Version, comparison: Comparison, rules: Rules) -> int:
         return version.number
     new, old = scored(version), scored(Version(version.project, held))
     mine, its = (primary_metric(one.receipt, rules) if one else None for one in (new, old))
-    if mine is None or (its is not None and not better(mine, its)):
+    if new is None or new.receipt.other_targets or mine is None or (its is not None and not better(mine, its)):
         return held
     verdict = comparison.verdict(mine.name, version_id(held))
     return held if verdict is not None and verdict.label == "noise" else version.number

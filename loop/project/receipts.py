@@ -341,6 +341,11 @@ class EvalReceipt(Record):
     warnings: tuple[Notice, ...] = ()
 
     @property
+    def other_targets(self) -> bool:
+        """Whether it was measured by other targets than the first version's, so that the two don't compare."""
+        return any(warning.key == "other_targets" for warning in self.warnings)
+
+    @property
     def by_script(self) -> tuple[str, ...]:
         """The metrics by the script's own formula, as its `validation_step` logs them."""
         return tuple(metric.name for metric in self.metrics if self.formulas.get(metric.name) == "script")

@@ -161,7 +161,8 @@ def _scores(version: Version) -> Iterator[tuple[str, Mapping[str, Value]]]:
     newest = version.receipt(EvalReceipt)
     for number in reversed(version.project.versions()):
         scored = (one := Version(version.project, number)).receipt(EvalReceipt)
-        if scored is not None and newest is not None and scored.fingerprint == newest.fingerprint:
+        alike = scored is not None and newest is not None and scored.fingerprint == newest.fingerprint
+        if scored is not None and alike and not scored.other_targets:
             yield one.id, {metric.name: (metric.value, metric.higher_is_better) for metric in scored.metrics}
 
 

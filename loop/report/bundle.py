@@ -13,7 +13,9 @@ from ..store.tree import Tree, kind_of
 from ..train.artifacts import ASSETS, is_as_before
 
 BUNDLED = ("best.ckpt", "spec.json")
-_GATHERED = f"{STATE}/cache/bundle"
+_CACHE = "bundle"
+GATHERED = f"{STATE}/cache/{_CACHE}"
+"""Written without the lock, so that a kill may leave anything here; it goes as a whole when a report is published."""
 _CHUNK_BYTES = 64 << 20
 _GB = 1e9
 
@@ -25,16 +27,16 @@ def gather(version: Version) -> str:
     one piece: raises `StillReading` until all is copied and read again; the next call goes on. Raises `GuardError` for
     what isn't what was trained; nothing of it stays then.
     """
-    tree, folder = version.project.workspace.tree, f"{_GATHERED}/{version.id}"
+    tree, folder = version.project.workspace.tree, f"{GATHERED}/{version.id}"
     trained = version.receipt(TrainReceipt)
     names = _names(version, trained)
-    for stale in tree.names(_GATHERED):
-        if stale != version.id:
-            tree.remove(f"{_GATHERED}/{stale}")
+    for stale in tree.names(GATHERED):
+        if stale not in (version.id, f"{version.id}.json"):
+            tree.remove(f"{GATHERED}/{stale}")
     tree.make_folder(f"{folder}/{ASSETS}")
     _copy(tree, version, names, folder)
     found = plain_hashes(
-        tree, f"bundle-{version.id}", (f"{folder}/{name}" for name in names), what=f"the bundle of {version.id}"
+        tree, f"{_CACHE}/{version.id}", (f"{folder}/{name}" for name in names), what=f"the bundle of {version.id}"
     )
     if trained is not None:
         recorded = {**trained.artifacts, **(trained.assets or {})}

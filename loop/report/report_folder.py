@@ -14,6 +14,7 @@ from ..project.state import REPORT_RECEIPT, derive, report_receipt
 from ..store import journal, transaction
 from ..store.paths import REPORT_SCRIPT, REPORTS, STATE
 from . import leaderboard
+from .bundle import GATHERED
 from .contents import ReportData
 
 DOCUMENT, PAGE, PICTURES_FOLDER = "final-analysis.md", "report.html", "pictures"
@@ -73,6 +74,7 @@ def publish(project: Project, data: ReportData, pages: Mapping[str, bytes]) -> R
             changed={REPORT_SCRIPT: script, f"{workspace.authored}/{REPORT_SCRIPT}": script},
             records={REPORT_RECEIPT: receipt},
         )
+        workspace.tree.remove(GATHERED, durable=False)
         journal.record(workspace, "reported", folder=folder, best=data.best, reason=str(data.reason))
         return receipt
 

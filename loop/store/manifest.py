@@ -84,7 +84,7 @@ def hashes(
 
 
 def plain_hashes(tree: Tree, cache: str, names: Iterable[str], *, what: str) -> dict[str, str]:
-    """The same of plain files of the project, by their paths in it; `cache` is a name for what belongs together.
+    """The same of plain files of the project, by their paths in it; `cache` is a path in the state's cache folder.
 
     Raises `FileNotFoundError`, and `UnsafePath` for a link and the like.
     """
@@ -92,7 +92,7 @@ def plain_hashes(tree: Tree, cache: str, names: Iterable[str], *, what: str) -> 
     for name in listed:
         with tree.opened(name):
             continue  # it is a plain file, by plain folders
-    place = f"{STATE}/cache/files-{cache}.json"
+    place = f"{STATE}/cache/{cache}.json"
     return hashes(tree, place, ((name, tree.path(name)) for name in listed), what=what, others=True)
 
 

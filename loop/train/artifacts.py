@@ -66,14 +66,15 @@ def hashes(version: Version) -> dict[str, str]:
     names = [f"{artifacts}/{name}" for name in (*CHECKPOINTS, "spec.json")]
     names = [name for name in names if tree.kind(name) is not None]
     names += [name for name, status in tree.walk(f"{artifacts}/{ASSETS}") if kind_of(status) == "file"]
-    found = plain_hashes(tree, version.id, names, what=f"what {version.id} left")
+    found = plain_hashes(tree, f"files-{version.id}", names, what=f"what {version.id} left")
     return {name.removeprefix(f"{artifacts}/"): digest for name, digest in found.items()}
 
 
 def checkpoint_hash(version: Version, name: str) -> str:
     """The checkpoint's hash, read by turns. Raises `FileNotFoundError`, `UnsafePath`, `StillReading`."""
     where = f"{version.artifacts}/{name}"
-    return plain_hashes(version.project.workspace.tree, version.id, [where], what=f"{name} of {version.id}")[where]
+    tree, cache = version.project.workspace.tree, f"files-{version.id}"
+    return plain_hashes(tree, cache, [where], what=f"{name} of {version.id}")[where]
 
 
 def is_as_before(version: Version, trained: TrainReceipt, name: str) -> bool:

@@ -132,7 +132,8 @@ def _folder(version: Version) -> str:
 
 def _digest(version: Version, relative: str) -> str:
     """The checkpoint's hash, read by turns. Raises `StillReading`."""
-    return plain_hashes(_tree(version), version.id, [relative], what=f"last.ckpt of {version.id}")[relative]
+    cache = f"files-{version.id}"
+    return plain_hashes(_tree(version), cache, [relative], what=f"last.ckpt of {version.id}")[relative]
 
 
 def _left(tree: Tree, artifacts: str, name: str) -> bool:

@@ -33,7 +33,7 @@ def test_a_step_that_is_stopped_at_a_write_leaves_the_state_before_or_after(
     [
         ("write_in_place", "write_analysis", "write", "analysis.json"),
         # Not by author_next_version: what is left of a script without its receipt is put aside, and does no harm.
-        ("create_without_exclusion", "final_report", "write", ""),
+        ("create_without_exclusion", "start_loop", "write", "02_train_v001.py"),
         ("no_intent", "final_report", "renameat", ""),
         ("records_before_files", "author_next_version", "renameat", "02_train_v002.py"),
         ("receipt_before_document", "write_analysis", "renameat", "result-analysis.md"),

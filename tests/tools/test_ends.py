@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from progressive_training.loop.project.integrity import accept_rules
-from progressive_training.loop.project.receipts import AnalysisReceipt, TrainReceipt
+from progressive_training.loop.project.notices import Notice
+from progressive_training.loop.project.receipts import AnalysisReceipt, EvalReceipt, TrainReceipt
 from progressive_training.loop.project.version import Version
 from progressive_training.loop.report.status import status
 from support.projects import EVALUATOR, At, Folder, connected
@@ -69,6 +70,21 @@ async def test_limits_that_are_not_reached_end_nothing(at: At) -> None:
     assert re.search(r"for 3 more trainings, by the versions so far; [\d.e-]+ h of max_hours = 1000 have passed", shown)
     view = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True).stdout)
     assert view["ended_by"] is None and view["estimate"]["trainings_left"] == 3 and view["max_hours"] == 1000
+
+
+async def test_a_score_by_other_targets_reaches_none_and_is_no_gain(at: At) -> None:
+    folder = at("finished")
+    second = Version(folder.project(), 2)
+    receipt = second.receipt(EvalReceipt)
+    assert receipt is not None
+    other = Notice.of("other_targets", differing=9, shared=20, version="v001")
+    second.save(receipt.model_copy(update={"warnings": (other,)}))
+    limit(folder, target={"accuracy": 0.95})
+    async with connected(folder) as agent:
+        assert await agent.where() == ("author", 2)
+    limit(folder, target={"accuracy": 0.75})
+    async with connected(folder) as agent:
+        assert "target: v001 has accuracy 0.75" in (await agent.call("next_step"))["next"]["why"]
 
 
 async def test_small_gains_that_add_up_to_one_beyond_noise_are_a_gain_to_the_loops_patience(folder: Folder) -> None:

@@ -160,3 +160,20 @@ def test_a_rank_that_was_killed_is_told_apart_from_one_that_failed() -> None:
     assert told(outcome, killed.format(how="Killed")).kind == "killed"
     assert told(outcome, killed.format(how="Out Of Memory")).kind == "out of memory"
     assert told(outcome, killed.format(how="Exited with exit code 1")).kind == "code error"
+
+
+@pytest.mark.parametrize("together", ["0-1", "0,1", "0-3,7"])
+def test_of_ranks_that_srun_names_together_the_first_to_fail_is_the_cause(together: str) -> None:
+    log = "\n".join(
+        (
+            "[rank1]: Traceback (most recent call last):",
+            '[rank1]:   File "train.py", line 8, in <module>',
+            "[rank1]: ValueError: of rank 1",
+            "[rank0]: Traceback (most recent call last):",
+            '[rank0]:   File "train.py", line 9, in <module>',
+            "[rank0]: RuntimeError: Connection closed by peer",
+            f"srun: error: node7: tasks {together}: Exited with exit code 1",
+        )
+    )
+    outcome = Outcome(1, None, None, "exited", 1.0, 1.0, 1, (), None, None, log_truncated=False)
+    assert told(outcome, log).summary == "exit code 1: ValueError: of rank 1"

@@ -1,5 +1,6 @@
 """What must hold in a project at every moment after a recovery: each function says what is wrong, and nothing else."""
 
+import csv
 import hashlib
 import json
 import re
@@ -23,6 +24,8 @@ STATE = ".progressive-training"
 _VERSION = re.compile(r"02_train_v(\d+)\.py")
 _REPORT = re.compile(r"Models/Report/[^/]+")
 # Not named in a comparison: they hold what was tried, and a fault may need one attempt more.
+# Painted by a process that has its time: on a loaded machine a report may be without, until it is asked for again.
+_PAINTED = "Models/Report/…/pictures/"
 _UNCOUNTED = (
     *(f"{STATE}/attempts/", f"{STATE}/trash/", f"{STATE}/lock", f"{STATE}/reserve", "second-try"),
     f"{STATE}/cache/bundle/",  # what was copied for the report, where the next call goes on
@@ -140,11 +143,22 @@ def shape(root: Path) -> dict[str, str]:
         relative = path.relative_to(root).as_posix()
         if not path.is_file() or relative.startswith(_UNCOUNTED) or "__pycache__" in relative:
             continue
-        exact = path.suffix == ".py" or path.name in ("action-extract.md", "leaderboard.csv")
-        content = re.sub(r"\d{4}-\d\d-\d\d[^,]*|\d+\.\d{3,}", "…", path.read_text(encoding="utf-8")) if exact else ""
+        content = ""
+        if path.name == "leaderboard.csv":
+            content = _without_times(path)
+        elif path.suffix == ".py" or path.name == "action-extract.md":
+            content = re.sub(r"\d{4}-\d\d-\d\d[^,]*|\d+\.\d{3,}", "…", path.read_text(encoding="utf-8"))
         name = _REPORT.sub("Models/Report/…", relative)
+        if name.startswith(_PAINTED):
+            continue
         found[f"{name} (again)" if name in found else name] = content
     return found
+
+
+def _without_times(leaderboard: Path) -> str:
+    with leaderboard.open(encoding="utf-8", newline="") as file:
+        rows = [{**row, "created_at": "", "latency_ms": ""} for row in csv.DictReader(file)]
+    return json.dumps(rows)
 
 
 def differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
