@@ -105,7 +105,7 @@ def write_action(project: Project, number: int, action: Action) -> tuple[ActionR
             at=journal.now(),
         )
         t.version.save(receipt)
-        t.version.record("action_selected", goal=action.goal)
+        t.version.record("action_selected", goal=receipt.goal)
         return receipt, False
 
 

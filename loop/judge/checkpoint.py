@@ -106,7 +106,10 @@ class Chosen:
 
 
 def chosen(version: Version, rules: Rules) -> Chosen | None:
-    """None where nothing was recorded of it, or the curves don't say: several fits, no such metric in metrics.csv."""
+    """None where nothing was recorded of it, or the curves don't say.
+
+    That is so of several fits, of several validations in one epoch, and without the metric in metrics.csv.
+    """
     trained, receipt = version.receipt(TrainReceipt), version.receipt(EvalReceipt)
     metric = primary_metric(receipt, rules) if receipt is not None else None
     if trained is None or receipt is None or metric is None:
@@ -114,7 +117,8 @@ def chosen(version: Version, rules: Rules) -> Chosen | None:
     fits = facts_of(version.attempt("train", trained.attempt)).fits
     saver = saver_of_best(fits[0].first) if len(fits) == 1 else None
     curves = shown_curves(version.project.workspace.tree, version.artifacts)
-    if saver is None or curves is None:
+    validated = [row.epoch for fit in fits for row in fit.first.metrics.rows if row.role == "validation"]
+    if saver is None or curves is None or len({*validated}) < len(validated):
         return None
     epochs = _epochs(curves, metric.name)
     at = next((one for one in epochs if one.number == saver.best_epoch), None)

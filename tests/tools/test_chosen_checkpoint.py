@@ -12,7 +12,9 @@ pytestmark = pytest.mark.anyio
 FACTS = ".progressive-training/attempts/v001/train-001/facts/rank0.json"
 
 
-def recorded(folder: Folder, monitor: str | None, best: int, rows: Sequence[tuple[float, float]]) -> None:
+def recorded(
+    folder: Folder, monitor: str | None, best: int, rows: Sequence[tuple[float, float]], *, twice: bool = False
+) -> None:
     """What a recorder would have left of a fit with these (val_loss, val_acc), and its metrics.csv."""
     lines = ["epoch,step,train_loss,val_loss,val_acc"]
     lines += [f"{epoch},{epoch},0.5,{loss},{accuracy}" for epoch, (loss, accuracy) in enumerate(rows)]
@@ -24,7 +26,7 @@ def recorded(folder: Folder, monitor: str | None, best: int, rows: Sequence[tupl
     ]
     saver = {"class": "ModelCheckpoint", "monitor": monitor, "best_epoch": best, "best_model_path": path}
     fit: dict[str, Any] = {"kind": "fit", "began": 1.0, "seconds": 1.0, "checkpoints": [saver]}
-    fit["metrics"] = {"count": len(rows), "rows": logged}
+    fit["metrics"] = {"count": len(rows), "rows": logged * (2 if twice else 1)}
     folder.write(FACTS, json.dumps({"schema": 1, "pid": 7, "ended": True, "sections": [fit]}))
 
 
@@ -76,3 +78,11 @@ async def test_the_briefs_the_analysis_and_the_report_say_how_best_ckpt_was_chos
             report = await agent.report(stop_reason="enough")
             assert words in folder.read(f"{report['folder']}/final-analysis.md")
             assert picked in folder.read(f"{report['folder']}/report.html")
+
+
+async def test_nothing_is_said_where_an_epoch_was_validated_twice(at: At) -> None:
+    """metrics.csv gives an epoch one value, and best.ckpt may be of the other."""
+    folder = at("scored")
+    recorded(folder, "val_loss", 1, [(0.4, 0.5), (0.3, 0.75)], twice=True)
+    async with connected(folder) as agent:
+        assert "best.ckpt is epoch" not in await agent.brief()

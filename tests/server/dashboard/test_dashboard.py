@@ -43,6 +43,7 @@ def test_the_first_page_shows_where_the_loop_stands_and_its_versions(browser: Br
         page = window.go()
         expect(page.locator("h1")).to_have_text("The loop is finished")
         expect(page.locator("#standing")).to_contain_text("Best accuracy")
+        expect(page.locator("#standing")).to_contain_text(re.compile(r"Ended by\s*max_versions"))
         lineage = page.locator("#lineage .on-wide svg")
         expect(lineage).to_have_attribute("aria-label", re.compile("v001 has accuracy 0.7500, v002 0.9500; best: v002"))
         expect(lineage.get_by_role("link")).to_have_count(2)
