@@ -138,6 +138,7 @@ async def _waited(
     deadline = time.monotonic() + wait_seconds
     reported = 0.0
     result = await anyio.to_thread.run_sync(call)
+    began_here = result.state == "running"
     while result.state == "running" and result.job is None and time.monotonic() < deadline:
         # Large data is being read, by turns within the calls; the job comes after it.
         await context.report_progress(MAX_WAIT_SECONDS - max(0.0, deadline - time.monotonic()), None, result.line)
@@ -155,7 +156,8 @@ async def _waited(
         await anyio.sleep(min(_POLL_SECONDS, 0.01 + (time.monotonic() - began) / 50))
         if await anyio.to_thread.run_sync(_has_ended, project, result.folders):
             result = await anyio.to_thread.run_sync(call)
-    return result
+    # What this call began, or waited for, it did, whoever collected it.
+    return result.model_copy(update={"already_done": False}) if began_here else result
 
 
 def _progress(result: StepResult, job: JobView) -> tuple[float, float | None]:

@@ -4,6 +4,7 @@ from ..loop.author.action import Action, write_action
 from ..loop.author.next_version import author_next_version
 from ..loop.author.repair import repair_version
 from ..loop.author.start import start_loop
+from ..loop.author.trial import try_diff
 from ..loop.evaluate.evaluation import evaluate
 from ..loop.evaluate.evaluator import has_evaluator, read_settings, renewable, served_family, write_evaluator
 from ..loop.judge.analysis import Analysis, write_analysis
@@ -47,6 +48,7 @@ __all__ = [
     "served_family",
     "start_loop",
     "train",
+    "try_diff",
     "unconfined",
     "worst",
     "write_action",

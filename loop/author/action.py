@@ -50,11 +50,7 @@ def write_action(project: Project, number: int, action: Action) -> tuple[ActionR
         if receipt := t.done(ActionReceipt):
             return receipt, True
         t.begin("action")
-        require_complete(action)
-        script = t.version.script()
-        require_symbols(script, action.where)
-        require_rule_free(script, t.rules, action)
-        require_one_action(script, action)
+        require_action(t.version.script(), t.rules, action)
         document = _action_text(action, t.version.id, words(t.rules.file.report_language)).encode()
         where = f"{t.version.artifacts}/{ACTION_FILE}"
         project.workspace.tree.write(f"{project.workspace.authored}/{where}", document, durable=False)
@@ -73,6 +69,14 @@ def write_action(project: Project, number: int, action: Action) -> tuple[ActionR
         t.version.save(receipt)
         t.version.record("action_selected", goal=action.goal)
         return receipt, False
+
+
+def require_action(script: Script, rules: Rules, action: Action) -> None:
+    """Raises `DocumentError` or `RuleViolation` for what is not exactly one action that keeps the rules."""
+    require_complete(action)
+    require_symbols(script, action.where)
+    require_rule_free(script, rules, action)
+    require_one_action(script, action)
 
 
 def require_complete(action: Action) -> None:
