@@ -55,7 +55,7 @@ class LoopError(Exception):
     """An anticipated failure, written for the person or model that reads it.
 
     `what` says what is wrong, `where` names the file, symbol or field, `hint` says what to do next. `code` says which
-    case it is: the class's own, or a finer one where a caller has to tell cases apart. Of a call that has several parts,
+    case it is: the class's own, or a finer one where a caller has to tell cases apart. Of a call of several parts,
     `part` is the one that was refused, and `finished` those before it, which stand.
     """
 

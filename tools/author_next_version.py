@@ -119,8 +119,8 @@ def _checked(
     trial = parts.do("diff", lambda: work().try_diff(project, version, diff, chosen))
     state = where_now(project)
     return AuthorResult(
-        message=f"{version_id(version + 1)} would change {', '.join(trial.symbols)}: the diff applies, parses, and keeps"
-        " the rules and the action. Nothing was run or written.",
+        message=f"{version_id(version + 1)} would change {', '.join(trial.symbols)}: the diff applies, parses, and"
+        " keeps the rules and the action. Nothing was run or written.",
         phase=state.phase,
         version=version,
         script=project.workspace.script(version + 1),

@@ -56,9 +56,9 @@ def next_step(
 
 
 def brief_now(project: Project) -> str:
-    """The brief of the Step that is next. Raises what `derive` raises."""
+    """The brief of the Step that is next, with the script where one call may do the rest. Raises what `derive` raises."""
     rules = project.rules()
-    return work().brief(project, rules, derive(project, rules))
+    return work().whole_brief(project, rules, derive(project, rules))
 
 
 def running_job(project: Project, state: LoopState) -> JobView | None:

@@ -19,7 +19,7 @@ from ..loop.report.estimate import estimate
 from ..loop.train.progress import progress_of
 from ..loop.train.training import expect_first, train
 from ..pages.report import Finished, finish
-from ..prompts.briefs import brief
+from ..prompts.briefs import brief, whole_brief
 from ..prompts.eval_script import eval_script
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "train",
     "try_diff",
     "unconfined",
+    "whole_brief",
     "worst",
     "write_action",
     "write_analysis",
