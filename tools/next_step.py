@@ -56,7 +56,7 @@ def next_step(
 
 
 def brief_now(project: Project) -> str:
-    """The brief of the Step that is next, with the script where one call may do the rest. Raises what `derive` raises."""
+    """The brief of the Step that is next, with the script where one call does the rest; raises as `derive`."""
     rules = project.rules()
     return work().whole_brief(project, rules, derive(project, rules))
 

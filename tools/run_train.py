@@ -58,7 +58,8 @@ def run_train(
         scored = parts.do("evaluation", lambda: run_eval(project, version, attach=attach_eval))
         trained = _together(trained, scored)
     told = brief_now(project) if brief and trained.state != "running" else None
-    return trained.model_copy(update={"brief": told})
+    # The brief says what was measured of each fixed value; twice would only cost tokens.
+    return trained.model_copy(update={"brief": told} | ({"rules": ()} if told and trained.state == "done" else {}))
 
 
 def _together(trained: TrainResult, scored: EvalResult) -> TrainResult:
