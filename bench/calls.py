@@ -63,7 +63,6 @@ async def version(project: Project, action: dict[str, Any], diff: str, *, whole:
             result = await loop.call("author_next_version", **given, wait_seconds=45)
             while result["state"] == "running":
                 result = await loop.call("run_train", version=2, then_evaluate=True, brief=True, wait_seconds=45)
-            print({name: tokens(value) for name, value in result.items() if tokens(value) > 40})
             return loop.calls, loop.spent
         await loop.call("next_step")
         await loop.call("write_analysis", version=1, **ANALYSIS)

@@ -82,12 +82,12 @@ def _documents(
     before = list[bool]()
     if analysis is not None:
         said = parts.do("analysis", lambda: parsed(analysis, work().Analysis, "write_analysis"), finished=False)
-        fields = {**vars(said), "hypotheses": list(said.hypotheses)}
-        fields["next_focus_candidates"] = list(said.next_focus_candidates)
-        before.append(parts.do("analysis", lambda: write_analysis(project, version, **fields)).already_done)
+        sent: dict[str, Any] = {**vars(said), "hypotheses": list(said.hypotheses)}
+        sent["next_focus_candidates"] = list(said.next_focus_candidates)
+        before.append(parts.do("analysis", lambda: write_analysis(project, version, **sent)).already_done)
     if action is not None:
         chosen = parts.do("action", lambda: parsed(action, work().Action, "write_action"), finished=False)
-        fields = {**vars(chosen), "where": list(chosen.where), "deferred": list(chosen.deferred)}
+        fields: dict[str, Any] = {**vars(chosen), "where": list(chosen.where), "deferred": list(chosen.deferred)}
         before.append(parts.do("action", lambda: write_action(project, version, **fields)).already_done)
     return before
 
