@@ -55,7 +55,8 @@ class LoopError(Exception):
     """An anticipated failure, written for the person or model that reads it.
 
     `what` says what is wrong, `where` names the file, symbol or field, `hint` says what to do next. `code` says which
-    case it is: the class's own, or a finer one where a caller has to tell cases apart.
+    case it is: the class's own, or a finer one where a caller has to tell cases apart. Of a call of several parts,
+    `part` is the one that was refused, and `finished` those before it, which stand.
     """
 
     default_code: ClassVar[ErrorCode] = "refused"
@@ -67,6 +68,8 @@ class LoopError(Exception):
         self.what = what
         self.where = where
         self.hint = hint
+        self.part: str | None = None
+        self.finished: tuple[str, ...] = ()
         super().__init__(what)
 
     def __str__(self) -> str:

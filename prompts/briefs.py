@@ -33,6 +33,15 @@ def brief(project: Project, rules: Rules, state: LoopState) -> str:
     return render(f"briefs/{template}.md.j2", **context)
 
 
+def whole_brief(project: Project, rules: Rules, state: LoopState) -> str:
+    """The brief with what the rest of a version needs too, for who makes it in one call: its script."""
+    text = brief(project, rules, state)
+    if state.phase != "analysis" or state.cur >= rules.file.loop_config.max_versions:
+        return text
+    version = Version(project, state.cur)
+    return text + render("briefs/one_call.md.j2", **_common(rules, state), script=version.script(authored=False))
+
+
 def review(version: Version, rules: Rules) -> str:
     """What is known of one version, for a person's question about it; it needs no score. Raises `LoopError`."""
     comparison, receipt = compare(version, rules), version.receipt(EvalReceipt)

@@ -40,7 +40,9 @@ async def refusal(project: Project, error: LoopError | OSError) -> CallToolResul
     """What was wrong and what to do next. A `LoopError` that names no way on gets the one that is always right."""
     if isinstance(error, LoopError):
         following = await _way_on(project) if error.hint is None else error.hint
-        return _refused(error.code, error.what, error.where, following)
+        if error.finished:
+            following = f"{following}. {', '.join(error.finished)}: finished, and kept; resend the call to go on"
+        return _refused(error.code, error.what, error.where, following, error.part, error.finished)
     what = f"the project could not be read or written: {cause(error)}"
     return _refused("system_error", what, None, await _way_on(project, remedy(error)))
 
@@ -50,13 +52,23 @@ async def wrong_arguments(project: Project, tool: str, why: str) -> CallToolResu
     return _refused("wrong_arguments", f"{tool} got wrong arguments: {why}", None, await _way_on(project))
 
 
-def _refused(code: RefusalCode, what: str, where: str | None, following: str) -> CallToolResult:
+def _refused(
+    code: RefusalCode,
+    what: str,
+    where: str | None,
+    following: str,
+    part: str | None = None,
+    finished: tuple[str, ...] = (),
+) -> CallToolResult:
     """A tool error: as text for people and models, and by its code and its parts for programs.
 
     All is bounded, with invisible characters as escapes: it may quote what a client sent.
     """
-    error = {"code": code, "what": clean(what, _MAX_WHAT)}
+    error: dict[str, object] = {"code": code, "what": clean(what, _MAX_WHAT)}
     text = clean(f"{where}: {what}" if where else what, _MAX_WHAT)
+    if part is not None:
+        error |= {"part": part, "finished": list(finished)}
+        text = f"{part} refused: {text}"
     if where:
         error["where"] = clean(where, _MAX_WHERE)
     if following:

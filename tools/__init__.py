@@ -76,6 +76,8 @@ def attached(call: Callable[..., StepResult], result: StepResult) -> Callable[..
     if result.job is None:
         return call
     known = signature(call).parameters
+    if result.job.kind == "eval" and "attach_eval" in known:
+        return partial(call, attach_eval=result.job.attempt)
     if "awaited" in known:
         return partial(call, awaited=result.folders)
     return partial(call, attach=result.job.attempt) if "attach" in known else call
@@ -92,6 +94,6 @@ STEPS: tuple[Step, ...] = (
     Step(cancel_run, destructive=True),
     Step(write_analysis),
     Step(write_action),
-    Step(author_next_version),
+    Step(author_next_version, waits=True),
     Step(final_report, waits=True),
 )

@@ -60,6 +60,12 @@ def next_step(
     )
 
 
+def brief_now(project: Project) -> str:
+    """The brief of the Step that is next, with the script where one call does the rest; raises as `derive`."""
+    rules = project.rules()
+    return work().whole_brief(project, rules, derive(project, rules))
+
+
 def running_job(project: Project, state: LoopState) -> JobView | None:
     """The job that runs now, or None; also None for one that ended and waits to be collected."""
     attempt = state.running

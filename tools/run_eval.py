@@ -10,6 +10,7 @@ from ..loop.project.state import derive
 from ..loop.project.version import Version
 from ..loop.rules.reading import Rules
 from ..loop.store.paths import EVAL_SCRIPT
+from .next_step import brief_now
 from .results import JobView, StepResult, failure_of, job_of, metric_line, where_now, work
 
 if TYPE_CHECKING:
@@ -18,15 +19,24 @@ if TYPE_CHECKING:
 
 
 class EvalResult(StepResult):
+    """What an evaluation found, beside what every Step returns; `brief` is there where it was asked for."""
+
     metrics: Mapping[str, float] = {}
     num_samples: int | None = None
     latency_ms: float | None = None
     formulas: Mapping[str, str] = {}
     warnings: tuple[str, ...] = ()
+    brief: str | None = None
 
 
-def run_eval(project: Project, version: int, *, attach: int | None = None) -> EvalResult:
+def run_eval(project: Project, version: int, *, brief: bool = False, attach: int | None = None) -> EvalResult:
     """Score the trained version's best.ckpt on the whole validation set; call again until done or failed."""
+    scored = _scored(project, version, attach)
+    told = brief_now(project) if brief and scored.state != "running" else None
+    return scored.model_copy(update={"brief": told})
+
+
+def _scored(project: Project, version: int, attach: int | None) -> EvalResult:
     rules = project.rules()
     before = derive(project, rules)
     waits = before.trained and before.phase in ("evaluate", "repair") and before.cur == version

@@ -7,7 +7,10 @@ from pydantic import Field, JsonValue
 from ..loop.errors import StillReading
 from ..loop.project.project import Project
 from ..loop.project.version import Version
-from .results import JobView, StepResult, Value, failure_of, job_of, where_now, work
+from .next_step import brief_now
+from .parts import Parts
+from .results import JobView, Value, failure_of, job_of, where_now, work
+from .run_eval import EvalResult, run_eval
 
 if TYPE_CHECKING:
     from ..loop.project.receipts import TrainReceipt
@@ -25,19 +28,54 @@ class RuleResult(Value):
     verdict: str
 
 
-class TrainResult(StepResult):
-    """`completed` says what the loop found or wrote that the script left out."""
+class TrainResult(EvalResult):
+    """`completed` says what the loop found or wrote that the script left out.
+
+    With `then_evaluate` it is the evaluation's result beside the training's; `brief` is the next Step's.
+    """
 
     artifacts: str | None = None
     epochs: int | None = None
     wall_seconds: float | None = None
     rules: tuple[RuleResult, ...] = ()
     completed: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
-def run_train(project: Project, version: int, resume: Resume = False, *, attach: int | None = None) -> TrainResult:
+def run_train(
+    project: Project,
+    version: int,
+    resume: Resume = False,
+    then_evaluate: Annotated[bool, Field(description="go on to run_eval")] = False,
+    brief: Annotated[bool, Field(description="add the next Step's brief")] = False,
+    *,
+    attach: int | None = None,
+    attach_eval: int | None = None,
+) -> TrainResult:
     """Train the version, or attach to its running training; call again until state is done or failed."""
+    parts = Parts(named=then_evaluate)
+    trained = parts.do("training", lambda: _trained(project, version, resume, attach))
+    if trained.state == "done" and then_evaluate:
+        scored = parts.do("evaluation", lambda: run_eval(project, version, attach=attach_eval))
+        trained = _together(trained, scored)
+    told = brief_now(project) if brief and trained.state != "running" else None
+    # The brief says what was measured of each fixed value; twice would only cost tokens.
+    return trained.model_copy(update={"brief": told} | ({"rules": ()} if told and trained.state == "done" else {}))
+
+
+def _together(trained: TrainResult, scored: EvalResult) -> TrainResult:
+    """The evaluation's result with the training's facts; of a training that was there before, what it says is short."""
+    first = trained.message.split("\n")[0] if trained.already_done else trained.message
+    return trained.model_copy(
+        update={
+            **{name: getattr(scored, name) for name in type(scored).model_fields},
+            "message": f"{first}\n{scored.message}",
+            "already_done": trained.already_done and scored.already_done,
+            "warnings": (*trained.warnings, *scored.warnings),
+        }
+    )
+
+
+def _trained(project: Project, version: int, resume: bool, attach: int | None) -> TrainResult:
     now = where_now(project)
     late = work().late_warning(project, project.rules(), now) if attach is None else None
     try:

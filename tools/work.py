@@ -4,6 +4,7 @@ from ..loop.author.action import Action, further_action, write_action
 from ..loop.author.next_version import author_next_version
 from ..loop.author.repair import repair_version
 from ..loop.author.start import start_loop
+from ..loop.author.trial import try_diff
 from ..loop.evaluate.evaluation import evaluate
 from ..loop.evaluate.evaluator import has_evaluator, read_settings, renewable, served_family, write_evaluator
 from ..loop.judge.analysis import Analysis, write_analysis
@@ -18,7 +19,7 @@ from ..loop.report.estimate import estimate, late_warning
 from ..loop.train.progress import progress_of
 from ..loop.train.training import expect_first, train
 from ..pages.report import Finished, finish
-from ..prompts.briefs import brief
+from ..prompts.briefs import brief, whole_brief
 from ..prompts.eval_script import eval_script
 
 __all__ = [
@@ -49,7 +50,9 @@ __all__ = [
     "served_family",
     "start_loop",
     "train",
+    "try_diff",
     "unconfined",
+    "whole_brief",
     "worst",
     "write_action",
     "write_analysis",

@@ -1,6 +1,7 @@
 """Step 4: choose exactly one action."""
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -8,6 +9,9 @@ from ..loop.project.project import Project
 from ..loop.store.paths import version_id
 from ..loop.text import clean
 from .results import StepResult, where_now, work
+
+if TYPE_CHECKING:
+    from ..loop.author.action import Action
 
 
 def write_action(
@@ -25,9 +29,8 @@ def write_action(
     ] = None,
 ) -> StepResult:
     """Write action-extract.md: exactly ONE action (one hypothesis, however large) that keeps the user's rules."""
-    further = tuple(work().further_action(one, f"also[{at}]") for at, one in enumerate(also or ()))
     action = work().Action(
-        goal, change, tuple(where), expected_impact, risk, verification, tuple(deferred or ()), further
+        *(goal, change, tuple(where), expected_impact, risk, verification, tuple(deferred or ())), further_actions(also)
     )
     receipt, already_done = work().write_action(project, version, action)
     state = where_now(project)
@@ -39,3 +42,8 @@ def write_action(
         already_done=already_done,
         next=state.next,
     )
+
+
+def further_actions(also: "Sequence[Mapping[str, object]] | None") -> "tuple[Action, ...]":
+    """What `also` holds. Raises `DocumentError` for an entry that isn't an action."""
+    return tuple(work().further_action(one, f"also[{at}]") for at, one in enumerate(also or ()))

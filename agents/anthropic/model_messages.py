@@ -13,6 +13,8 @@ act by tool calls. Text outside of them is thrown away.
 
 How this session works:
 - Trainings and evaluations are waited for: call run_train or run_eval once, and its result is the finished one.
+- The short way is one call a version: author_next_version with analysis, action, diff and train=true. It returns the \
+scores; a refusal names the part to mend, and what was finished before it is kept.
 - After each Step that changes something, the brief of the next Step follows its result. Do what it asks.
 - Each version begins a new conversation. What earlier versions tried is in the brief; their scripts and documents are \
 resources (read_resource), so read what you need and no more.

@@ -79,15 +79,7 @@ def write_action(project: Project, number: int, action: Action) -> tuple[ActionR
         if receipt := t.done(ActionReceipt):
             return receipt, True
         t.begin("action")
-        require_allowed(action, t.rules)
-        script = t.version.script()
-        for number, part in enumerate(action.parts):
-            at = f"also[{number - 1}]." if number else ""
-            require_complete(part, at)
-            require_symbols(script, part.where, at)
-            require_rule_free(script, t.rules, part, at)
-            require_one_action(script, part, at)
-        require_apart(action)
+        require_action(t.version.script(), t.rules, action)
         document = _action_text(action, t.version.id, words(t.rules.file.report_language)).encode()
         where = f"{t.version.artifacts}/{ACTION_FILE}"
         project.workspace.tree.write(f"{project.workspace.authored}/{where}", document, durable=False)
@@ -111,6 +103,18 @@ def write_action(project: Project, number: int, action: Action) -> tuple[ActionR
 
 def _recorded(part: Action) -> ActionPart:
     return ActionPart(**{name: getattr(part, name) for name in _FIELDS})
+
+
+def require_action(script: Script, rules: Rules, action: Action) -> None:
+    """Raises `DocumentError` or `RuleViolation` for what isn't one action, or what the user allows, within the rules."""
+    require_allowed(action, rules)
+    for number, part in enumerate(action.parts):
+        at = f"also[{number - 1}]." if number else ""
+        require_complete(part, at)
+        require_symbols(script, part.where, at)
+        require_rule_free(script, rules, part, at)
+        require_one_action(script, part, at)
+    require_apart(action)
 
 
 def require_allowed(action: Action, rules: Rules) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from ..errors import GuardError, RuleViolation
-from ..project.receipts import ActionPart
 from ..rules.reading import Rules
 from ..script.changes import Changes, changed_statements, changed_symbols
 from ..script.fixed import Fixed, clashes, in_words, removed
@@ -135,12 +134,12 @@ def check_action(changes: Changes, where: Sequence[str], script: str) -> None:
         )
 
 
-def check_parts(changes: Changes, parts: Sequence[ActionPart], script: str) -> None:
-    """Raises `GuardError` naming the actions of which the diff carries out nothing."""
-    for number, part in enumerate(parts, 1):
-        if not any(_is_within(name, part.where) for name in changes.symbols):
+def check_parts(changes: Changes, parts: Sequence[Sequence[str]], script: str) -> None:
+    """Raises `GuardError` naming the actions, each by its symbols, of which the diff carries out nothing."""
+    for number, where in enumerate(parts, 1):
+        if not any(_is_within(name, where) for name in changes.symbols):
             raise GuardError(
-                f"the diff changes nothing of action {number}: none of {', '.join(sorted(part.where))}",
+                f"the diff changes nothing of action {number}: none of {', '.join(sorted(where))}",
                 where=script,
                 hint="send a diff that carries out each of the selected actions",
             )

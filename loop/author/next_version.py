@@ -4,13 +4,14 @@ import hashlib
 import json
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count
 from pathlib import PurePosixPath
 
 from ..judge.comparison import compare
 from ..project.notices import Notice
 from ..project.project import Project
-from ..project.receipts import ActionReceipt, NextReceipt, TrainReceipt
+from ..project.receipts import ActionReceipt, LoopFile, NextReceipt, TrainReceipt
 from ..project.turn import Turn, turn
 from ..project.version import Version
 from ..rules.checks import check_script
@@ -20,7 +21,7 @@ from ..script.source import Script
 from ..script.version import with_header, with_version
 from ..store import journal, transaction
 from ..store.paths import STATE
-from .action import unrelated_settings
+from .action import Action, unrelated_settings
 from .by_editor import Change, left_by_editor
 from .guard import check_action, check_budget, check_change, check_dataset, check_imports, check_parts, only_patch
 from .patch import apply_patch
@@ -41,16 +42,9 @@ def author_next_version(project: Project, number: int, diff: str | None) -> tupl
         loop = t.begin("author")
         action = t.version.receipt(ActionReceipt)
         assert action is not None, "the phase says that an action is selected"
-        change = left_by_editor(t.version) if diff is None else _sent(t.version, diff)
-        old, new = change.old, Script.parse(change.text, change.old.name)
-        changes = check_change(old, new, t.rules)
-        check_dataset(old, new, loop.dataset_id)
-        check_imports(old, new)
-        check_action(changes, action.where, old.name)
-        check_parts(changes, action.parts, old.name)
-        most = t.rules.file.loop_config.max_changed_statements
-        check_budget(old, new, most, actions=max(1, len(action.parts)))
-        script = _as_child(t, old, change.text, action, changes)
+        change = left_by_editor(t.version) if diff is None else sent(t.version, diff)
+        draft = drafted(t, loop, change, action)
+        old, new, changes, script = change.old, draft.new, draft.changes, draft.script
         receipt = NextReceipt(
             script_sha256=hashlib.sha256(script.encode()).hexdigest(),
             diff=change.diff,
@@ -68,7 +62,31 @@ def author_next_version(project: Project, number: int, diff: str | None) -> tupl
         return receipt, False
 
 
-def _sent(version: Version, diff: str) -> Change:
+@dataclass(frozen=True)
+class Draft:
+    """A change that passed every check. `new` is the script as changed, `script` its text as the child's."""
+
+    change: Change
+    new: Script
+    changes: Changes
+    script: str
+
+
+def drafted(t: Turn, loop: LoopFile, change: Change, action: ActionReceipt | Action) -> Draft:
+    """The checked change; nothing is written. Raises `GuardError`, `RuleViolation`, `ScriptError`."""
+    old, new = change.old, Script.parse(change.text, change.old.name)
+    changes = check_change(old, new, t.rules)
+    check_dataset(old, new, loop.dataset_id)
+    check_imports(old, new)
+    parts = [part.where for part in action.parts or (action,)]
+    check_action(changes, [name for where in parts for name in where], old.name)
+    check_parts(changes, parts, old.name)
+    most = t.rules.file.loop_config.max_changed_statements
+    check_budget(old, new, most, actions=len(parts))
+    return Draft(change, new, changes, _as_child(t, old, change.text, action, changes))
+
+
+def sent(version: Version, diff: str) -> Change:
     old = version.script()
     applied = apply_patch(old.text, only_patch(diff, old.name, version.child.script_name), name=old.name)
     return Change(old, applied.text, applied.diff, tuple(Notice.of("hunk", text=note) for note in applied.notes))
@@ -87,7 +105,7 @@ def _put_aside(child: Version, script: str, *, adopted: bool) -> Iterator[Notice
     yield Notice.of("put_aside", name=name, kept=f"{STATE}/kept/{kept}")
 
 
-def _as_child(t: Turn, old: Script, text: str, action: ActionReceipt, changes: Changes) -> str:
+def _as_child(t: Turn, old: Script, text: str, action: ActionReceipt | Action, changes: Changes) -> str:
     """The changed script with the child's VERSION, paths and header. Raises `RuleViolation`, `ScriptError`."""
     child = t.version.child
     text, _ = with_version(text, old=t.version.id, new=child.id)

@@ -18,6 +18,7 @@ _ElsewhereName = Annotated[str, AfterValidator(_name_elsewhere)]
 
 
 class LoopConfig(Section):
+    # The last version is analysed too, and its action is what a person should try next: raised, the loop goes on by it.
     max_versions: Annotated[int, Field(ge=1, le=999_999)] = 10
     max_attempts: Annotated[int, Field(ge=1, le=1000)] = 5
     # Declared actions that one version may carry out; the source's rule is one.

@@ -152,6 +152,9 @@ def _add_steps(add: AddParser) -> None:
     )
     train = _command(add, "train", "steps:on_train", "train a version, or attach to its running training")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint of an interrupted attempt")
+    for parser, then in ((adopt, "train and evaluate the version made of it"), (train, "go on to the evaluation")):
+        name = "--train" if parser is adopt else "--then-evaluate"
+        parser.add_argument(name, action="store_true", help=then)
     evaluate = _command(add, "eval", "steps:on_eval", "evaluate a trained version")
     cancel = _command(add, "cancel", "steps:on_cancel", "end a version's running job with its whole process tree")
     report = _command(add, "report", "steps:on_report", "make the final report")

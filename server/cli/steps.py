@@ -63,12 +63,16 @@ def on_adopt(arguments: argparse.Namespace) -> int:
         "repair_version": partial(repair_version, root_cause=arguments.reason, change_summary=arguments.reason),
         "start_loop": start_loop,
     }
-    return _finish(project, partial(steps[state.next.tool], project, **state.next.arguments), arguments)
+    step = partial(steps[state.next.tool], project, **state.next.arguments)
+    if arguments.train and state.next.tool == "author_next_version":
+        step = partial(step, train=True)
+    return _finish(project, step, arguments)
 
 
 def on_train(arguments: argparse.Namespace) -> int:
     project = project_of(arguments)
-    return _finish(project, partial(run_train, project, _number(project, arguments), arguments.resume), arguments)
+    number, then = _number(project, arguments), arguments.then_evaluate
+    return _finish(project, partial(run_train, project, number, arguments.resume, then), arguments)
 
 
 def on_eval(arguments: argparse.Namespace) -> int:

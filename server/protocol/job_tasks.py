@@ -20,11 +20,12 @@ from ...loop.store.paths import version_number
 from ...tools import StepResult, cancel_run, final_report, run_eval, run_train, start_loop
 from ...tools.results import JobView
 from ..answers import answer, refusal
-from .task_records import ReportArguments, TaskRecord, TaskRecords, Tool
+from .task_records import TaskRecord, TaskRecords, ToldArguments, Tool
 from .tasks_extension import RequestContext, Task
 from .user_decisions import accept, can_ask, is_yes, question
 
 _KINDS: Mapping[Tool, JobKind] = {"start_loop": "rehearse", "run_train": "train", "run_eval": "eval"}
+_TOOLS: Mapping[JobKind, Tool] = {kind: tool for tool, kind in _KINDS.items()}
 
 
 class _Running(BaseModel):
@@ -38,7 +39,7 @@ class _Running(BaseModel):
 class LoopTasks:
     """The `TaskStore` of one project."""
 
-    tools: frozenset[str] = frozenset(get_args(Tool))
+    tools: frozenset[str] = frozenset((*get_args(Tool), "author_next_version"))
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -87,6 +88,9 @@ class LoopTasks:
             if record.tool == "final_report" and result.folders != record.awaited:
                 waits = {"awaited": result.folders}
                 record = await anyio.to_thread.run_sync(self._records.change, task_id, record, waits)
+            elif record.tool == "run_train" and result.job is not None and result.job.kind == "eval":
+                goes_on = {"tool": "run_eval", "attempt": result.job.attempt}
+                record = await anyio.to_thread.run_sync(self._records.change, task_id, record, goes_on)
             return _working(task_id, record, result.line, result.job.eta_seconds if result.job else None)
         cancelled = result.failure is not None and result.failure.kind == "cancelled"
         return await self._end(task_id, record, answer(result), cancelled=cancelled)
@@ -125,22 +129,29 @@ class LoopTasks:
     def _create(self, params: CallToolRequestParams, job: JobView) -> tuple[str, TaskRecord]:
         """The task of this job: the one that waits for it already, or a new one."""
         given = params.arguments or {}
-        told = ReportArguments(analysis=given.get("analysis"), stop_reason=given.get("stop_reason"))
         current = self._project.versions()[-1]
-        if params.name == "final_report":  # it has many jobs, one after another, and is still one task
+        if params.name == "final_report":
+            told = ToldArguments(analysis=given.get("analysis"), stop_reason=given.get("stop_reason"))
+            # it has many jobs, one after another, and is still one task
             return self._records.of("final_report", current, 0, told, current=current, awaited=(job.folder,))
         number = version_number(job.folder.split("/")[-2])
         assert number is not None, "a version's job lies in the version's folder"
-        return self._records.of(cast(Tool, params.name), number, job.attempt, told, current=current)
+        # What trains and evaluates in one call is a task of the job that runs: the next one takes its place.
+        chained = params.name == "author_next_version"
+        then = ToldArguments(
+            then_evaluate=chained or bool(given.get("then_evaluate")), brief=chained or bool(given.get("brief"))
+        )
+        return self._records.of(_TOOLS[job.kind], number, job.attempt, then, current=current)
 
     def _call(self, record: TaskRecord) -> Callable[[], StepResult]:
         """The Step that reports on the job, and starts none in its place."""
         if record.tool == "start_loop":
             return partial(start_loop, self._project, attach=record.attempt)
         if record.tool == "run_train":
-            return partial(run_train, self._project, record.version, attach=record.attempt)
+            then = {"then_evaluate": record.then_evaluate, "brief": record.brief}
+            return partial(run_train, self._project, record.version, attach=record.attempt, **then)
         if record.tool == "run_eval":
-            return partial(run_eval, self._project, record.version, attach=record.attempt)
+            return partial(run_eval, self._project, record.version, brief=record.brief, attach=record.attempt)
         return partial(self._report, record)
 
     def _report(self, record: TaskRecord) -> StepResult:

@@ -32,6 +32,8 @@ class TaskRecord(Record):
     updated_at: str
     analysis: str | None = None
     stop_reason: str | None = None
+    then_evaluate: bool = False
+    brief: bool = False
     awaited: tuple[str, ...] = ()
     status: Literal["working", "completed", "cancelled"] = "working"
     result: dict[str, JsonValue] | None = None
@@ -46,11 +48,13 @@ class TaskRecord(Record):
         return f"user_decision_{self.answered + 1}_{self.about}"
 
 
-class ReportArguments(BaseModel):
-    """The arguments of final_report, which each look at its task repeats."""
+class ToldArguments(BaseModel):
+    """The arguments of final_report, and those of run_train, which each look at its task repeats."""
 
-    analysis: str | None
-    stop_reason: str | None
+    analysis: str | None = None
+    stop_reason: str | None = None
+    then_evaluate: bool = False
+    brief: bool = False
 
 
 class TaskRecords:
@@ -77,7 +81,7 @@ class TaskRecords:
         tool: Tool,
         version: int,
         attempt: int,
-        given: ReportArguments,
+        given: ToldArguments,
         *,
         current: int,
         awaited: tuple[str, ...] = (),
@@ -101,8 +105,7 @@ class TaskRecords:
                 current=current,
                 created_at=now,
                 updated_at=now,
-                analysis=given.analysis,
-                stop_reason=given.stop_reason,
+                **given.model_dump(),
                 awaited=awaited,
             )
             # Nobody can guess another's task: half of the id is chance.
