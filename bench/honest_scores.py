@@ -107,7 +107,7 @@ class Loop:
         for name, content in parts():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes(content)
-        settings = dict.fromkeys(("output", "target", "delimiter", "formula"))
+        settings = dict.fromkeys(("output", "target", "delimiter", "formula", "loader", "higher", "lower"))
         constants = {"task_type": base.task, "metrics": [base.metric], "primary_metric": base.metric, "samples": 4}
         told = {"seed": 42, "dataset_id": "v1", "formulas_told": ""}
         (root / "03_eval.py").write_text(render("scripts/03_eval.py.j2", **constants, **told, **settings))

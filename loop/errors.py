@@ -45,6 +45,7 @@ ErrorCode = Literal[
     "run_unanswered",
     "run_unknown",
     "evaluation_untrusted",
+    "samples_differ",
     "agent_stopped",
     "tracker_unreachable",
 ]

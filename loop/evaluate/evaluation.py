@@ -157,7 +157,8 @@ def settle(attempt: Attempt, rules: Rules, loop: LoopFile, status: JobStatus) ->
             return _revoke(attempt, rules, Failure("rule violation", f"its checkpoint says: {said}", ""), wall)
         receipt = publish(attempt, plan, checked(attempt, rules, loop, plan), status)
     except (EvaluationError, UnsafePath) as error:  # a link or a FIFO where a file belongs
-        found = Failure("invalid score", f"{error.where}: {error.what}", "", error.hint or "")
+        kind = "other samples" if error.code == "samples_differ" else "invalid score"
+        found = Failure(kind, f"{error.where}: {error.what}", "", error.hint or "")
         return _failed(attempt, found, loop, status)
     return EvalStatus("done", attempt.number, receipt=receipt)
 
@@ -180,6 +181,7 @@ def _failed(attempt: Attempt, failure: Failure, loop: LoopFile, status: JobStatu
         return _fail(attempt, failure, wall)
     # What has scored a version before can score one: the cause is what differs, and that is the version.
     at_fault = not plan.accepting or (outcome is not None and outcome.rc == SCRIPT_AT_FAULT)
+    at_fault = at_fault or failure.kind == "other samples"
     own = attempt.version.number == loop.first_version and loop.agreed is None
     if attempt.version.receipt(EvalReceipt) is not None:  # for the report: its script is not repaired any more
         hint = _USERS if failure.kind in ("code error", "invalid score") else ""
@@ -193,6 +195,8 @@ def _failed(attempt: Attempt, failure: Failure, loop: LoopFile, status: JobStatu
 def _advice(failure: Failure, *, at_fault: bool, own: bool) -> str:
     """`own`: the evaluator may be replaced without the user."""
     rewrite = _REWRITE if own else _USERS
+    if failure.kind == "other samples":
+        return failure.advice
     if at_fault:
         return f"{_REPAIR}; {f'if it is 03_eval.py after all, {rewrite}' if own else rewrite}"
     if failure.kind == "invalid score" and own:

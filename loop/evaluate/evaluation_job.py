@@ -55,7 +55,7 @@ def prepare(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> J
         "evaluator": str(workspace.root / EVAL_SCRIPT),
         "arguments": _arguments(attempt, rules, loop),
         "imports": coming.eval_imports(),
-        "runs": _runs(attempt, again, python, accepting=plan.accepting),
+        "runs": _runs(attempt, again, python, rules.file.seed, accepting=plan.accepting),
         "checkpoints": {name: _artifact(version, name) for name in training_artifacts.CHECKPOINTS},
         "checkpoints_out": str(attempt.path / CHECKPOINTS),
         "runs_out": str(attempt.path / RUNS),
@@ -107,16 +107,21 @@ def decided(version: Version) -> dict[str, object]:
     return protocol | ({"fit": fit} if fit > 1 else {})
 
 
-def _runs(attempt: Attempt, again: Sequence[Repeat], python: str, *, accepting: bool) -> list[dict[str, object]]:
+def _runs(
+    attempt: Attempt, again: Sequence[Repeat], python: str, seed: int, *, accepting: bool
+) -> list[dict[str, object]]:
     """The score's own run; an evaluator on trial is run a second time, with weights in disorder, and for each repeat.
 
-    The score's run is the first: if that fails, the others are spared. The loop's own disorders the weights itself.
+    The score's run is the first: if that fails, the others are spared. The loop's own disorders the weights itself, and
+    its second run lets the script begin with other random numbers: what it doesn't seed is another one there.
     """
     best = _artifact(attempt.version, "best.ckpt")
     runs = [_run(attempt, OUT, best)]
     if accepting:
         runs.append(_run(attempt, AGAIN, best))
-        if not takes_protocol(attempt.project):
+        if takes_protocol(attempt.project):
+            runs[-1] |= {"again": True, "arguments": {"script-seed": seed ^ 1}}
+        else:
             runs.append({**_run(attempt, DISORDERED, str(attempt.path / SPOILT)), "disordered": True})
         runs += [lay_out(attempt, repeat, python) for repeat in again]
     return runs

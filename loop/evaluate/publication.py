@@ -17,10 +17,10 @@ from ..store.paths import version_id
 from ..store.records import save
 from ..train.artifacts import checkpoint_hash
 from .checks.checkpoint_clashes import checkpoint_warnings, weights
-from .checks.evaluator_trial import judge, training_data_warnings
+from .checks.evaluator_trial import judge, require_same_samples, training_data_warnings
 from .checks.output import MAX_SAMPLE_BYTES, Evaluated, check_output, other_targets
 from .checks.own_word import differences, notices, require_own_word, said_by, told
-from .evaluation_job import OUT, clean_up, trial
+from .evaluation_job import AGAIN, OUT, clean_up, trial
 from .evaluator_files import takes_protocol
 from .seed_repeats import collect, repeats
 
@@ -46,6 +46,8 @@ def checked(attempt: Attempt, rules: Rules, loop: LoopFile, plan: EvalPlan) -> E
     said = said_by(attempt, f"{attempt.relative}/{OUT}")
     other = differences(version, evaluated.score.metrics, said)
     if plan.accepting and said.formulas:
+        inputs = said.inputs, said_by(attempt, f"{attempt.relative}/{AGAIN}").inputs
+        require_same_samples(tree, trial(attempt), version.script_name, evaluated.score.num_samples, inputs)
         require_own_word(other)
     warnings = (*evaluated.warnings, *checkpoint_warnings(attempt), *_twin(attempt, plan), *_other_targets(attempt))
     warnings += (*notices(said), *told(other))
@@ -150,6 +152,6 @@ def _other_targets(attempt: Attempt) -> tuple[Notice, ...]:
     if first is None:
         return ()
     samples = workspace.sample_scores(first)
-    differing, shared = other_targets(workspace.tree, f"{attempt.relative}/{OUT}/samples.jsonl", samples)
+    differing, shared, _ = other_targets(workspace.tree, f"{attempt.relative}/{OUT}/samples.jsonl", samples)
     warning = Notice.of("other_targets", differing=differing, shared=shared, version=version_id(first))
     return (warning,) if differing else ()

@@ -50,6 +50,7 @@ ADVICE: dict[FailureKind, str] = {
     "cancelled": "run it again when it is wanted",
     "lost": "run it again; the machine or its runner went away and the code is not at fault",
     "invalid score": "correct 03_eval.py through write_eval",
+    "other samples": "seed the split of the data, or keep it in a file, with repair_version",
 }
 
 

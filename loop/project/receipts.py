@@ -26,6 +26,7 @@ FailureKind = Literal[
     "cancelled",
     "lost",
     "invalid score",
+    "other samples",
 ]
 # Nothing is wrong with the code: the same version is simply run again.
 INFRASTRUCTURE: frozenset[FailureKind] = frozenset({"killed", "disk full", "cancelled", "lost"})

@@ -2,6 +2,7 @@
 
 It must give the same score twice, and another one (or none) for the same weights in disorder: an evaluator that ignores
 the model is refused. The loop's own disorders each version's weights itself, so that it is run twice and others thrice.
+In its second run the script begins with other random numbers: a validation set that nobody seeds is another one then.
 """
 
 import ast
@@ -16,9 +17,14 @@ from ...project.project import Project
 from ...script.source import read_script
 from ...store.paths import EVAL_SCRIPT
 from ...store.tree import Tree
-from .output import read_metrics, scores_digest
+from .output import other_targets, read_metrics, scores_digest
 
 _HINT = "correct 03_eval.py through write_eval"
+_SEED = "let the script seed what it draws for its data and its model, with repair_version"
+_SPLIT = (
+    "seed the split of the data (random_state, generator, or a seed before it), or keep the split in a file that the"
+    " script reads, with repair_version; the version is then trained again"
+)
 # Two runs on one machine agree to the last bit or nearly so; what differs more is another measurement.
 _SAME = 1e-9
 _TOLERATED = 1e-3
@@ -53,6 +59,28 @@ class Trial:
     inside: bool = False
 
 
+def require_same_samples(tree: Tree, trial: Trial, script: str, samples: int, inputs: tuple[str, str]) -> None:
+    """Raises `EvaluationError` (`samples_differ`) where the script draws another validation set in each process.
+
+    It would be scored on what it was trained on. A sample is told by its place in the data set and its target, which no
+    augmentation changes; where these differ, all `inputs` together, as digests of both runs, may still be the same ones
+    in another order. Nothing is seen where targets are all alike, places say nothing, and inputs are random.
+    """
+    if (*trial.codes, None, None)[1] != 0 or inputs[0] == inputs[1]:
+        return
+    differing, _, lone = other_targets(tree, f"{trial.again}/samples.jsonl", f"{trial.first}/samples.jsonl")
+    others = differing + (lone + 1) // 2
+    if others:
+        raise EvaluationError(
+            f"at least {others} of {samples} validation samples are others in a second process, which began with other"
+            " random numbers: each draws a validation set of its own, so the version would be scored on samples that it"
+            " was trained on",
+            where=script,
+            hint=_SPLIT,
+            code="samples_differ",
+        )
+
+
 def judge(tree: Tree, trial: Trial, primary: str) -> tuple[float, tuple[Notice, ...]]:
     """The spread between two runs, and warnings. Raises `EvaluationError` if the evaluator can't be accepted."""
     again_code, disordered_code = (*trial.codes, None, None)[1:3]
@@ -64,7 +92,7 @@ def judge(tree: Tree, trial: Trial, primary: str) -> tuple[float, tuple[Notice, 
         raise EvaluationError(
             f"scores the same weights differently each time (up to {spread:.2g} apart, relative)",
             where=EVAL_SCRIPT,
-            hint=f"{_HINT}: fix every seed, and score without dropout or sampling",
+            hint=_SEED if trial.inside else f"{_HINT}: fix every seed, and score without dropout or sampling",
         )
     warnings = [Notice.of("spread", spread=spread)] if spread > _SAME else []
     if trial.inside:

@@ -131,11 +131,11 @@ class _Means(BaseModel):
     means: dict[str, float]
 
 
-def other_targets(tree: Tree, new: str, old: str) -> tuple[int, int]:
-    """How many samples of two samples.jsonl with one id have different targets, and how many ids both have."""
+def other_targets(tree: Tree, new: str, old: str) -> tuple[int, int, int]:
+    """How many samples of two samples.jsonl have one id and other targets, how many ids both have, and how many one."""
     if not tree.is_file(old):
-        return 0, 0
-    return _PAIR.validate_python(_read(tree, "targets", new, old))
+        return 0, 0, 0
+    return _COUNTS.validate_python(_read(tree, "targets", new, old))
 
 
 def scores_digest(tree: Tree, where: str) -> JsonValue:
@@ -143,7 +143,7 @@ def scores_digest(tree: Tree, where: str) -> JsonValue:
     return _read(tree, "scores", where) if tree.is_file(where) else None
 
 
-_PAIR = TypeAdapter(tuple[int, int])
+_COUNTS = TypeAdapter(tuple[int, int, int])
 
 
 def _check_infer_samples(tree: Tree, where: str, most: int) -> int:

@@ -38,7 +38,8 @@ _MAX_BYTES = 1 << 20
 class Said(BaseModel):
     """What the evaluator says beside the score: notes, whose formula each number is, and means of batches' values.
 
-    `loader` is the number of the validation loader that is scored.
+    `loader` is the number of the validation loader that is scored, `inputs` a digest of the first version's, whatever
+    their order.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
@@ -47,6 +48,7 @@ class Said(BaseModel):
     formulas: dict[str, str] = {}
     means: dict[str, tuple[float, ...]] = {}
     loader: int = 0
+    inputs: str = ""
 
     @property
     def apart(self) -> dict[str, float]:

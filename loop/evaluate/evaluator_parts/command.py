@@ -21,6 +21,7 @@ from .scoring.measure import MetricRow, Request
 from .scoring.session import Session, scratch
 from .scoring.walk import Scored
 from .tasks import SERVED, loader_of
+from .trees import together
 from .version.process import Order, seed_everything
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -113,6 +114,7 @@ def read_options(constants: Constants, script: Path) -> Any:
     parser.add_argument("--out", type=Path, help="default: the version's _tests/eval_by_hand/")
     parser.add_argument("--samples", type=int, default=constants.samples, help="how many are written out to look at")
     parser.add_argument("--seed", type=int, default=constants.seed)
+    parser.add_argument("--script-seed", type=int, help="what random numbers the script begins with (default: --seed)")
     parser.add_argument("--dataset-id", default=constants.dataset_id)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
@@ -197,6 +199,7 @@ def order_of(options: Any, stage: Path, script: Path, loader: str | None) -> Ord
         fit=options.fit,
         loader=loader,
         seed=options.seed,
+        script_seed=options.seed if options.script_seed is None else options.script_seed,
         device=options.device,
         scratch=scratch(),
         hidden=tuple(one for one in hidden if one.exists()),
@@ -291,7 +294,13 @@ def _version(
     formulas = {row.name: row.by for row in rows}
     output.write_json(
         made.options.out / "evaluation.json",
-        {"notes": notes, "formulas": formulas, "means": scored.means, "loader": session.about["loader"]},
+        {
+            "notes": notes,
+            "formulas": formulas,
+            "means": scored.means,
+            "loader": session.about["loader"],
+            "inputs": together(decided.inputs) if first else "",
+        },
     )
     frozen.save(decided, made.options.out)
     return _publish(made, made.options.version, rows, found)

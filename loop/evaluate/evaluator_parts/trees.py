@@ -248,6 +248,11 @@ def digest(tree: Any, paths: Any, row: int, of: int) -> str:
     return found.hexdigest()
 
 
+def together(digests: list[str]) -> str:
+    """One digest of many, whatever their order."""
+    return hashlib.blake2b("".join(sorted(digests)).encode(), digest_size=16).hexdigest()
+
+
 def _digest(found: Any, path: Path, one: Any) -> None:
     if isinstance(one, (torch.Tensor, numpy.ndarray)):
         found.update(f"{path}{one.dtype}{tuple(one.shape)}".encode())

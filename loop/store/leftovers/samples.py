@@ -84,11 +84,11 @@ def _sample(number: int, content: Any) -> tuple[bytes, dict[str, float]]:
     return hashlib.blake2b(content["id"].encode(errors="surrogatepass"), digest_size=16).digest(), found
 
 
-def other_targets(files: Sequence[int]) -> tuple[int, int]:
-    """How many samples of two files with one id have different targets, and how many ids both have."""
+def other_targets(files: Sequence[int]) -> tuple[int, int, int]:
+    """How many samples of two files have one id and other targets, how many ids both have, and how many one."""
     found, before = _targets(files[0]), _targets(files[1])
     shared = found.keys() & before.keys()
-    return sum(found[name] != before[name] for name in shared), len(shared)
+    return sum(found[name] != before[name] for name in shared), len(shared), len(found.keys() ^ before.keys())
 
 
 def scores_digest(files: Sequence[int]) -> str:

@@ -38,13 +38,17 @@ from .validation import Validation, serve, validation_set
 
 
 class Order(NamedTuple):
-    """What the scorer wants run. `hidden` are never seen, `data` not by the model; `kept` are seen all the same."""
+    """What the scorer wants run. `hidden` are never seen, `data` not by the model; `kept` are seen all the same.
+
+    `script_seed` is what the script begins with, `seed` what everything is drawn by from then on.
+    """
 
     script: Path
     checkpoint: Path
     fit: int
     loader: str | None
     seed: int
+    script_seed: int
     device: str
     scratch: Path
     hidden: tuple[Path, ...]
@@ -76,7 +80,7 @@ def run(order: Order, model_end: Channel, data_end: Channel) -> None:
 
 def _called(order: Order) -> FitCall:
     """The model and the data, by the script's own code."""
-    seed_everything(order.seed)
+    seed_everything(order.script_seed)
     call = run_script(order.script, order.fit)
     call.trainer.datamodule = call.datamodule
     for part in (call.datamodule, call.model):
