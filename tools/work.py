@@ -8,6 +8,7 @@ from ..loop.evaluate.evaluation import evaluate
 from ..loop.evaluate.evaluator import has_evaluator, read_settings, renewable, served_family, write_evaluator
 from ..loop.judge.analysis import Analysis, write_analysis
 from ..loop.judge.best import best_version
+from ..loop.judge.exploration.exploration import explore, explored
 from ..loop.judge.labels import record_judgements
 from ..loop.project.confinement import unconfined
 from ..loop.rehearse.page import PAGE, headline, worst
@@ -34,6 +35,8 @@ __all__ = [
     "eval_script",
     "evaluate",
     "expect_first",
+    "explore",
+    "explored",
     "finding_told",
     "finish",
     "has_evaluator",

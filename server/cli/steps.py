@@ -22,6 +22,7 @@ from ...tools import (
     attached,
     author_next_version,
     cancel_run,
+    explore,
     final_report,
     read_rules,
     repair_version,
@@ -49,7 +50,7 @@ def _text_of(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise LoopError("is not UTF-8 text", where=path, hint="save the diff as UTF-8") from error
+        raise LoopError("is not UTF-8 text", where=path, hint="save it as UTF-8") from error
 
 
 def on_adopt(arguments: argparse.Namespace) -> int:
@@ -74,6 +75,12 @@ def on_train(arguments: argparse.Namespace) -> int:
 def on_eval(arguments: argparse.Namespace) -> int:
     project = project_of(arguments)
     return _finish(project, partial(run_eval, project, _number(project, arguments)), arguments)
+
+
+def on_explore(arguments: argparse.Namespace) -> int:
+    project = project_of(arguments)
+    code = sys.stdin.read() if arguments.file == "-" else _text_of(arguments.file)
+    return _finish(project, partial(explore, project, _number(project, arguments), code), arguments)
 
 
 def on_cancel(arguments: argparse.Namespace) -> int:
@@ -127,6 +134,9 @@ def _show(project: Project, result: StepResult) -> None:
     """The message, the failure's cause, and the next command."""
     out = console()
     out.print(result.message, markup=False)
+    for part in (getattr(result, "output", ""), *getattr(result, "pictures", ())):
+        if part:
+            out.print(part, markup=False)
     if result.failure is not None:
         if result.failure.trace:
             out.print(result.failure.trace, markup=False, style="dim")
