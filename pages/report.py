@@ -61,6 +61,7 @@ class _Row(NamedTuple):
     analysis: str
     interval: str
     label: str
+    kind: str | None
 
 
 class _Rule(NamedTuple):
@@ -266,6 +267,7 @@ def _row(row: Ranked, names: list[str], shown_as: Callable[[str | None], str], *
         analysis=_line(row.analysis),
         interval=interval(row.noise),
         label=shown_as(label(row.noise)),
+        kind=row.noise.label if row.noise else None,
     )
 
 

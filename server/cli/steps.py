@@ -196,7 +196,7 @@ def _table(view: loop_status.Status) -> Table:
     for version in view.versions:
         values = {metric.name: f"{metric.value:.4f}" for metric in version.metrics}
         cells = (values.get(name, "") for name in shown)
-        gain = version.gain.label or "" if version.gain else ""
+        gain = version.gain.called if version.gain else ""
         changed = Text(", ".join(version.symbols), no_wrap=True, overflow="ellipsis")
         table.add_row(version.version_id, version.status, *cells, gain, changed)
     return table
