@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ..loop.errors import ProjectError
+from ..loop.evaluate import hardest
 from ..loop.judge.best import cost, primary_metric
 from ..loop.judge.errors import MOST_ROWS, Errors, errors
 from ..loop.judge.labels import recorded
@@ -115,9 +116,11 @@ def worst_table(version: Version, places: Sequence[int]) -> str:
     rows = _lines_of(version, places)
     if not rows:
         return "(the evaluator left no errors by sample)"
-    lines = ["| sample | prediction | target | scores |", "|---|---|---|---|"]
+    fed = hardest.inputs(version)
+    lines = ["| sample | prediction | target | scores | input |", "|---|---|---|---|---|"]
     for row in rows:
         cells = (row.get("id"), row.get("prediction", ""), row.get("target", ""), row.get("scores"))
+        cells = (*cells, fed.get(str(row.get("id")), ""))
         texts = [cell(json.dumps(value, ensure_ascii=False), 120) for value in cells]
         lines.append(f"| {' | '.join(texts)} |")
     return "\n".join(lines)

@@ -6,6 +6,7 @@ from ..loop.author.repair import repair_version
 from ..loop.author.start import start_loop
 from ..loop.evaluate.evaluation import evaluate
 from ..loop.evaluate.evaluator import has_evaluator, read_settings, renewable, served_family, write_evaluator
+from ..loop.evaluate.hardest import pictures
 from ..loop.judge.analysis import Analysis, write_analysis
 from ..loop.judge.best import best_version
 from ..loop.judge.exploration.exploration import explore, explored
@@ -41,6 +42,7 @@ __all__ = [
     "finish",
     "has_evaluator",
     "headline",
+    "pictures",
     "progress_of",
     "read_settings",
     "record_judgements",
