@@ -63,6 +63,7 @@ class _Row(NamedTuple):
     label: str
     checkpoint: tuple[str, ...]
     actions: int
+    kind: str | None
 
 
 class _Rule(NamedTuple):
@@ -272,6 +273,7 @@ def _row(row: Ranked, names: list[str], shown_as: Callable[[str | None], str], s
         label=shown_as(label(row.noise)),
         checkpoint=tuple(one.told(say) for one in row.checkpoint),
         actions=row.actions,
+        kind=row.noise.label if row.noise else None,
     )
 
 

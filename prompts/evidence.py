@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ..loop.errors import ProjectError
+from ..loop.evaluate import hardest
 from ..loop.judge.best import cost, primary_metric
 from ..loop.judge.errors import MOST_ROWS, Errors, errors
 from ..loop.judge.labels import recorded
@@ -13,6 +14,7 @@ from ..loop.judge.noise.samples import SampleScores, load_samples
 from ..loop.project.receipts import ActionReceipt, EvalReceipt, Metric, NextReceipt
 from ..loop.project.version import Version
 from ..loop.rules.reading import Rules
+from ..loop.script.folding import UNRESOLVED
 from ..loop.script.settings import settings
 from ..loop.script.source import Script
 from ..loop.text import cell, clean
@@ -114,9 +116,11 @@ def worst_table(version: Version, places: Sequence[int]) -> str:
     rows = _lines_of(version, places)
     if not rows:
         return "(the evaluator left no errors by sample)"
-    lines = ["| sample | prediction | target | scores |", "|---|---|---|---|"]
+    fed = hardest.inputs(version)
+    lines = ["| sample | prediction | target | scores | input |", "|---|---|---|---|---|"]
     for row in rows:
         cells = (row.get("id"), row.get("prediction", ""), row.get("target", ""), row.get("scores"))
+        cells = (*cells, fed.get(str(row.get("id")), ""))
         texts = [cell(json.dumps(value, ensure_ascii=False), 120) for value in cells]
         lines.append(f"| {' | '.join(texts)} |")
     return "\n".join(lines)
@@ -151,7 +155,7 @@ def symbol_list(script: Script) -> str:
     lines: list[str] = []
     for symbol in script.symbols:
         setting = stated.get(symbol.name)
-        value = f" = {setting.value!r}" if setting is not None else ""
+        value = f" = {setting.value!r}" if setting is not None and setting.value is not UNRESOLVED else ""
         lines.append(f"- {symbol.name}{value} ({symbol.kind}, line {symbol.line})")
     return "\n".join(dict.fromkeys(lines))[:6_000]
 
@@ -191,10 +195,13 @@ def _label(version: Version, rules: Rules) -> str:
     primary = rules.file.eval_config.primary_metric
     parent = version.parent.id if version.parent else None
     found = next((one for one in recorded(version) if (one.metric, one.against) == (primary, parent)), None)
-    if found is None or found.delta is None or found.label is None:
+    if found is None or not found.comparable:
+        return "" if found is None else found.note
+    if found.delta is None or found.label is None:
         return ""
-    moved = "level" if found.delta == 0 else "better" if found.delta > 0 else "worse"
-    return moved if moved == "level" else f"{moved}, {found.label}"
+    if found.delta == 0:
+        return "level"
+    return f"{'better' if found.delta > 0 else 'worse'}, noise" if found.label == "noise" else found.called
 
 
 def _primary(version: Version, rules: Rules) -> Metric | None:

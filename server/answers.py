@@ -1,12 +1,13 @@
 """A Step's result or its refusal as what a client reads; the one place that translates errors for MCP."""
 
+import base64
 import errno
 import json
 from collections.abc import Mapping
 from typing import Literal
 
 import anyio.to_thread
-from mcp_types import CallToolResult, TextContent
+from mcp_types import CallToolResult, ImageContent, TextContent
 
 from ..loop.errors import ErrorCode, LoopError
 from ..loop.project.project import Project
@@ -29,9 +30,13 @@ _REMEDIES = {
 
 
 def answer(result: StepResult) -> CallToolResult:
-    """The same twice: structured, and as text for clients that read only that."""
+    """The same twice: structured, and as text for clients that read only that; then its pictures."""
+    images = (base64.b64encode(data).decode() for data in result.images)
     return CallToolResult(
-        content=[TextContent(type="text", text=result.model_dump_json(exclude_none=True))],
+        content=[
+            TextContent(type="text", text=result.model_dump_json(exclude_none=True)),
+            *(ImageContent(type="image", data=data, mime_type="image/png") for data in images),
+        ],
         structured_content=result.model_dump(mode="json", exclude_none=True),
     )
 

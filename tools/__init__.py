@@ -17,8 +17,9 @@ from ..loop.report.trackers.start_mirror import mirror_later
 from .author_next_version import author_next_version
 from .cancel_run import cancel_run
 from .final_report import final_report
+from .looking.explore import explore
+from .looking.read_rules import read_rules
 from .next_step import next_step
-from .read_rules import read_rules
 from .repair_version import repair_version
 from .results import StepResult
 from .run_eval import run_eval
@@ -91,6 +92,7 @@ STEPS: tuple[Step, ...] = (
     Step(repair_version),
     Step(run_eval, waits=True),
     Step(write_eval),
+    Step(explore, waits=True),
     Step(cancel_run, destructive=True),
     Step(write_analysis),
     Step(write_action),

@@ -7,6 +7,7 @@ from pydantic import Field
 from ..loop.project.project import Project
 from ..loop.project.state import LoopState, derive, next_call, report_receipt
 from ..loop.project.strays import remarks
+from ..loop.project.version import Version
 from ..loop.report.estimate import Estimate
 from ..loop.rules.ends import EndedBy
 from .results import JobView, StepResult, failure_of, job_of, work
@@ -57,6 +58,7 @@ def next_step(
         estimate=work().estimate(project, rules, state),
         ended_by=state.ended_by,
         brief=work().brief(project, rules, state) if brief else None,
+        images=work().pictures(Version(project, state.cur)) if brief and state.phase == "analysis" else (),
     )
 
 

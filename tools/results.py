@@ -26,7 +26,7 @@ class JobView(Value):
     far longer than usual, and `stalled_in` where, as a code.
     """
 
-    kind: Literal["train", "eval", "rehearse"]
+    kind: Literal["train", "eval", "rehearse", "explore"]
     attempt: int
     folder: str
     elapsed_seconds: float
@@ -92,6 +92,8 @@ class StepResult(Value):
     together: Together | None = Field(default=None, exclude=True)
     reading: str | None = Field(default=None, exclude=True)
     """How far large data is read, where no job runs yet."""
+    images: tuple[bytes, ...] = Field(default=(), exclude=True)
+    """PNG pictures for clients that look at them."""
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -154,7 +156,7 @@ def job_of(attempt: Attempt, progress: "Progress") -> JobView:
 
 def _left(attempt: Attempt, progress: "Progress") -> float | None:
     """Seconds that the job still takes: as it goes itself, else as others of its kind took, or the rehearsal."""
-    if progress.eta_seconds is not None or progress.waiting is not None or attempt.kind == "rehearse":
+    if progress.eta_seconds is not None or progress.waiting is not None or attempt.kind in ("rehearse", "explore"):
         return progress.eta_seconds
     project = attempt.project
     rules = project.rules()

@@ -7,8 +7,10 @@ from ..loop.author.start import start_loop
 from ..loop.author.trial import try_diff
 from ..loop.evaluate.evaluation import evaluate
 from ..loop.evaluate.evaluator import has_evaluator, read_settings, renewable, served_family, write_evaluator
+from ..loop.evaluate.hardest import pictures
 from ..loop.judge.analysis import Analysis, write_analysis
 from ..loop.judge.best import best_version
+from ..loop.judge.exploration.exploration import explore, explored
 from ..loop.judge.labels import record_judgements
 from ..loop.project.confinement import unconfined
 from ..loop.rehearse.page import PAGE, headline, worst
@@ -35,12 +37,15 @@ __all__ = [
     "eval_script",
     "evaluate",
     "expect_first",
+    "explore",
+    "explored",
     "finding_told",
     "finish",
     "further_action",
     "has_evaluator",
     "headline",
     "late_warning",
+    "pictures",
     "progress_of",
     "read_settings",
     "record_judgements",

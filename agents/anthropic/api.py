@@ -6,7 +6,7 @@ from typing import cast
 import anthropic
 from anthropic import AsyncAnthropic
 from anthropic.lib.tools import BetaAsyncBuiltinFunctionTool, ToolError
-from anthropic.types.beta import BetaMessageParam, BetaToolParam
+from anthropic.types.beta import BetaImageBlockParam, BetaMessageParam, BetaTextBlockParam, BetaToolParam
 
 from ...loop.errors import LoopError
 from ..base import AgentStopped
@@ -91,11 +91,17 @@ class Answered(BetaAsyncBuiltinFunctionTool):
             made["cache_control"] = {"type": "ephemeral"}
         return made
 
-    async def call(self, input: object) -> str:
+    async def call(self, input: object) -> str | list[BetaTextBlockParam | BetaImageBlockParam]:
         answer = self._answers.popleft()
         if answer.is_error:
             raise ToolError(answer.text)
-        return answer.text
+        if not answer.pictures:
+            return answer.text
+        shown: list[BetaImageBlockParam] = [
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
+            for data in answer.pictures
+        ]
+        return [{"type": "text", "text": answer.text}, *shown]
 
 
 def user(text: str) -> BetaMessageParam:

@@ -60,11 +60,15 @@ class Definition:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a call came to. `content` is the structured result; a call that was refused has a `refusal` instead."""
+    """What a call came to. `content` is the structured result; a call that was refused has a `refusal` instead.
+
+    `pictures` are PNG files in base64.
+    """
 
     text: str
     content: Mapping[str, JsonValue]
     refusal: Refusal | None = None
+    pictures: tuple[str, ...] = ()
 
     @property
     def is_error(self) -> bool:
@@ -151,7 +155,8 @@ class Steps:
         result = await self._client.call_tool(name, dict(arguments))
         if result.is_error:
             return Answer(text_of(result), {}, refusal_of(result))
-        return Answer(text_of(result), cast(Mapping[str, JsonValue], result.structured_content or {}))
+        pictures = tuple(block.data for block in result.content if block.type == "image")
+        return Answer(text_of(result), cast(Mapping[str, JsonValue], result.structured_content or {}), None, pictures)
 
     async def _read(self, arguments: Mapping[str, JsonValue]) -> Answer:
         from mcp import MCPError

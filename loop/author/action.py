@@ -106,7 +106,7 @@ def _recorded(part: Action) -> ActionPart:
 
 
 def require_action(script: Script, rules: Rules, action: Action) -> None:
-    """Raises `DocumentError` or `RuleViolation` for what isn't one action, or what the user allows, within the rules."""
+    """Raises `DocumentError` or `RuleViolation` for what is not one action (or a few, where allowed)."""
     require_allowed(action, rules)
     for number, part in enumerate(action.parts):
         at = f"also[{number - 1}]." if number else ""

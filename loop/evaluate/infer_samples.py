@@ -1,6 +1,7 @@
 """A version's inference samples by number, and what of them may be shown: text, and pictures by their first bytes."""
 
 import json
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -15,6 +16,7 @@ from ..text import clean
 PictureKind = Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
 MAX_PICTURE_BYTES = 4 * 1024 * 1024
 _MAX_TEXT, _MAX_NAME = 4_000, 200
+_MOST_PIXELS = 2_048
 _TEXT = (".json", ".txt", ".md", ".csv", ".yaml", ".yml")
 # What a file is, is decided by its content: a name can say anything. SVG is not among them, since it can hold scripts.
 _STARTS: tuple[tuple[bytes, PictureKind], ...] = (
@@ -102,6 +104,14 @@ def kind_of(data: bytes) -> PictureKind | None:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     return next((kind for start, kind in _STARTS if data.startswith(start)), None)
+
+
+def is_moderate(data: bytes) -> bool:
+    """Whether it is a PNG of a size that is safe to decode, by its header: few bytes may unpack to gigabytes."""
+    if kind_of(data) != "image/png" or len(data) < 24 or data[12:16] != b"IHDR":
+        return False
+    width, height = struct.unpack(">II", data[16:24])
+    return 0 < width <= _MOST_PIXELS and 0 < height <= _MOST_PIXELS
 
 
 def _in_few_words(text: str) -> str:

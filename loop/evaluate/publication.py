@@ -16,6 +16,7 @@ from ..store import journal
 from ..store.paths import version_id
 from ..store.records import save
 from ..train.artifacts import checkpoint_hash
+from . import hardest
 from .checks.checkpoint_clashes import checkpoint_warnings, weights
 from .checks.evaluator_trial import judge, require_same_samples, training_data_warnings
 from .checks.output import MAX_SAMPLE_BYTES, Evaluated, check_output, other_targets
@@ -81,6 +82,7 @@ def copy_output(
     tree = attempt.project.workspace.tree
     samples = tree.read(f"{out}/samples.jsonl", limit=MAX_SAMPLE_BYTES)
     tree.write(scores, samples)
+    hardest.keep(tree, out, scores.rpartition("/")[0])
     tree.remove(f"{shown}/infer_samples")
     if evaluated.infer_samples:
         tree.copy(f"{out}/infer_samples", f"{shown}/infer_samples")

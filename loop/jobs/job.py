@@ -10,7 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ..errors import RunError
 
 Backend = Literal["slurm", "ray"]
-JobKind = Literal["train", "eval", "rehearse"]
+JobKind = Literal["train", "eval", "rehearse", "explore"]
 WaitingFor = Literal["scheduler", "resources", "priority", "nodes", "limit", "condition", "release", "other_request"]
 """What a job that has not begun waits for.
 

@@ -1,7 +1,7 @@
 """The facts of an analysis: how each metric moved, from the published scores and nobody's word."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from ..project.project import Project
@@ -11,14 +11,16 @@ from ..rules.reading import Rules
 from ..text import Told
 from .best import Scored, best_of, better, leaders, primary_metric, primary_metrics, scored, scored_versions
 from .labels import judgements
+from .noise.thresholds import Label
 from .noise.verdict import NoiseVerdict
 
-Direction = Literal["better", "worse", "same", "new"]
+Direction = Literal["better", "worse", "same", "new", "not comparable"]
 
 
 @dataclass(frozen=True)
 class Delta:
-    """`change` is value minus reference in the metric's own unit; None where the reference lacks the metric."""
+    """`change` is value minus reference in the metric's own unit; None where the reference lacks the metric, or was
+    measured by other targets."""
 
     name: str
     value: float
@@ -77,8 +79,17 @@ def _best_of(versions: Sequence[Scored], rules: Rules) -> Scored | None:
 
 
 def _comparison(new: Scored, previous: Scored | None, best: Scored | None, rules: Rules) -> Comparison:
-    to_previous = deltas(new.receipt, previous.receipt if previous else None, rules)
-    to_best = deltas(new.receipt, best.receipt if best else None, rules)
+    noise = judgements(new.version, rules, best.version if best else None)
+    incomparable = {one.against for one in noise if not one.comparable}
+    to_previous, to_best = (
+        deltas(
+            new.receipt,
+            one.receipt if one else None,
+            rules,
+            comparable=one is None or one.version.id not in incomparable,
+        )
+        for one in (previous, best)
+    )
     return Comparison(
         version=new.version.id,
         previous=previous.version.id if previous else None,
@@ -87,14 +98,24 @@ def _comparison(new: Scored, previous: Scored | None, best: Scored | None, rules
         to_best=to_best,
         latency_ms=new.receipt.latency_ms,
         previous_latency_ms=previous.receipt.latency_ms if previous else None,
-        flags=(*_flags(to_previous, to_best), *_protocol_flag(new.receipt, previous.receipt if previous else None)),
-        noise=judgements(new.version, rules, best.version if best else None),
+        flags=(
+            *_flags(to_previous, to_best, {one.metric: one.label for one in reversed(noise)}),
+            *_protocol_flag(new.receipt, previous.receipt if previous else None),
+        ),
+        noise=noise,
     )
 
 
-def deltas(receipt: EvalReceipt, reference: EvalReceipt | None, rules: Rules) -> tuple[Delta, ...]:
+def deltas(
+    receipt: EvalReceipt, reference: EvalReceipt | None, rules: Rules, *, comparable: bool = True
+) -> tuple[Delta, ...]:
     by_name = {metric.name: metric for metric in reference.metrics} if reference else {}
-    return tuple(_delta(metric, by_name.get(metric.name), rules) for metric in receipt.metrics)
+    found = (_delta(metric, by_name.get(metric.name), rules) for metric in receipt.metrics)
+    if comparable:
+        return tuple(found)
+    return tuple(
+        one if one.direction == "new" else replace(one, change=None, direction="not comparable") for one in found
+    )
 
 
 def _delta(metric: Metric, reference: Metric | None, rules: Rules) -> Delta:
@@ -114,13 +135,19 @@ def _protocol_flag(receipt: EvalReceipt, previous: EvalReceipt | None) -> tuple[
     return (Told("the previous version was scored under another protocol; the report scores all alike", {}),)
 
 
-def _flags(to_previous: tuple[Delta, ...], to_best: tuple[Delta, ...]) -> tuple[Told, ...]:
-    """Plateau, regression and trade-off, each named with its numbers (A1)."""
+def _flags(
+    to_previous: tuple[Delta, ...], to_best: tuple[Delta, ...], labels: Mapping[str, Label | None]
+) -> tuple[Told, ...]:
+    """Plateau, regression and trade-off, each named with its numbers (A1); what may be chance is called so."""
     flags: list[Told] = []
     primary = next((delta for delta in to_previous if delta.primary), None)
     against_best = next((delta for delta in to_best if delta.primary), None)
     if primary is not None and primary.direction == "worse":
-        flags.append(Told("regression: {name} {reference:.6g} -> {value:.6g}", asdict(primary)))
+        chance = Told("worse by what may be chance: {name} {reference:.6g} -> {value:.6g}", asdict(primary))
+        regression = Told("regression: {name} {reference:.6g} -> {value:.6g}", asdict(primary))
+        flags.append(chance if labels.get(primary.name) in ("noise", "suggestive") else regression)
+    if primary is not None and primary.direction == "not comparable":
+        flags.append(Told("not comparable: {name} is measured by other targets than before", asdict(primary)))
     if primary is not None and primary.direction == "same":
         flags.append(Told("plateau: {name} stayed at {value:.6g}", asdict(primary)))
     if against_best is not None and against_best.direction == "worse":

@@ -12,9 +12,9 @@ from ..rules.reading import Rules
 from ..store.digest import sha256
 from ..store.paths import STATE
 from ..store.records import Record, load, save
-from .best import Scored, named, scored
+from .best import Scored, named, other_targets, scored
 from .noise.samples import SampleScores, load_samples
-from .noise.verdict import NoiseVerdict, judge
+from .noise.verdict import OTHER_TARGETS, NoiseVerdict, judge
 
 
 class Judgements(Record):
@@ -27,7 +27,7 @@ class Judgements(Record):
 
 
 def judgements(version: Version, rules: Rules, best_before: Version | None) -> tuple[NoiseVerdict, ...]:
-    """Every metric against the previous scored version; the primary one against the others of `_Question` as well.
+    """Every metric against the previous scored version and the best before; the primary one against others too.
 
     Empty for the first scored version. Read from the version's record where one is there, else computed.
     """
@@ -80,20 +80,22 @@ class _Question:
         for other in self.compared:
             if other.receipt.fingerprint != self.new.receipt.fingerprint:
                 continue
-            old = _samples(other)
+            alike = other_targets(other.receipt) == other_targets(self.new.receipt)
+            old = _samples(other) if alike else OTHER_TARGETS
             for metric in self.new.receipt.metrics:
                 reference = named(other.receipt.metrics, metric.name)
                 if reference is None or not self._is_judged(metric, other):
                     continue
                 if isinstance(new, str) or isinstance(old, str):
-                    note = new if isinstance(new, str) else old
+                    note = old if isinstance(old, str) else new
                     assert isinstance(note, str)
-                    yield NoiseVerdict(metric.name, other.version.id, 0, note=note)
+                    yield NoiseVerdict(metric.name, other.version.id, 0, note=note, comparable=alike)
                 else:
                     yield self._verdict(new, old, metric, reference, other.version)
 
     def _is_judged(self, metric: Metric, other: Scored) -> bool:
-        return other is self.compared[0] or metric.name == self.rules.file.eval_config.primary_metric
+        best = self.best_before is not None and other.version.number == self.best_before.number
+        return other is self.compared[0] or best or metric.name == self.rules.file.eval_config.primary_metric
 
     def _verdict(
         self, new: SampleScores, old: SampleScores, metric: Metric, reference: Metric, other: Version

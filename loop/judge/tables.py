@@ -58,4 +58,4 @@ def label(noise: NoiseVerdict | None) -> str:
     """The label, or why there is none."""
     if noise is None:
         return ""
-    return noise.label or noise.note
+    return noise.called or noise.note

@@ -17,7 +17,7 @@ from .receipts import Company, Completed, EvalPlan, Plan, Repair, Verdict
 if TYPE_CHECKING:
     from .version import Version
 
-_FOLDER = re.compile(r"(train|eval|rehearse)-(\d{3,})")
+_FOLDER = re.compile(r"(train|eval|rehearse|explore)-(\d{3,})")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from pydantic import JsonValue
@@ -109,6 +110,19 @@ def read_stats(workspace: Workspace, dataset_id: str) -> DatasetStats:
     if not isinstance(content, dict):
         raise ProjectError("is not a JSON object", where=where, hint=again)
     return parse_stats(content)
+
+
+def held_out(folder: Path, depth: int = 3) -> tuple[Path, ...]:
+    """What of a data set is its test split by the names of its files and folders: `test.npz`, `images/test`."""
+    found: list[Path] = []
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        words = set(re.split(r"[^a-z]+", entry.name.lower()))
+        splits = [split for split, names in _SPLIT_NAMES.items() if words & set(names)]
+        if splits == ["test"]:
+            found.append(entry)
+        elif not splits and depth > 1 and entry.is_dir():
+            found += held_out(entry, depth - 1)
+    return tuple(found)
 
 
 def parse_stats(content: Mapping[str, JsonValue]) -> DatasetStats:

@@ -9,6 +9,7 @@ from typing import Literal
 from ..errors import Busy, OutOfOrder, RulesError, RunError
 from ..evaluate import evaluation_job, external_model
 from ..jobs.job import JobKind, JobStatus
+from ..judge.exploration import exploration
 from ..project.attempts import Attempt
 from ..project.disk import give_up_reserve
 from ..project.failures import Failure
@@ -40,15 +41,19 @@ class Cancelled:
 
 
 def cancel(version: Version) -> Cancelled:
-    """Ends the version's rehearsal, training or first evaluation; where it has none, all that is scored for a report.
+    """Ends what a snippet explores of the version; else its rehearsal, training or first evaluation; else, where it has
+    none of these, all that is scored for a report.
 
     Returns when nothing of it is left, whoever holds the project: ending a job takes no lock. Where somebody keeps it,
     the next call records the end. Raises `OutOfOrder` for a version that does not exist.
     """
     project = version.project
-    kinds: tuple[JobKind, ...] = ("rehearse", "train", "eval")
+    kinds: tuple[JobKind, ...] = ("explore", "rehearse", "train", "eval")
     tried = [one for kind in kinds for one in version.attempts(kind)] if 1 <= version.number <= MAX_VERSION else []
     own = [attempt for attempt in tried if not attempt.verdict]
+    if looking := [attempt for attempt in own if attempt.kind == "explore" and _is_alive(attempt)]:
+        return _cancelled(looking)
+    own = [attempt for attempt in own if attempt.kind != "explore"]
     if own and version.receipt(EvalReceipt) is None:
         return _cancelled(own[-1:])
     if version.number not in project.versions():
@@ -126,6 +131,9 @@ def _record(attempt: Attempt, status: JobStatus) -> None:
     failure = Failure("cancelled", "cancelled on request", "")
     if attempt.kind == "train":
         training.fail(attempt, project.rules(), failure, wall)
+        return
+    if attempt.kind == "explore":
+        exploration.settle_failure(attempt, failure, wall)
         return
     if attempt.kind == "rehearse":
         rehearsal.cancelled(attempt, failure, status)

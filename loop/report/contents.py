@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from ..errors import OutOfOrder
+from ..judge.best import other_targets, scored_versions
 from ..judge.checkpoint import chosen
 from ..judge.comparison import Comparison, comparisons
 from ..judge.noise.verdict import NoiseVerdict
@@ -51,7 +52,10 @@ class Ranked:
 
 @dataclass(frozen=True)
 class ReportData:
-    """What final-analysis.md is rendered from. Rows are in the leaderboard's order; `bundle` is a folder to move."""
+    """What final-analysis.md is rendered from. Rows are in the leaderboard's order; `bundle` is a folder to move.
+
+    `apart` are versions that were measured by other targets than the first one: they rank last.
+    """
 
     ended_by: EndedBy | None
     reason: Told
@@ -64,6 +68,7 @@ class ReportData:
     warnings: tuple[Told, ...]
     rules: tuple[RuleRow, ...] = ()
     leaks: tuple[Told, ...] = ()
+    apart: tuple[str, ...] = ()
 
     @property
     def versions(self) -> tuple[str, ...]:
@@ -136,8 +141,9 @@ def _data(project: Project, rules: Rules, state: LoopState, ended_by: EndedBy | 
         models = external_models.standing(project, rules, state.loop)
         external_models.publish(project, models, state.loop.dataset_id)
     others = {model.name: model for model in models}
-    ranked = leaderboard.rank(leaderboard.read_rows(project.workspace.root, _with_weights(project)), primary)
-    best = leaderboard.best_version(ranked, primary)
+    apart = tuple(one.version.id for one in scored_versions(project) if other_targets(one.receipt) is not None)
+    ranked = leaderboard.rank(leaderboard.read_rows(project.workspace.root, _with_weights(project)), primary, apart)
+    best = leaderboard.best_version(ranked, primary, apart)
     bundle = gather(_version(project, best)) if best is not None else None
     compared = comparisons(project, rules)
     rows: list[Ranked] = []
@@ -161,6 +167,7 @@ def _data(project: Project, rules: Rules, state: LoopState, ended_by: EndedBy | 
         warnings=tuple(warnings(project, rules, models)),
         rules=rule_table(project),
         leaks=leaks_told(project, state.loop.first_version),
+        apart=apart,
     )
 
 

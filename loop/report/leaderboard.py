@@ -24,6 +24,8 @@ NO_NAME = re.compile(r"v[0-9]{3,}|.*[\ud800-\udfff].*", re.DOTALL)
 PRIMARY_METRIC = "loss"
 # The loop's versions whose artifacts were there; a script that is named like one and no Step made is none.
 VERSIONS: tuple[str, ...] = ()
+# Those of them that were measured by other targets than the first: they rank last, since nothing compares with them.
+APART: tuple[str, ...] = ()
 
 
 def primary_metric(project: Path) -> str:
@@ -83,28 +85,29 @@ def metric_columns(metrics: list[dict[str, Any]]) -> dict[str, float]:
     return columns
 
 
-def rank(rows: list[dict[str, Any]], primary: str) -> list[dict[str, Any]]:
-    """Best first, by the primary metric in its own direction; rows without it last; equals in version order."""
+def rank(rows: list[dict[str, Any]], primary: str, apart: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Best first, by the primary metric in its own direction; rows without it, and those `apart`, last; equals in
+    version order."""
 
     def key(row: dict[str, Any]) -> tuple[bool, float]:
         metric = next((metric for metric in row["metrics"] if metric["name"] == primary), None)
-        if metric is None:
+        if metric is None or row["version_id"] in apart:
             return True, 0.0
         return False, -metric["value"] if metric["higher_is_better"] else metric["value"]
 
     return sorted(rows, key=key)
 
 
-def best_version(ranked: list[dict[str, Any]], primary: str) -> str | None:
+def best_version(ranked: list[dict[str, Any]], primary: str, apart: Sequence[str] = ()) -> str | None:
     """The version that ranks first with the primary metric; external models may stand above it."""
-    versions = [row for row in ranked if "external" not in row]
+    versions = [row for row in ranked if "external" not in row and row["version_id"] not in apart]
     if versions and any(metric["name"] == primary for metric in versions[0]["metrics"]):
         return str(versions[0]["version_id"])
     return None
 
 
 def write_leaderboard(
-    project: Path, report: Path, out: Path, primary: str, versions: Sequence[str]
+    project: Path, report: Path, out: Path, primary: str, versions: Sequence[str], apart: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """Writes the table to `out`; its paths are relative to the folder `report`. Returns the ranked rows.
 
@@ -112,8 +115,8 @@ def write_leaderboard(
     """
     import pandas as pd  # pyright: ignore[reportMissingTypeStubs]
 
-    ranked = rank(read_rows(project, versions), primary)
-    best = best_version(ranked, primary)
+    ranked = rank(read_rows(project, versions), primary, apart)
+    best = best_version(ranked, primary, apart)
     copied = best if best and (out.parent / "Artifacts" / best / "best.ckpt").is_file() else None
     table = [
         {**{name: row.get(name) for name in COLUMNS[:4]}, "artifact_relpath": relative_checkpoint(row, report, copied)}
@@ -152,7 +155,7 @@ def main() -> None:
     project = arguments.project.resolve()
     report = arguments.out.resolve().parent if arguments.out else newest_report(project)
     out = arguments.out or report / "leaderboard.csv"
-    write_leaderboard(project, report, out, primary_metric(project), VERSIONS)
+    write_leaderboard(project, report, out, primary_metric(project), VERSIONS, APART)
     sys.stdout.write(f"{out}\n")
 
 

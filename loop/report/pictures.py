@@ -1,10 +1,9 @@
 """What the pictures of a report show: every version as a point, a few learning curves, and the best one's samples."""
 
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ..evaluate.infer_samples import Sample, picture, samples
+from ..evaluate.infer_samples import Sample, is_moderate, picture, samples
 from ..judge.best import best_of, best_so_far, primary_metrics
 from ..judge.lineage import Point, points
 from ..project.project import Project
@@ -14,7 +13,6 @@ from ..train.curves import Curves, shown_curves
 
 _MOST_CURVES = 6
 _MOST_SAMPLES = 12
-_MOST_PIXELS = 2_048
 # More points than a picture has room for say nothing; the newest are shown, with the first.
 _MOST_POINTS = 60
 
@@ -80,14 +78,6 @@ def _samples(version: Version) -> Iterator[ShownSample]:
     for sample in samples(version, _MOST_SAMPLES):
         for file in sample.pictures:
             shown_as = picture(version, sample.number, file.number)
-            if shown_as is not None and shown_as.kind == "image/png" and _is_moderate(shown_as.data):
+            if shown_as is not None and is_moderate(shown_as.data):
                 yield ShownSample(sample, shown_as.data)
                 break
-
-
-def _is_moderate(png: bytes) -> bool:
-    """By the size that its header states: a few bytes may unpack to gigabytes."""
-    if len(png) < 24 or png[12:16] != b"IHDR":
-        return False
-    width, height = struct.unpack(">II", png[16:24])
-    return 0 < width <= _MOST_PIXELS and 0 < height <= _MOST_PIXELS

@@ -84,6 +84,7 @@ def _report_script(data: ReportData) -> str:
     for name, was, value in (
         ("PRIMARY_METRIC", f'"{leaderboard.PRIMARY_METRIC}"', repr(data.primary)),
         ("VERSIONS: tuple[str, ...]", "()", repr(data.versions)),
+        ("APART: tuple[str, ...]", "()", repr(data.apart)),
     ):
         default = f"{name} = {was}"
         assert default in source, "the script has a default to replace"
@@ -110,7 +111,7 @@ def _fill(project: Project, data: ReportData, building: Path, folder: Path, page
         project.workspace.tree.make_folder(f"{place}/Artifacts")
         project.workspace.tree.move(data.bundle, f"{place}/Artifacts/{data.best}")
     leaderboard.write_leaderboard(
-        project.workspace.root, folder, building / "leaderboard.csv", data.primary, data.versions
+        project.workspace.root, folder, building / "leaderboard.csv", data.primary, data.versions, data.apart
     )
 
 

@@ -40,6 +40,8 @@ class GainView(_View):
     low: float | None
     high: float | None
     label: str | None
+    called: str = ""
+    """The label with its direction: "significantly worse"."""
 
 
 class VerdictView(_View):
@@ -145,7 +147,7 @@ def _gain(version: Version, primary: str) -> GainView | None:
     parent = version.parent.id if version.parent else None
     for one in recorded(version):
         if (one.metric, one.against) == (primary, parent) and one.delta is not None:
-            return GainView(delta=one.delta, low=one.low, high=one.high, label=one.label)
+            return GainView(delta=one.delta, low=one.low, high=one.high, label=one.label, called=one.called)
     return None
 
 

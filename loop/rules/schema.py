@@ -27,6 +27,7 @@ class LoopConfig(Section):
     max_changed_statements: Annotated[int, Field(ge=1, le=100_000)] = 300
     max_train_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     max_eval_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    max_explore_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 2.0
     # A training without a new step for so long, and for ten times as long as usual, is said to have stalled.
     stalled_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     stop_stalled: bool = False

@@ -28,6 +28,8 @@ EventName = Literal[
     "scored",
     "eval_failed",
     "eval_cancelled",
+    "explore_started",
+    "explored",
     "made_again",
     "score_restored",
     "score_discarded",

@@ -105,7 +105,7 @@ def _mark(shown: LineageInput, point: Point, x: float, y: Scale, bottom: float, 
     if point.value is None:
         told = say("{version}: no score").format(version=point.version_id)
         return Mark(round(x, 1), bottom - 10, "unscored", told, href)
-    gain = say(", gain over its parent: {label}").format(label=point.label) if point.label else ""
+    gain = say(", gain over its parent: {label}").format(label=point.called) if point.label else ""
     best = say(", the best") if point.version == shown.best else ""
     told = f"{point.version_id}: {shown.primary} {number(point.value)}{gain}{best}"
     return Mark(round(x, 1), y(point.value), kind, told, href, ringed=point.version == shown.best)
@@ -125,7 +125,7 @@ def _values(shown: LineageInput, point: Point, x: float, y: Scale, column: float
     if column >= _LABEL:
         yield Text(round(x + 11, 1), place - 7, number(point.value), "value")
         if point.label:
-            yield Text(round(x + 11, 1), place + 17, point.label, point.label)
+            yield Text(round(x + 11, 1), place + 17, point.called, point.label)
     elif column >= _VALUE:
         yield Text(round(x, 1), place - 16, number(point.value), "value", "middle")
 

@@ -156,6 +156,8 @@ def _add_steps(add: AddParser) -> None:
         name = "--train" if parser is adopt else "--then-evaluate"
         parser.add_argument(name, action="store_true", help=then)
     evaluate = _command(add, "eval", "steps:on_eval", "evaluate a trained version")
+    explore = _command(add, "explore", "steps:on_explore", "look at a trained version by a read-only Python snippet")
+    explore.add_argument("file", metavar="FILE", help="the snippet; - reads it from standard input")
     cancel = _command(add, "cancel", "steps:on_cancel", "end a version's running job with its whole process tree")
     report = _command(add, "report", "steps:on_report", "make the final report")
     report.add_argument("--stop-reason", metavar="TEXT", help="end the loop now, and why")
@@ -166,12 +168,12 @@ def _add_steps(add: AddParser) -> None:
     )
     protocol.add_argument("action", choices=["accept"])
     _project_option(protocol)
-    for parser in (train, evaluate, cancel):
+    for parser in (train, evaluate, explore, cancel):
         parser.add_argument("number", nargs="?", type=_positive, metavar="VERSION", help="default: the present version")
-    for parser in (status, start, adopt, train, evaluate, cancel, report, rules):
+    for parser in (status, start, adopt, train, evaluate, explore, cancel, report, rules):
         _project_option(parser)
         parser.add_argument("--json", action="store_true", help="print JSON")
-    for parser in (start, adopt, train, evaluate, report):
+    for parser in (start, adopt, train, evaluate, explore, report):
         parser.add_argument("--detach", action="store_true", help="don't wait for the job to end")
         _quiet_option(parser)
 

@@ -23,7 +23,7 @@ from ..answers import cause
 _REFRESHES_A_SECOND = 4
 _LINE_SECONDS = 15.0
 _BAR_COLUMNS = 16
-_DOING = {"rehearse": "rehearsing", "train": "training", "eval": "scoring"}
+_DOING = {"rehearse": "rehearsing", "train": "training", "eval": "scoring", "explore": "exploring"}
 
 
 @contextmanager

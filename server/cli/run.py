@@ -85,7 +85,7 @@ def run(
 def _show_report(project: Project, receipt: ReportReceipt, result: ReportResult) -> None:
     out = console()
     if result.leaderboard:
-        labels = {one.version_id: one.gain.label or "" for one in status(project).versions if one.gain}
+        labels = {one.version_id: one.gain.called for one in status(project).versions if one.gain}
         out.print(leaderboard_table(result.leaderboard, labels))
     out.print(f"Best: {receipt.best or 'none'}. Report: {project.workspace.root / receipt.folder}/", markup=False)
 

@@ -22,6 +22,7 @@ from ...tools import (
     attached,
     author_next_version,
     cancel_run,
+    explore,
     final_report,
     read_rules,
     repair_version,
@@ -49,7 +50,7 @@ def _text_of(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise LoopError("is not UTF-8 text", where=path, hint="save the diff as UTF-8") from error
+        raise LoopError("is not UTF-8 text", where=path, hint="save it as UTF-8") from error
 
 
 def on_adopt(arguments: argparse.Namespace) -> int:
@@ -78,6 +79,12 @@ def on_train(arguments: argparse.Namespace) -> int:
 def on_eval(arguments: argparse.Namespace) -> int:
     project = project_of(arguments)
     return _finish(project, partial(run_eval, project, _number(project, arguments)), arguments)
+
+
+def on_explore(arguments: argparse.Namespace) -> int:
+    project = project_of(arguments)
+    code = sys.stdin.read() if arguments.file == "-" else _text_of(arguments.file)
+    return _finish(project, partial(explore, project, _number(project, arguments), code), arguments)
 
 
 def on_cancel(arguments: argparse.Namespace) -> int:
@@ -131,6 +138,9 @@ def _show(project: Project, result: StepResult) -> None:
     """The message, the failure's cause, and the next command."""
     out = console()
     out.print(result.message, markup=False)
+    for part in (getattr(result, "output", ""), *getattr(result, "pictures", ())):
+        if part:
+            out.print(part, markup=False)
     if result.failure is not None:
         if result.failure.trace:
             out.print(result.failure.trace, markup=False, style="dim")
@@ -195,7 +205,7 @@ def _table(view: loop_status.Status) -> Table:
     for version in view.versions:
         values = {metric.name: f"{metric.value:.4f}" for metric in version.metrics}
         cells = (values.get(name, "") for name in shown)
-        gain = version.gain.label or "" if version.gain else ""
+        gain = version.gain.called if version.gain else ""
         changed = Text(", ".join(version.symbols), no_wrap=True, overflow="ellipsis")
         table.add_row(version.version_id, version.status, *cells, gain, changed)
     return table

@@ -47,6 +47,8 @@ EVENTS: Mapping[EventName, str] = {
     "scored": "scored",
     "eval_failed": "evaluation failed",
     "eval_cancelled": "evaluation was cancelled",
+    "explore_started": "is being explored by a snippet",
+    "explored": "was explored by a snippet",
     "made_again": "what was gone is made again from the loop's copies",
     "score_restored": "its eval_score.json was not as it was published, and is restored",
     "score_discarded": "an eval_score.json that no evaluation had written was discarded",

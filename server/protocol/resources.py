@@ -13,6 +13,10 @@ from ...loop.project.receipts import NextReceipt, ReportReceipt
 from ...loop.project.state import report_receipt
 from ...loop.project.version import Version
 from ...loop.store.paths import MAX_VERSION
+from ...tools.results import work
+
+_MOST_CHARACTERS = 2_000_000
+_MOST_EXPLORATIONS = 20
 
 
 def add_resources(server: MCPServer[Any], project: Project) -> None:
@@ -82,6 +86,29 @@ def add_resources(server: MCPServer[Any], project: Project) -> None:
             {"epochs": curves.epochs, "train_loss": curves.train_loss, "val_loss": curves.val_loss}, indent=None
         )
 
+    @server.resource(
+        "loop://versions/{version}/predictions",
+        name="predictions",
+        title="Predictions, targets and scores by sample",
+        mime_type="application/jsonl",
+    )
+    def _predictions(version: str) -> str:
+        return _whole_lines(text(workspace.sample_scores(named(version).number)))
+
+    @server.resource(
+        "loop://versions/{version}/explorations",
+        name="explorations",
+        title="What snippets found on a version",
+        mime_type="text/markdown",
+    )
+    def _explorations(version: str) -> str:
+        try:
+            found = work().explored(named(version))
+        except LoopError as error:
+            raise ResourceError(str(error)) from error
+        parts = [f"## Exploration {one.number}\n{code}\n### Found\n{said.text}" for one, code, said in found]
+        return "\n\n".join(parts[-_MOST_EXPLORATIONS:]) or "(none)"
+
     for name, file in (
         ("analysis", "result-analysis.md"),
         ("action", "action-extract.md"),
@@ -93,6 +120,14 @@ def add_resources(server: MCPServer[Any], project: Project) -> None:
         server.resource(uri, name=name, title=title, mime_type=kind)(
             _reader(lambda version, file: text(f"{named(version).artifacts}/{file}"), file)
         )
+
+
+def _whole_lines(lines: str) -> str:
+    """The text, or as many of its lines as a client may want to read, and how many are left out."""
+    if len(lines) <= _MOST_CHARACTERS:
+        return lines
+    kept = lines[: lines.rindex("\n", 0, _MOST_CHARACTERS) + 1]
+    return f"{kept}{json.dumps({'left_out': lines.count(chr(10)) - kept.count(chr(10))})}\n"
 
 
 def _reader(read: Callable[[str, str], str], file: str) -> Callable[[str], str]:

@@ -23,6 +23,7 @@ from progressive_training.pages.html import markdown, svg
 
 def point(version: int, value: float | None, **more: object) -> Point:
     known: dict[str, object] = {"low": None, "high": None, "label": None, "change": "", "latency_ms": 1.0, **more}
+    known["called"] = known["label"] or ""
     return Point(version, value, **known)  # type: ignore[arg-type]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from progressive_training.loop.project.integrity import accept_rules
 from support.many_versions import grow
-from support.projects import ACTION, ANALYSIS, STATE, TRAINER, At, Folder, connected
+from support.projects import ACTION, ANALYSIS, STAGES, STATE, TRAINER, At, Folder, connected
 
 pytestmark = pytest.mark.anyio
 ANALYSIS_FILE = "Models/Artifacts/v001/result-analysis.md"
@@ -42,11 +42,11 @@ async def test_the_second_analysis_compares_with_the_first_from_the_published_sc
 @pytest.mark.parametrize(
     ("edit", "flag"),
     [
-        (("LEARNING_RATE = 0.2", "LEARNING_RATE = 0.1"), "regression: accuracy 0.75 -> 0.65"),
+        (("LEARNING_RATE = 0.2", "LEARNING_RATE = 0.1"), "worse by what may be chance: accuracy 0.75 -> 0.65"),
         (("LEARNING_RATE = 0.2", "LEARNING_RATE = 0.2001"), "plateau: accuracy stayed at 0.75"),
     ],
 )
-async def test_regressions_and_plateaus_are_named(at: At, edit: tuple[str, str], flag: str) -> None:
+async def test_plateaus_are_named_and_noise_is_no_regression(at: At, edit: tuple[str, str], flag: str) -> None:
     folder = at("acted")
     async with connected(folder) as agent:
         await agent.author(1, edit)
@@ -55,6 +55,24 @@ async def test_regressions_and_plateaus_are_named(at: At, edit: tuple[str, str],
         assert flag in await agent.brief()
         await agent.analyse(2)
     assert flag in folder.read("Models/Artifacts/v002/result-analysis.md")
+
+
+@pytest.mark.requirement("A1")
+async def test_a_version_that_is_worse_beyond_noise_is_a_regression_and_called_worse(folder: Folder) -> None:
+    samples = [{"id": f"val-{n}", "x": (n + 0.5) / 400, "label": int(n >= 200)} for n in range(400)]
+    folder.write("dataset/prepdata/v1/val.json", json.dumps(samples))
+    folder.write("dataset/prepdata/v1/stats.json", '{"task_type": "x", "num_train": 10, "num_val": 400}')
+    async with connected(folder) as agent:
+        await STAGES["started"](agent)
+        for stage in ("trained", "scored", "analysed", "acted"):
+            await STAGES[stage](agent)
+        await agent.author(1, ("LEARNING_RATE = 0.2", "LEARNING_RATE = 0.1"))
+        await agent.train(2)
+        await agent.score(2)
+        brief = await agent.brief()
+        assert "regression: accuracy 0.745 -> 0.635" in brief and "| significantly worse |" in brief
+        await agent.analyse(2)
+        assert "0.745 → 0.635 (significantly worse)" in await agent.brief()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from support.projects import STAGES, At, Folder, connected
 pytestmark = pytest.mark.anyio
 SNAPSHOT = Path(__file__).with_name("tools_list.json")
 PROMPTS = {"next", "review", "start", "train", "repair", "evaluate", "analysis", "action", "author", "report", "done"}
-DOCUMENTS = ("script", "diff", "curves", "analysis", "action", "score", "retries")
+DOCUMENTS = ("script", "diff", "curves", "analysis", "action", "score", "retries", "predictions", "explorations")
 
 
 async def tools(folder: Folder) -> list[dict[str, Any]]:
@@ -87,6 +87,8 @@ async def test_every_document_of_a_version_can_be_read(at: At) -> None:
         assert "+LEARNING_RATE = 0.5" in found["diff"]
         assert json.loads(found["curves"])["epochs"] == [0, 1, 2]
         assert json.loads(found["score"]) == folder.json("Models/Artifacts/v002/eval_score.json")
+        assert found["predictions"] == folder.read(".progressive-training/scores/v002/samples.jsonl")
+        assert found["explorations"] == "(none)"
         assert found["analysis"].startswith("# Result analysis of v002")
         assert (await read(agent, "loop://leaderboard")).startswith("version_id,")
 

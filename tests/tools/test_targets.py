@@ -34,4 +34,12 @@ async def test_other_targets_than_those_of_the_first_version_are_a_warning(
         await agent.author()
         await agent.train(2)
         warnings = (await agent.score(2))["warnings"]
+        brief = await agent.brief()
+        await agent.analyse(2)
+        seen, report = await agent.call("next_step"), await agent.call("final_report", stop_reason="enough")
     assert [warning.split(":")[0] for warning in warnings] == told
+    score = float(brief.split("| **accuracy** | 0.75 | ")[1].split(" |")[0])
+    # Nothing says by how much it is better, and it isn't the best.
+    assert ("not comparable" in brief) is bool(told) and ("gained" in brief or "+" in brief.split("##")[0]) is not told
+    assert report["best"] == ("v001" if told else "v002"), (report, score)
+    assert f"best: {report['best']}" in seen["brief"]

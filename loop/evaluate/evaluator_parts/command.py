@@ -16,7 +16,7 @@ from .confinement import keep_to_itself
 from .errors import SCRIPT_AT_FAULT, EvalError, ScriptFault
 from .formulas import FAMILIES, Family, family_of
 from .project_copy import LEFT_OUT, make_stage
-from .scoring import disorder, external, frozen, measure, output, reader, spelling, texts, versions
+from .scoring import disorder, external, frozen, hardest, measure, output, reader, spelling, texts, versions
 from .scoring.measure import MetricRow, Request
 from .scoring.session import Session, scratch
 from .scoring.walk import Scored
@@ -281,6 +281,9 @@ def _version(
         return versions.read_one(family, found, scored, loss_name)
 
     found = measure.requests(session, scored, made.requests, read, made.shown)
+    worst = hardest.chosen(rows, len(scored.ids)) if made.options.samples else []
+    # Asked apart: how long they take is no part of the latency.
+    hard = measure.requests(session, scored, worst, read, worst)
     decided = made.decided
     if not made.options.shuffle_weights:
         told = texts.asked_again(session, decided, scored, vocabulary) if _is_read(scored) else None
@@ -303,7 +306,7 @@ def _version(
         },
     )
     frozen.save(decided, made.options.out)
-    return _publish(made, made.options.version, rows, found)
+    return _publish(made, made.options.version, rows, found, hard)
 
 
 def _external(made: Evaluation, session: Session) -> str:
@@ -317,7 +320,7 @@ def _external(made: Evaluation, session: Session) -> str:
         model.close()
     session.close()
     output.write_json(options.out / "external.json", {"script": model.script, "not_hidden": model.not_hidden})
-    return _publish(made._replace(scored=scored), model.name, rows, found)
+    return _publish(made._replace(scored=scored), model.name, rows, found, {})
 
 
 def _is_read(scored: Scored) -> bool:
@@ -326,10 +329,14 @@ def _is_read(scored: Scored) -> bool:
     return isinstance(predicted, list) and bool(predicted) and isinstance(predicted[0], str)
 
 
-def _publish(made: Evaluation, name: str, rows: list[MetricRow], found: dict[int, Request]) -> str:
+def _publish(
+    made: Evaluation, name: str, rows: list[MetricRow], found: dict[int, Request], hard: dict[int, Request]
+) -> str:
     """Writes the samples and, last of all, the score; a line that says how it went."""
     options, scored = made.options, made.scored
-    scores = output.write_samples(options.out, scored, rows, [made.family.answer(one) for one in scored.predicted])
+    answers = [made.family.answer(one) for one in scored.predicted]
+    scores = output.write_samples(options.out, scored, rows, answers)
+    hardest.write(options.out, scored, hard, answers)
     output.write_infer_samples(options, name, made.family, scored, found, scores)
     latency = measure.latency_ms(found)
     output.write_score(options.out, options.dataset_id, rows, len(scored.ids), latency)

@@ -35,6 +35,10 @@ _DROP_FROM_ALL, _OPEN_OTHERS, _CAPABILITIES = 24, 1, 0x20080522
 # Where Python finds packages, as it was before any script ran: a .pth file may name folders outside of the prefix.
 _PACKAGES = tuple(Path(one).resolve() for one in sys.path if one)
 
+SEEN = "PROGRESSIVE_TRAINING_SEEN"
+"""The variable that tells a job, as JSON, the paths that Landlock leaves it: what is around them it can't list."""
+_SEEN = tuple(map(Path, json.loads(os.environ.get(SEEN, "[]"))))  # as it was before any script ran
+
 LOOK = _EXECUTE | _READ | _LIST
 LIST = _LIST
 EVERYTHING = (1 << 13) - 1 | 1 << 13 | _TRUNCATE
@@ -103,7 +107,10 @@ def confine(hidden: Iterable[Path], kept: Iterable[Path] = (), writable: Iterabl
 
 
 def around(place: Path, hidden: Iterable[Path]) -> Iterator[Path]:
-    """Everything below `place` that is neither hidden nor on the way to it. Links are left out: their targets count."""
+    """Everything below `place` that is neither hidden nor on the way to it. Links are left out: their targets count.
+
+    Of a folder that this process may not list, it is what was left to it from the start.
+    """
     closed = frozenset(hidden)
     above = {parent for path in closed for parent in path.parents}
     places = [place]
@@ -112,7 +119,7 @@ def around(place: Path, hidden: Iterable[Path]) -> Iterator[Path]:
             with os.scandir(one) as found:
                 entries = [one / entry.name for entry in found if not entry.is_symlink()]
         except OSError:
-            continue
+            entries = [path for path in _SEEN if one in path.parents and closed.isdisjoint(path.parents)]
         places += [entry for entry in entries if entry in above and entry not in closed]
         yield from (entry for entry in entries if entry not in above and entry not in closed)
 

@@ -8,6 +8,7 @@ nobody is left.
 
 import contextlib
 import errno
+import json
 import os
 import select
 import signal
@@ -218,6 +219,9 @@ def launch_job(order: Order, limits: Limits, marker: str, scratch: Path) -> tupl
     pipe, write_end = os.pipe()
     os.set_blocking(pipe, False)
     env = {**order.environment(os.environ), **variables(marker, scratch, wrapped=bool(order.wrapper))}
+    if order.landlock is not None:
+        left = (order.landlock[kind] for kind in ("read", "listed", "written"))
+        env[landlock.SEEN] = json.dumps([path for paths in left for path in paths])
     try:
         script = launch(order.argv, cwd=order.cwd, env=env, wrapper=order.wrapper, output=write_end, in_child=in_child)
     except subprocess.SubprocessError as error:  # in_child raised

@@ -70,6 +70,18 @@ def matched(new: SampleScores, old: SampleScores) -> SampleScores | None:
     return _taken(old, [place[name] for name in new.ids], new.ids)
 
 
+def differs(one: Column, other: Column) -> bool:
+    """Whether two columns in one order say different things of some sample, as far as either reading shows it."""
+    import numpy as np
+
+    if one.codes is not None and other.codes is not None:
+        names = [np.asarray([str(label) for label in each.labels] or [""]) for each in (one, other)]
+        return bool((names[0][one.codes] != names[1][other.codes]).any())
+    if one.numbers is not None and other.numbers is not None:
+        return not np.array_equal(one.numbers, other.numbers)
+    return False
+
+
 def _taken(samples: SampleScores, order: list[int], ids: tuple[str, ...]) -> SampleScores:
     import numpy as np
 

@@ -59,6 +59,13 @@ def mcnemar_threshold(changed: int, n: int, *, looks: int) -> float:
     return (changed - 2 * fewest - 1) / n
 
 
+def called(label: Label | None, delta: float | None) -> str:
+    """A label with its direction, "significantly worse": one word beside a gain was read as praise. Noise has none."""
+    if label is None or label == "noise" or delta is None:
+        return label or ""
+    return f"{label}ly {'better' if delta > 0 else 'worse'}"
+
+
 def label_of(delta: float, bound: float, *, uncorrected: bool) -> Label:
     """Either direction alike; `uncorrected` says whether it would pass if this were the only look."""
     if abs(delta) > bound:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Literal
 
 from .intervals import Interval, interval_of_mean, interval_of_summed, se_of_mean, units_of
 from .metrics import PerSample, Summed, readings
-from .samples import SampleScores, matched
-from .thresholds import ALPHA, Label, counted_looks, label_of, mcnemar_p, mcnemar_threshold, threshold
+from .samples import SampleScores, differs, matched
+from .thresholds import ALPHA, Label, called, counted_looks, label_of, mcnemar_p, mcnemar_threshold, threshold
 
 if TYPE_CHECKING:
     from .scipy_calls import FloatArray, IntArray
 
 Test = Literal["bca", "mcnemar", "joint bootstrap"]
 
+OTHER_TARGETS = "measured by other targets: not comparable"
 FEWEST = 10  # samples or groups; below, an estimated sd says nothing
 
 
@@ -27,7 +28,7 @@ class NoiseVerdict:
 
     `low`, `high` are the 95 % interval, which knows the noise of the validation set and not the seed's; `ladder` says
     delta > SE (Blum & Hardt 2015); |delta| must exceed `threshold` to be significant. `p_value` is not corrected for
-    looks: exact for "mcnemar", from delta / SE otherwise.
+    looks: exact for "mcnemar", from delta / SE otherwise. Not `comparable`: the targets were others.
     """
 
     metric: str
@@ -43,6 +44,12 @@ class NoiseVerdict:
     test: Test | None = None
     p_value: float | None = None
     note: str = ""
+    comparable: bool = True
+
+    @property
+    def called(self) -> str:
+        """The label with its direction; "" without one."""
+        return called(self.label, self.delta)
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,8 @@ def judge(
         return replace(nothing, note=_differing_ids(new, old))
     if n == 0:
         return replace(nothing, note="there are no samples")
+    if differs(new.target, aligned.target):
+        return replace(nothing, note=OTHER_TARGETS, comparable=False)
     groups = new.groups if new.groups is not None else aligned.groups
     units = units_of(n, groups, seed=seed)
     chosen, reproduces = _chosen(readings(metric, new, aligned, units), published)

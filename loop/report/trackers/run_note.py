@@ -14,7 +14,7 @@ def note(version: Version, shown: VersionView, primary: str) -> str:
     parts = [_origin(version)]
     if (gain := shown.gain) is not None:
         between = "" if gain.low is None or gain.high is None else f", {gain.low:+.4g} … {gain.high:+.4g}"
-        parts.append(f"Gain in {primary} over its parent: {gain.delta:+.4g}{between} ({gain.label or 'no label'}).")
+        parts.append(f"Gain in {primary} over its parent: {gain.delta:+.4g}{between} ({gain.called or 'no label'}).")
     analysis = version.receipt(AnalysisReceipt)
     if analysis is not None:
         parts.append(clean(analysis.summary.strip(), 1200))

@@ -209,7 +209,7 @@ def _tags(found: _Records, loop: LoopFile, loop_id: str) -> dict[str, str]:
         own["parent"] = found.version.parent.id
     if gain := shown.gain:
         own["gain"] = f"{gain.delta:+.6g}"
-        own["gain_is"] = gain.label or "not known"
+        own["gain_is"] = gain.called or "not known"
         if gain.low is not None and gain.high is not None:
             own["gain_interval"] = f"{gain.low:+.6g} … {gain.high:+.6g}"
     if trained is not None:

@@ -18,6 +18,7 @@ from progressive_training.loop.jobs.local import LocalExecutor
 from progressive_training.loop.jobs.logs import tail
 from progressive_training.loop.jobs.placing import level
 from progressive_training.loop.jobs.runner import attempt_files as files
+from progressive_training.loop.jobs.runner import landlock
 from progressive_training.loop.project.receipts import EvalReceipt, TrainReceipt
 from progressive_training.loop.project.state import derive
 from progressive_training.loop.project.version import Version
@@ -105,6 +106,56 @@ def test_landlock_keeps_a_job_to_what_it_would_see_and_write_in_bubblewrap(tmp_p
     assert written == ["Models/Artifacts/v001/best.ckpt"]
     assert (found["temporary"], found["memory"], found["keys"], found["child"]) == (None, None, False, 1)
     assert (found["outside"], found["inside"], found["keyring"]) == ("ConnectionRefusedError", None, -1)
+
+
+CLOSE_IN_AGAIN = """
+import json, os, sys
+from pathlib import Path
+names = {"__name__": "landlock"}
+exec(sys.argv[1], names)
+found = {"confined": names["confine"]([Path(sys.argv[2])], (), (Path(os.environ["TMPDIR"]),))}
+for name in sys.argv[3:]:
+    try:
+        found[name] = open(name).read()
+    except OSError as error:
+        found[name] = type(error).__name__
+import sqlite3  # a library of the system's that nothing has opened before
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize(("hidden", "readable"), [("Models", ["data"]), ("dataset/prepdata/v1", ["model"])])
+def test_what_landlock_holds_can_close_itself_in_further_and_keeps_the_rest(
+    tmp_path: Path, hidden: str, readable: list[str]
+) -> None:
+    root = (tmp_path / "a 한글 folder").resolve()
+    files_of = {"data": "dataset/prepdata/v1/train.json", "model": "Models/Artifacts/v001/best.ckpt"}
+    for name in files_of.values():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("content")
+    attempt = root / ".progressive-training/attempts/v001/eval-001"
+    own = view.interpreter_folders(sys.executable)
+    confines = view.Confines(attempt / files.SCRATCH, (root / "Models/Artifacts/v001",), own, network=False)
+    confines = confines.with_project(view.ProjectView(Workspace(root), "v1"))
+    source = Path(landlock.__file__).read_text()
+    executor = LocalExecutor()
+    executor.submit(
+        attempt,
+        Job(
+            kind="eval",
+            version_id="v001",
+            attempt=1,
+            argv=(sys.executable, "-B", "-c", CLOSE_IN_AGAIN, source, str(root / hidden), *files_of.values()),
+            cwd=str(root),
+            env={"PATH": os.defpath},
+            timeout_seconds=60.0,
+            landlock=fallback.of(confines, one_process=True),
+        ),
+    )
+    assert finish(executor, attempt).rc == 0, tail(attempt / files.LOG)
+    found = json.loads(tail(attempt / files.LOG))
+    assert found.pop("confined") is None
+    assert [name for name, file in files_of.items() if found[file] == "content"] == readable
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def run(order: Order, model_end: Channel, data_end: Channel) -> None:
     # The stage is the script's own to write in; what training left is not.
     first = confine(order.hidden, (*order.kept, order.scratch), (order.scratch, order.script.parent))
     try:
-        call = _called(order)
+        call = called(order)
         validation = validation_set(call, order.loader)
     except BaseException as error:  # noqa: BLE001 - the script's own, whatever it is
         model_end.send(failed(error))
@@ -78,7 +78,7 @@ def run(order: Order, model_end: Channel, data_end: Channel) -> None:
         return
 
 
-def _called(order: Order) -> FitCall:
+def called(order: Order) -> FitCall:
     """The model and the data, by the script's own code."""
     seed_everything(order.script_seed)
     call = run_script(order.script, order.fit)

@@ -31,6 +31,7 @@ class FitCall(NamedTuple):
     model: Any
     val_dataloaders: Any
     datamodule: Any
+    train_dataloaders: Any = None
 
 
 class FitReached(BaseException):
@@ -78,10 +79,11 @@ class FitHook:
         **__: Any,
     ) -> None:
         if hasattr(train_dataloaders, "val_dataloader"):  # fit(model, datamodule) is legal
-            datamodule = train_dataloaders
+            datamodule, train_dataloaders = train_dataloaders, None
         FitHook.passed += 1
         if FitHook.call is None or FitHook.passed <= FitHook.wanted:
-            FitHook.call = FitCall(trainer, getattr(model, "_orig_mod", model), val_dataloaders, datamodule)
+            model = getattr(model, "_orig_mod", model)
+            FitHook.call = FitCall(trainer, model, val_dataloaders, datamodule, train_dataloaders)
         if FitHook.passed >= FitHook.wanted:
             raise FitReached
         for saver in getattr(trainer, "checkpoint_callbacks", ()):

@@ -55,12 +55,13 @@ def validation_set(call: FitCall, wanted: str | None = None) -> Validation:
             'Next: name one by write_eval(settings={"loader": …}), or by a metric such as "val_acc/dataloader_idx_1", '
             "or let the script have it (repair_version)"
         )
-    return _whole(list(several.values())[number] if several else loader)._replace(
+    return whole(list(several.values())[number] if several else loader)._replace(
         loaders=max(1, len(several)), number=number, name=names[number] if several else "0"
     )
 
 
-def _whole(loader: Any) -> Validation:
+def whole(loader: Any) -> Validation:
+    """All of a loader's samples, in their own order."""
     if not isinstance(loader, DataLoader):
         return Validation(loader, None, list)
     dataset, collate = loader.dataset, loader.collate_fn

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from ..loop.project.project import Project
-from ..loop.project.state import derive
-from ..loop.text import clean
-from .results import StepResult
+from ...loop.project.project import Project
+from ...loop.project.state import derive
+from ...loop.text import clean
+from ..results import StepResult
 
 
 class RulesResult(StepResult):
