@@ -1,4 +1,4 @@
-"""The agent that thinks with a Claude model: the Anthropic SDK's tool loop over the loop's own MCP tools.
+"""The agent that thinks with a Claude model, over the Messages API.
 
 Only this package imports `anthropic`, and only `run --agent anthropic` imports this package.
 """
@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 from ...loop.project.project import Project
 from ..base import Event
-from .api import connect, secrets
-from .budget import Options, Price, Spent
-from .driver import drive
-from .transcript import Transcript
+from ..model import Spent, Transcript, drive
+from .messages_api import MessagesApi, connect
+from .prices import Options
 
 if TYPE_CHECKING:
     from mcp import Client
 
-__all__ = ["Options", "Price", "Spent", "Transcript", "agent", "connect", "drive"]
+__all__ = ["MessagesApi", "Options", "agent", "connect"]
 
 
 def agent(
@@ -24,10 +23,11 @@ def agent(
 ) -> Callable[["Client", Callable[[Event], None], int | None], Awaitable[Spent]]:
     """The agent with the credentials of the environment and a transcript in the project. Raises `LoopError`."""
     api = connect()
-    transcript = Transcript(project.workspace.tree, secrets=secrets(api))
+    wire = MessagesApi(api, options)
+    transcript = Transcript(project.workspace.tree, wire.name, secrets=wire.secrets)
 
     async def run(client: "Client", tell: Callable[[Event], None], last_version: int | None) -> Spent:
         async with api:
-            return await drive(client, api, options, transcript, on_event=tell, last_version=last_version)
+            return await drive(client, wire, options, transcript, on_event=tell, last_version=last_version)
 
     return run

@@ -65,7 +65,10 @@ def _add_driving(add: AddParser) -> None:
     run = _command(add, "run", "run:on_run", "drive the project's loop to its report")
     _project_option(run)
     run.add_argument(
-        "--agent", choices=["offline", "anthropic"], default="offline", help="who thinks (default: offline, no key)"
+        "--agent",
+        choices=["offline", "anthropic", "openai"],
+        default="offline",
+        help="who thinks (default: offline, no key); openai: any model behind an OpenAI-compatible server",
     )
     run.add_argument(
         "--versions", type=_positive, metavar="N", help="stop after version N, or earlier as the rules say"
@@ -73,7 +76,7 @@ def _add_driving(add: AddParser) -> None:
     for parser in (demo, run):
         parser.add_argument("--json", action="store_true", help="print the result as JSON, and no progress")
         _quiet_option(parser)
-    _add_model(run.add_argument_group("with --agent anthropic"))
+    _add_model(run.add_argument_group("with --agent anthropic or openai"))
     serve = _command(add, "serve", "serve:on_serve", "serve the MCP tools over stdio, or over HTTP")
     _project_option(serve)
     serve.add_argument("--http", metavar="HOST:PORT", help="streamable HTTP instead of stdio, e.g. 127.0.0.1:8765")
@@ -117,7 +120,12 @@ def _add_driving(add: AddParser) -> None:
 
 
 def _add_model(group: argparse._ArgumentGroup) -> None:  # pyright: ignore[reportPrivateUsage] - it has no public name
-    group.add_argument("--model", metavar="ID", help="a Claude model (default: claude-opus-5-5)")
+    group.add_argument(
+        "--base-url", metavar="URL", help="openai: the server, as http://127.0.0.1:11434/v1 (default: OpenAI's own)"
+    )
+    group.add_argument(
+        "--model", metavar="ID", help="anthropic: a Claude model (default: claude-opus-5-5); openai: the server's name"
+    )
     group.add_argument("--effort", choices=["low", "medium", "high", "xhigh", "max"], help="default: the model's own")
     group.add_argument("--max-tokens-total", type=_positive, metavar="N", help="stop after N tokens, cached ones too")
     group.add_argument("--max-usd", type=_amount, metavar="USD", help="stop after so much money")

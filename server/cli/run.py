@@ -14,6 +14,7 @@ from mcp_types import CallToolResult
 from rich.console import Console
 from rich.table import Table
 
+from ...agents import openai
 from ...agents.base import Event
 from ...agents.offline.driver import drive
 from ...loop.errors import LoopError
@@ -29,7 +30,7 @@ from ..app import build_server
 from .options import project_of
 from .progress_display import console, lines, live
 
-_MODEL_OPTIONS = ("model", "effort", "max_tokens_total", "max_usd", "price")
+_MODEL_OPTIONS = ("base_url", "model", "effort", "max_tokens_total", "max_usd", "price")
 Tell = Callable[[Event], None]
 Hear = Callable[[int | None, str], None]
 """Gets the version, where it is of one, and how far its job is; "" once nothing is waited for."""
@@ -46,15 +47,27 @@ def on_run(arguments: argparse.Namespace) -> int:
     """`run` with the agent that the options name. Raises `LoopError` for a model's options without a model."""
     options = {name: value for name in _MODEL_OPTIONS if (value := getattr(arguments, name)) is not None}
     project = project_of(arguments).kept_warm()
-    agent: Agent = offline
-    if arguments.agent == "anthropic":
+    agent = _agent(arguments.agent, project, options)
+    return run(project, arguments.versions, agent, quiet=arguments.quiet, as_json=arguments.json)
+
+
+def _agent(name: str, project: Project, options: dict[str, Any]) -> Agent:
+    """Who is asked for. Raises `LoopError` for options that are another's, or lack a model."""
+    base_url = options.pop("base_url", None)
+    if name == "openai":
+        if "model" not in options:
+            raise LoopError("--agent openai needs a model", hint="add --model, with the name that the server has it by")
+        return openai.agent(project, openai.Options(**options), base_url)
+    if base_url is not None:
+        raise LoopError("--base-url is for --agent openai", hint="add that, or set ANTHROPIC_BASE_URL instead")
+    if name == "anthropic":
         from ...agents import anthropic  # it brings the vendor's SDK, which need not be installed
 
-        agent = anthropic.agent(project, anthropic.Options(**options))
-    elif options:
-        named = ", ".join(f"--{name.replace('_', '-')}" for name in options)
+        return anthropic.agent(project, anthropic.Options(**options))
+    if options:
+        named = ", ".join(f"--{option.replace('_', '-')}" for option in options)
         raise LoopError(f"{named}: the offline agent has no model", hint="add --agent anthropic, or leave it out")
-    return run(project, arguments.versions, agent, quiet=arguments.quiet, as_json=arguments.json)
+    return offline
 
 
 def run(

@@ -1,4 +1,4 @@
-"""The loop's tools as the Messages API wants them, called over any connected MCP client."""
+"""The loop's tools as a model is told of them, called over any connected MCP client."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class Where(BaseModel):
 
 @dataclass(frozen=True)
 class Definition:
-    """A tool as the Messages API takes it."""
+    """A tool as the model is told of it."""
 
     name: str
     description: str

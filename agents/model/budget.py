@@ -1,4 +1,4 @@
-"""What a run may cost: options, list prices, and what was spent so far."""
+"""What a run may cost, and what was spent so far."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
@@ -7,13 +7,11 @@ from ...loop.errors import LoopError
 
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 
-# What the SDK's own examples use. A version takes few replies, and each decides what hours of training are spent on.
-DEFAULT_MODEL = "claude-opus-5-5"
 _MILLION = 1_000_000
 
 
 class Usage(Protocol):
-    """The part of the SDK's usage that is paid for."""
+    """What of a reply is paid for, in tokens; input is counted apart from the cache."""
 
     @property
     def input_tokens(self) -> int: ...
@@ -35,34 +33,14 @@ class Price:
     cache_read: float
 
 
-# Anthropic's list prices as published on 2026-10-24. Other models need --price.
-PRICES: dict[str, Price] = {
-    "claude-fable-5-1": Price(10, 50, 12.5, 0.25),
-    "claude-fable-5": Price(10, 50, 12.5, 1),
-    "claude-opus-5-5": Price(4, 20, 5, 0.2),
-    **dict.fromkeys(
-        ("claude-opus-5", "claude-opus-4-8", "claude-opus-4-7", "claude-opus-4-6", "claude-opus-4-5"),
-        Price(5, 25, 6.25, 0.5),
-    ),
-    "claude-sonnet-5-5": Price(2, 10, 2.5, 0.1),
-    "claude-sonnet-5": Price(2, 10, 2.5, 0.2),
-    **dict.fromkeys(("claude-sonnet-4-6", "claude-sonnet-4-5"), Price(3, 15, 3.75, 0.3)),
-    "claude-haiku-5-5": Price(0.1, 0.5, 0.125, 0.01),
-    "claude-haiku-4-5": Price(1, 5, 1.25, 0.1),
-}
-# A request whose whole prompt is longer costs this, all of it.
-_LONG_PROMPT_TOKENS = 100_000
-_LONG_PROMPTS: dict[str, Price] = {"claude-haiku-5-5": Price(0.5, 2.5, 0.625, 0.05)}
-
-
 @dataclass(frozen=True)
 class Options:
     """How the model is asked, and how much may be spent; None means the model's own default, or no limit.
 
-    `price` is that of input and output, in USD a million tokens; the cache then costs what it usually does.
+    `price` is that of input and output, in USD a million tokens.
     """
 
-    model: str = DEFAULT_MODEL
+    model: str
     effort: Effort | None = None
     max_tokens_total: int | None = None
     max_usd: float | None = None
@@ -77,13 +55,11 @@ class Options:
             )
 
     def price_of(self, prompt_tokens: int) -> Price | None:
-        """What a request with such a prompt costs; None where that isn't known."""
-        if self.price is not None:
-            uncached, output = self.price
-            return Price(uncached, output, uncached * 1.25, uncached * 0.1)
-        if prompt_tokens > _LONG_PROMPT_TOKENS and self.model in _LONG_PROMPTS:
-            return _LONG_PROMPTS[self.model]
-        return PRICES.get(self.model)
+        """What a request with such a prompt costs; None where that isn't known.
+
+        What the cache saves differs from one API to the next, so that nothing is taken off for it here.
+        """
+        return None if self.price is None else Price(*self.price, self.price[0], self.price[0])
 
     def over(self, spent: "Spent") -> str | None:
         """Says which budget is used up; None while there is some left."""

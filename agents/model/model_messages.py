@@ -59,9 +59,10 @@ def nudge(where: Where) -> str:
     return f"Your reply called no tool, so nothing happened. Make the next call now ({wanted})."
 
 
-def cut_off(most: int) -> str:
+def cut_off(most: int | None) -> str:
+    limit = "at its longest" if most is None else f"at {most:,} tokens"
     return (
-        f"Your last reply was cut off at {most:,} tokens and is dropped; nothing was called. Make one tool call, and "
+        f"Your last reply was cut off {limit} and is dropped; nothing was called. Make one tool call, and "
         "be brief: a small diff instead of a long one, short texts."
     )
 

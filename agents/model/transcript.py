@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from pydantic import BaseModel, JsonValue
+from pydantic import JsonValue
 
 from ...loop.store.paths import STATE
 from ...loop.store.tree import Tree
@@ -14,14 +14,14 @@ FOLDER = f"{STATE}/transcripts"
 
 
 class Transcript:
-    """One file a run. `secrets` are blanked wherever they turn up.
+    """One file a run, which begins with the agent's name. `secrets` are blanked wherever they turn up.
 
     Each line is durable when `add` returns.
     """
 
-    def __init__(self, tree: Tree, *, secrets: Sequence[str] = ()) -> None:
+    def __init__(self, tree: Tree, agent: str, *, secrets: Sequence[str] = ()) -> None:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        self.path = f"{FOLDER}/anthropic-{stamp}-{os.getpid()}.jsonl"
+        self.path = f"{FOLDER}/{agent}-{stamp}-{os.getpid()}.jsonl"
         self._tree = tree
         self._secrets = tuple(secret for secret in secrets if secret)
 
@@ -43,20 +43,10 @@ class Transcript:
             os.fsync(file)
 
 
-def plain(value: object) -> JsonValue:
-    """The SDK's parameters as plain JSON, as they go over the wire."""
-    return json.loads(json.dumps(value, default=_dumped))
-
-
-def encodable(value: object) -> bool:
+def encodable(value: JsonValue) -> bool:
     """Whether it can go over the wire: half a surrogate pair can't."""
     try:
-        json.dumps(value, ensure_ascii=False, default=_dumped).encode()
+        json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _dumped(model: BaseModel) -> object:
-    # No warnings: arguments that are no object are told to the model, not to the user's terminal.
-    return model.model_dump(exclude_unset=True, warnings=False)
