@@ -1,16 +1,2 @@
-# Starts the loop's MCP server for the project that Claude Code has open, from whichever installation there is.
-#
-# The project's own .venv is left alone on purpose: opening a folder must not run a program that lies in it.
-here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-set -- serve --project "${CLAUDE_PROJECT_DIR:-.}"
-
-for program in "$(command -v progressive-training)" "$HOME/.local/bin/progressive-training" "$here/.venv/bin/progressive-training"; do
-    [ -x "$program" ] && exec "$program" "$@"
-done
-command -v uvx >/dev/null && exec uvx --from "$here" progressive-training "$@"
-
-cat >&2 <<END
-progressive-training is not installed, and there is no uvx to run it from $here.
-Next: pip install "$here", in an environment whose programs are on the PATH of Claude Code; then restart it
-END
-exit 127
+# Starts the loop's MCP server for the project that Claude Code has open.
+exec sh "$(dirname -- "$0")/program.sh" serve

@@ -18,8 +18,8 @@ from .author_next_version import author_next_version
 from .cancel_run import cancel_run
 from .final_report import final_report
 from .looking.explore import explore
+from .looking.next_step import next_step
 from .looking.read_rules import read_rules
-from .next_step import next_step
 from .repair_version import repair_version
 from .results import StepResult
 from .run_eval import run_eval

@@ -10,7 +10,7 @@ from ..loop.project.state import derive
 from ..loop.project.version import Version
 from ..loop.rules.reading import Rules
 from ..loop.store.paths import EVAL_SCRIPT
-from .next_step import brief_now
+from .looking.next_step import brief_now
 from .results import JobView, StepResult, failure_of, job_of, metric_line, where_now, work
 
 if TYPE_CHECKING:

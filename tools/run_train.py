@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue
 from ..loop.errors import StillReading
 from ..loop.project.project import Project
 from ..loop.project.version import Version
-from .next_step import brief_now
+from .looking.next_step import brief_now
 from .parts import Parts
 from .results import JobView, Value, failure_of, job_of, where_now, work
 from .run_eval import EvalResult, run_eval

@@ -67,7 +67,7 @@ class _Driver:
         self._transcript = transcript
         self._on_event = on_event
         self._last_version = last_version
-        self._spent = Spent()
+        self._spent = transcript.spent()
         self._tools = tuple(wire.tools(steps.definitions))
         self._system: tuple[str, ...] = ()
         self._noted: set[str] = set()
@@ -159,7 +159,7 @@ class _Driver:
     def _account(self, reply: Reply, where: Where) -> None:
         """Counts and keeps a reply. Raises `AgentStopped` for a refusal, or when the loop doesn't get on."""
         self._spent = self._spent.plus(reply.usage, self._options)
-        self._transcript.add("reply", message=reply.raw)
+        self._transcript.add("reply", message=reply.raw, spent=vars(self._spent))
         if reply.note and reply.note not in self._noted:
             self._noted.add(reply.note)
             self._tell("note", where.version, reply.note)

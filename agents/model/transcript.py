@@ -3,12 +3,15 @@
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
 from ...loop.store.paths import STATE
 from ...loop.store.tree import Tree
+from ..supervised import RUN
+from .budget import Spent
 
 FOLDER = f"{STATE}/transcripts"
 
@@ -21,9 +24,21 @@ class Transcript:
 
     def __init__(self, tree: Tree, agent: str, *, secrets: Sequence[str] = ()) -> None:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        self.path = f"{FOLDER}/{agent}-{stamp}-{os.getpid()}.jsonl"
+        self.path = f"{FOLDER}/{agent}-{os.environ.get(RUN, f'{stamp}-{os.getpid()}')}.jsonl"
         self._tree = tree
         self._secrets = tuple(secret for secret in secrets if secret)
+
+    def spent(self) -> Spent:
+        """What this run had spent when it last crashed; nothing for one that has just begun."""
+        found = Spent()
+        if not self._tree.is_file(self.path):
+            return found
+        with self._tree.opened(self.path) as file, os.fdopen(os.dup(file), "rb") as stream:
+            for line in stream:
+                # The crash may have torn the last line.
+                with suppress(ValueError):
+                    found = Spent(**json.loads(line).get("spent", vars(found)))
+        return found
 
     def add(self, event: str, **detail: JsonValue) -> None:
         """Appends one line."""

@@ -88,6 +88,8 @@ class RulesFile(Section):
     seed: int = 42
     report_language: Literal["en", "ko"] = "en"
     rehearse: bool = True
+    # Whether the end of an agent's turn is held up while the loop has a legal call (docs/clients.md).
+    keep_going: bool = True
     loop_config: LoopConfig = Field(default_factory=LoopConfig)
     dataset_config: DatasetConfig = Field(default_factory=DatasetConfig)
     training_config: TrainingConfig = Field(default_factory=TrainingConfig)

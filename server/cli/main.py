@@ -25,6 +25,7 @@ Command = Callable[[argparse.Namespace], int]
 def main(argv: Sequence[str] | None = None) -> None:
     """Runs one command and exits with its code."""
     arguments = parser().parse_args(argv)
+    arguments.words = sys.argv[1:] if argv is None else list(argv)  # to be called once more
     try:
         code = opened(arguments.door)(arguments)
         sys.stdout.flush()

@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     _add_driving(commands.add_parser)
     _add_steps(commands.add_parser)
+    _add_hook(commands.add_parser)
     return made
 
 
@@ -184,6 +185,13 @@ def _add_steps(add: AddParser) -> None:
     for parser in (start, adopt, train, evaluate, explore, report):
         parser.add_argument("--detach", action="store_true", help="don't wait for the job to end")
         _quiet_option(parser)
+
+
+def _add_hook(add: AddParser) -> None:
+    hook = _command(
+        add, "keep-going", "steps:on_keep_going", "answer the hooks of an agent, so that it goes on with the loop"
+    )
+    hook.add_argument("--project", metavar="DIR", help="default: the folder that the agent names, or this one")
 
 
 def _port(text: str) -> int:

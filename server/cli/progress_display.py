@@ -16,7 +16,7 @@ from ...loop.project.project import Project
 from ...loop.project.receipts import EvalReceipt
 from ...loop.store.paths import version_id
 from ...tools import next_step
-from ...tools.next_step import NextStepResult
+from ...tools.looking.next_step import NextStepResult
 from ...tools.results import JobView
 from ..answers import cause
 

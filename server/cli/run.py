@@ -17,6 +17,7 @@ from rich.table import Table
 from ...agents import openai
 from ...agents.base import Event
 from ...agents.offline.driver import drive
+from ...agents.supervised import break_loudly, is_child, supervised
 from ...loop.errors import LoopError
 from ...loop.project.project import Project
 from ...loop.project.receipts import ReportReceipt
@@ -46,8 +47,15 @@ async def offline(client: Client, tell: Tell, versions: int | None) -> object:
 def on_run(arguments: argparse.Namespace) -> int:
     """`run` with the agent that the options name. Raises `LoopError` for a model's options without a model."""
     options = {name: value for name in _MODEL_OPTIONS if (value := getattr(arguments, name)) is not None}
-    project = project_of(arguments).kept_warm()
+    project = project_of(arguments)
     agent = _agent(arguments.agent, project, options)
+    if not is_child():
+        command = [sys.executable, "-P", "-m", "progressive_training.server", *arguments.words]
+        error = Console(stderr=True, highlight=False, soft_wrap=True)
+        tree, journal = project.workspace.tree, project.workspace.journal
+        return supervised(command, lambda: tree.known.stamp(journal), lambda text: error.print(text, markup=False))
+    break_loudly()
+    project = project.kept_warm()
     return run(project, arguments.versions, agent, quiet=arguments.quiet, as_json=arguments.json)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ...agents.keep_going import Hook, answered
 from ...loop.errors import LoopError, OutOfOrder
 from ...loop.project.integrity import accept_protocol, accept_rules
 from ...loop.project.project import Project
@@ -229,6 +231,20 @@ def on_rules(arguments: argparse.Namespace) -> int:
         out.print(f"{key}: not a rule that is known here; agents see it", markup=False, style="yellow")
     if found.instruction:
         out.print(f"\n{found.instruction.rstrip()}", markup=False)
+    return 0
+
+
+def on_keep_going(arguments: argparse.Namespace) -> int:
+    """Answers one hook, whose words come on stdin; without a loop it says nothing, whatever it was asked."""
+    try:
+        told = json.loads(sys.stdin.read())
+        hook = Hook.model_validate(told)
+    except (ValueError, RecursionError) as error:
+        raise LoopError("stdin must hold what an agent tells its hooks, as JSON", hint="see docs/clients.md") from error
+    folder = arguments.project or os.environ.get("CLAUDE_PROJECT_DIR") or str(told.get("cwd") or ".")
+    project = project_of(argparse.Namespace(project=folder))
+    answer = answered(project, hook) if project.loop() is not None else {}
+    sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
     return 0
 
 

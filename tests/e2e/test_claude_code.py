@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from support.claude_code import PREFIX, ROOT, ClaudeCode, NoWayOut, OfflineModel, checkout
+from support.claude_code import PREFIX, ROOT, ClaudeCode, Hesitant, NoWayOut, OfflineModel, checkout
 from support.e2e import cli
 from support.messages_api import MessagesApi, Reply, Request, call, text
 from support.projects import FOLDER_NAME
@@ -93,6 +93,30 @@ def test_the_skill_starts_and_a_loop_of_two_versions_runs_to_its_report(
     assert sorted(line[:4] for line in leaderboard.splitlines()[1:]) == ["v001", "v002"]
     status = cli(project, "status", "--json").json
     assert status["phase"] == "done" and [one["status"] for one in status["versions"]] == ["analysed", "analysed"]
+
+
+def test_a_model_that_asks_whether_to_go_on_gets_to_the_report_all_the_same(
+    proxy: NoWayOut, project: Path, tmp_path: Path
+) -> None:
+    model = Hesitant(first=[call(f"{PREFIX}read_rules"), call(f"{PREFIX}start_loop", dataset_id="v1")])
+    with MessagesApi(model) as api:
+        claude = installed(api, proxy, project, tmp_path)
+        told = claude.ask("/progressive-training dataset_id=v1", LOOP, "ReadMcpResourceTool")
+    assert told.code == 0, told.err
+    assert model.stopped is None and model.asked > 8, (
+        "more often in a row than Claude Code lets a hook hold up one turn"
+    )
+    assert re.fullmatch(r"The loop is over; the best of 2 versions is v00[12]\.", told.result["result"])
+    assert cli(project, "status", "--json").json["phase"] == "done"
+
+
+def test_a_turn_that_has_nothing_to_do_with_the_loop_ends_though_a_call_is_legal(
+    proxy: NoWayOut, project: Path, tmp_path: Path
+) -> None:
+    assert cli(project, "start", "--dataset-id", "v1").code == 0
+    with MessagesApi([text("A loop is started here.")]) as api:
+        told = installed(api, proxy, project, tmp_path).ask("What is this folder?", LOOP)
+    assert told.code == 0 and told.result["result"] == "A loop is started here."
 
 
 @pytest.mark.requirement("C6", "C8")

@@ -199,7 +199,8 @@ def test_the_registry_entry_is_of_this_version_and_the_readme_vouches_for_it() -
 def start_of_the_plugin(plugin: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """The plugin's server as Claude Code starts it, from its copy of the checkout."""
     (plugin / ".claude-plugin").mkdir(parents=True)
-    shutil.copy2(ROOT / ".claude-plugin" / "serve.sh", plugin / ".claude-plugin")
+    for script in ("serve.sh", "program.sh"):
+        shutil.copy2(ROOT / ".claude-plugin" / script, plugin / ".claude-plugin")
     server = object_of(".mcp.json")["mcpServers"]["loop"]
     return subprocess.run(
         [server["command"], *server["args"]],

@@ -25,7 +25,7 @@ from mcp.types import CallToolResult, ContentBlock, ReadResourceResult, TextCont
 from progressive_training.agents.offline import drive
 from progressive_training.loop.errors import LoopError
 
-from .messages_api import Reply, Request, Result, call, text
+from .messages_api import Reply, Request, Result, ToolUse, call, text
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = "plugin:progressive-training:loop"
@@ -207,3 +207,25 @@ class OfflineModel:
     async def _use(self, reply: Reply) -> Result:
         self._replies.put(reply)
         return await anyio.to_thread.run_sync(lambda: self._answers.get(timeout=PATIENCE_SECONDS))
+
+
+@dataclass
+class Hesitant(OfflineModel):
+    """From its first call that changes the loop on, it ends its turn before each that does, to ask whether to go on."""
+
+    asked: int = 0
+    _held: Reply | None = None
+
+    def __call__(self, request: Request) -> Reply:
+        if self._held is not None:
+            held, self._held = self._held, None
+            self.requests.append(request)
+            return held
+        before = self.said
+        reply = super().__call__(request)
+        looks = (f"{PREFIX}next_step", f"{PREFIX}read_rules")
+        calls = [one.name for one in reply.content if isinstance(one, ToolUse)]
+        if self.said != before or not any(name.startswith(PREFIX) and name not in looks for name in calls):
+            return reply
+        self._held, self.asked = reply, self.asked + 1
+        return text("That is done. Shall I go on?")

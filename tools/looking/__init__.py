@@ -1,1 +1,1 @@
-"""What an agent looks at beside the briefs, at any time: the user's rules, and what a snippet of its own finds."""
+"""What an agent looks at, at any time: what comes next and why, the user's rules, what a snippet of its own finds."""

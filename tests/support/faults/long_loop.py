@@ -20,7 +20,7 @@ import scipy.stats
 
 from progressive_training.loop.jobs.local import LocalExecutor
 from progressive_training.loop.project.project import Project
-from progressive_training.tools.next_step import next_step
+from progressive_training.tools.looking.next_step import next_step
 
 from ..projects import EVALUATOR, make_project
 from .driver import advance, wait_for_jobs

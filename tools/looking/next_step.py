@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ..loop.project.project import Project
-from ..loop.project.state import LoopState, derive, next_call, report_receipt
-from ..loop.project.strays import remarks
-from ..loop.project.version import Version
-from ..loop.report.estimate import Estimate
-from ..loop.rules.ends import EndedBy
-from .results import JobView, StepResult, failure_of, job_of, work
+from ...loop.project.project import Project
+from ...loop.project.state import LoopState, derive, next_call, report_receipt
+from ...loop.project.strays import remarks
+from ...loop.project.version import Version
+from ...loop.report.estimate import Estimate
+from ...loop.rules.ends import EndedBy
+from ..results import JobView, StepResult, failure_of, job_of, work
 
 
 class NextStepResult(StepResult):
