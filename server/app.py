@@ -139,7 +139,7 @@ async def _waited(
     deadline = time.monotonic() + wait_seconds
     reported = 0.0
     result = await anyio.to_thread.run_sync(call)
-    began_here = result.state == "running"
+    began_here = result.state == "running" and result.began
     while result.state == "running" and result.job is None and time.monotonic() < deadline:
         # Large data is being read, by turns within the calls; the job comes after it.
         await context.report_progress(MAX_WAIT_SECONDS - max(0.0, deadline - time.monotonic()), None, result.line)
@@ -152,12 +152,14 @@ async def _waited(
             await context.report_progress(*_progress(result, result.job), result.line)
             # The epoch and ETA of the next report; a Step is cheap, but not as cheap as a look at the job.
             result = await anyio.to_thread.run_sync(call)
+            began_here = began_here or (result.state == "running" and result.began)
             continue
         # A job that started warm may be over in half a second, which a tenth of one would lengthen by a fifth.
         await anyio.sleep(min(_POLL_SECONDS, 0.01 + (time.monotonic() - began) / 50))
         if await anyio.to_thread.run_sync(_has_ended, project, result.folders):
             result = await anyio.to_thread.run_sync(call)
-    # What this call began, or waited for, it did, whoever collected it.
+            began_here = began_here or (result.state == "running" and result.began)
+    # What this call began, it did, whoever collected it.
     return result.model_copy(update={"already_done": False}) if began_here else result
 
 

@@ -92,6 +92,8 @@ class StepResult(Value):
     together: Together | None = Field(default=None, exclude=True)
     reading: str | None = Field(default=None, exclude=True)
     """How far large data is read, where no job runs yet."""
+    began: bool = Field(default=True, exclude=True)
+    """Whether the job that runs was begun by this call, where that is known; else somebody waits for another's."""
     images: tuple[bytes, ...] = Field(default=(), exclude=True)
     """PNG pictures for clients that look at them."""
 

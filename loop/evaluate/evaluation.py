@@ -42,7 +42,10 @@ _USERS = (
 
 @dataclass(frozen=True)
 class EvalStatus:
-    """`already_done`: the version was scored, or the awaited attempt had failed, before this call."""
+    """`already_done`: the version was scored, or the awaited attempt had failed, before this call.
+
+    `began`: the attempt that runs was started by this call.
+    """
 
     state: Literal["running", "done", "failed"]
     attempt: int
@@ -50,6 +53,7 @@ class EvalStatus:
     receipt: EvalReceipt | None = None
     verdict: Verdict | None = None
     already_done: bool = False
+    began: bool = False
 
 
 def evaluate(project: Project, number: int, *, attach: int | None = None) -> EvalStatus:
@@ -68,12 +72,13 @@ def evaluate(project: Project, number: int, *, attach: int | None = None) -> Eva
             return EvalStatus("failed", attach, verdict=failure, already_done=True)
         loop = t.begin("evaluate", "evaluating", *(("repair",) if t.state.trained else ()))
         attempt = open_attempt(t.version)
+        began = attempt is None
         if attempt is None:
             attempt, job = start(t.version, t.rules, loop)
             training.expect_after(t.version, t.rules, job)
         status = attempt.status()
         if status.state == "running":
-            return EvalStatus("running", attempt.number, progress=progress_of(attempt, status))
+            return EvalStatus("running", attempt.number, progress=progress_of(attempt, status), began=began)
         return settle(attempt, t.rules, loop, status)
 
 

@@ -44,7 +44,10 @@ _REHEARSAL = "_tests/rehearsal.md"
 
 @dataclass(frozen=True)
 class TrainStatus:
-    """`already_done`: the version was finished before this call. `noticed` is what to say while it runs."""
+    """`already_done`: the version was finished before this call. `noticed` is what to say while it runs.
+
+    `began`: the attempt that runs was started by this call.
+    """
 
     state: Literal["running", "done", "failed"]
     attempt: int
@@ -52,6 +55,7 @@ class TrainStatus:
     receipt: TrainReceipt | None = None
     verdict: Verdict | None = None
     already_done: bool = False
+    began: bool = False
     noticed: tuple[Notice, ...] = ()
 
 
@@ -83,11 +87,13 @@ def train(project: Project, number: int, *, attach: int | None = None, resumed: 
         if attach is not None and (failure := failure_of(t.version.attempt("train", attach))):
             return TrainStatus("failed", attach, verdict=failure, already_done=True)
         loop = t.legal("train", "training", *(("repair",) if resumed else ()))
-        attempt = t.state.running or _start(t, loop, resumed=resumed)
+        running = t.state.running
+        attempt = running or _start(t, loop, resumed=resumed)
         status = attempt.status()
         if status.state == "running":
             noticed = attempt.plan.noticed if attempt.plan is not None else ()
-            return TrainStatus("running", attempt.number, progress=progress_of(attempt, status), noticed=noticed)
+            far = progress_of(attempt, status)
+            return TrainStatus("running", attempt.number, progress=far, noticed=noticed, began=running is None)
         # Judged by the rules that it was started under: a script may have written others in the meantime.
         project.require_unchanged_rules(t.rules, loop)
         return _collect(attempt, t.rules, loop, attempt.swept(status))

@@ -37,6 +37,8 @@ COMMANDS = {
     "status",
     "start",
     "train",
+    "explore",
+    "keep-going",
     "eval",
     "cancel",
     "report",
