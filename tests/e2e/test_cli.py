@@ -46,6 +46,8 @@ COMMANDS = {
     "track",
     "adopt",
     "token",
+    "notify",
+    "keep-going",
 }
 
 

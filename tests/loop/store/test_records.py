@@ -112,7 +112,7 @@ def test_no_record_changes_its_shape_under_the_same_schema() -> None:
 
 def shapes() -> dict[str, Any]:
     """The fields of every record; those with a question mark have a default."""
-    for folder in ("loop", "server"):
+    for folder in ("agents", "loop", "server"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             if "(Record):" in path.read_text(encoding="utf-8"):
                 name = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
