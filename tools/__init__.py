@@ -12,7 +12,9 @@ from functools import partial, wraps
 from inspect import signature
 from typing import Concatenate, ParamSpec, TypeVar
 
+from ..loop.errors import UserDecision
 from ..loop.project.project import Project
+from ..loop.report.trackers.notifications.start import notify_later
 from ..loop.report.trackers.start_mirror import mirror_later
 from .author_next_version import author_next_version
 from .cancel_run import cancel_run
@@ -36,13 +38,18 @@ _R = TypeVar("_R", bound=StepResult)
 def mirrored(
     step: Callable[Concatenate[Project, _P], _R], *, grows: bool = False
 ) -> Callable[Concatenate[Project, _P], _R]:
-    """The Step, with the project's mirrors started after it. `grows`: it may change something that is already done."""
+    """The Step, with the project's mirrors started after it, and its user told. `grows`: it may change what is done."""
 
     @wraps(step)
     def call(project: Project, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        result = step(project, *args, **kwargs)
+        try:
+            result = step(project, *args, **kwargs)
+        except UserDecision:
+            notify_later(project)
+            raise
         if result.state != "running" and (grows or not result.already_done):
             mirror_later(project)
+            notify_later(project)
         return result
 
     return call

@@ -1,8 +1,9 @@
 """What user_defined_rules.json may hold: its sections, their keys, types and defaults."""
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from .execution import ExecutionConfig, Section, ServerAddress
 from .stop_when import ConditionText
@@ -82,6 +83,33 @@ class TrackingConfig(Section):
     wandb: WandbConfig | None = None
 
 
+def _notified_address(text: str) -> str:
+    if not re.fullmatch(r"https?://[^@\s]+|\$[A-Za-z_][A-Za-z0-9_]*", text):
+        raise ValueError("must be http(s)://… without name or password, or $NAME: a variable that holds the address")
+    return text
+
+
+class NotifyConfig(BaseModel):
+    """Who is told of a new best, a decision, the end: a program on its standard input, an address by POST, or both.
+
+    A secret address belongs in a variable, since agents are shown the rules. Unknown keys are refused.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
+
+    # Not strict: a list of JSON, from the rules and from a record.
+    command: tuple[Annotated[str, Field(min_length=1, max_length=10_000)], ...] = Field(
+        default=(), max_length=100, strict=False
+    )
+    url: Annotated[str, AfterValidator(_notified_address)] | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if not self.command and self.url is None:
+            raise ValueError("must name a command or a url")
+        return self
+
+
 class RulesFile(Section):
     """The whole of user_defined_rules.json."""
 
@@ -95,6 +123,7 @@ class RulesFile(Section):
     training_config: TrainingConfig = Field(default_factory=TrainingConfig)
     eval_config: EvalConfig = Field(default_factory=EvalConfig)
     execution_config: ExecutionConfig = Field(default_factory=ExecutionConfig)
+    notify: NotifyConfig | None = None
     tracking_config: TrackingConfig = Field(default_factory=TrackingConfig)
     # A list of names that stand for the same thing as a rule, beside the built-in table (docs/contract.md).
     synonyms: dict[str, tuple[str, ...]] = Field(default_factory=dict)

@@ -23,6 +23,7 @@ REPORTS = "Models/Report"
 PREPDATA = "dataset/prepdata"
 STATE = ".progressive-training"
 TRACKING = f"{STATE}/tracking"
+NOTIFICATIONS = f"{STATE}/notifications"
 
 _SCRIPT_NAME = re.compile(r"02_train_(v[0-9]{3,})\.py")
 _VERSION_ID = re.compile(r"v([0-9]{3}|[1-9][0-9]{3,})")

@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(required=True, metavar="COMMAND")
     _add_driving(commands.add_parser)
     _add_steps(commands.add_parser)
-    _add_hook(commands.add_parser)
+    _add_telling(commands.add_parser)
     return made
 
 
@@ -187,7 +187,11 @@ def _add_steps(add: AddParser) -> None:
         _quiet_option(parser)
 
 
-def _add_hook(add: AddParser) -> None:
+def _add_telling(add: AddParser) -> None:
+    notify = _command(
+        add, "notify", "track:on_notify", "send a test message to whom the rules name, and say whether it was taken"
+    )
+    _project_option(notify)
     hook = _command(
         add, "keep-going", "steps:on_keep_going", "answer the hooks of an agent, so that it goes on with the loop"
     )

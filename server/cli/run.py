@@ -23,6 +23,7 @@ from ...loop.project.project import Project
 from ...loop.project.receipts import ReportReceipt
 from ...loop.project.state import report_receipt
 from ...loop.report.status import status
+from ...loop.report.trackers.notifications.start import notify_later
 from ...loop.store.paths import RULES_FILE, version_id
 from ...loop.text import clean
 from ...tools import final_report, next_step
@@ -155,7 +156,11 @@ async def _drive(project: Project, versions: int | None, agent: Agent, *, quiet:
                 await agent(client, lambda event: None if quiet else _tell(error, event), versions)
             except LoopError as found:
                 stopped = found  # raised below: from here, the client's task group would wrap it
+    if not quiet:
+        error.set_window_title(f"{project.workspace.root.name}: {'done' if stopped is None else 'stopped'}")
+        error.bell()
     if stopped is not None:
+        notify_later(project, stopped.what)
         raise stopped
 
 
@@ -164,6 +169,8 @@ def _label(version: int | None) -> str:
 
 
 def _tell(out: Console, event: Event) -> None:
+    """A line for the Step; on a terminal the window's title says where the loop is."""
+    out.set_window_title(f"{_label(event.version).strip()} {event.step}".strip())
     text = " ".join(clean(event.text, 2000).split())
     room = max(20, out.width - 27) if out.is_terminal else 200
     shown = text if len(text) <= room else f"{text[: room - 1]}…"

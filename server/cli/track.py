@@ -1,4 +1,4 @@
-"""`progressive-training track`, and the lines that say how the trackers are."""
+"""`progressive-training track`, and the lines that say how the trackers are; `notify`."""
 
 import argparse
 import json
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 from ...loop.errors import LoopError
 from ...loop.report.tracker_state import TrackerView, configured, tracker_views
+from ...loop.report.trackers.notifications.moments import Moment
+from ...loop.report.trackers.notifications.sending import send
+from ...loop.report.trackers.notifications.telling import message
 from ...loop.report.trackers.start_mirror import start
 from ...loop.store.paths import RULES_FILE, TRACKING
 from .options import project_of
@@ -38,6 +41,19 @@ def on_track(arguments: argparse.Namespace) -> int:
         for view in views:
             out.print(f"{view.name}: {detail(view)}", markup=False)
     return 1 if any(view.problem for view in views) else 0
+
+
+def on_notify(arguments: argparse.Namespace) -> int:
+    """Sends a test message as the rules say, once. Raises `LoopError` where they name nobody, or it fails."""
+    project = project_of(arguments)
+    config = project.rules().file.notify
+    if config is None:
+        raise LoopError("names nobody to tell", where=RULES_FILE, hint="add notify (docs/notifications.md)")
+    test = Moment(key="test", event="test", text="This is a test message of the training loop.")
+    if problem := send(config, message(project, test), waits=()):
+        raise LoopError(problem, where=f"{RULES_FILE}: notify", hint="see docs/notifications.md")
+    console().print("The test message was taken.", markup=False)
+    return 0
 
 
 def detail(view: TrackerView) -> str:

@@ -48,6 +48,8 @@ COMMANDS = {
     "track",
     "adopt",
     "token",
+    "notify",
+    "keep-going",
 }
 
 

@@ -4,4 +4,5 @@ start_mirror     a Step that changed something starts a detached process, and ne
 mirror_process   that process: one at a time, one child a tracker, what was sent is remembered
 version_as_run   a version as a run: parameters, curves, scores, files, the action as its note
 tracker          what a tracker is; mlflow, tensorboard, trackio and wandb are the four
+notifications/   beside them, the user: told of what they would want to be woken for
 """
