@@ -48,6 +48,7 @@ COMMANDS = {
     "token",
     "notify",
     "keep-going",
+    "explore",
 }
 
 
