@@ -50,6 +50,7 @@ COMMANDS = {
     "token",
     "notify",
     "keep-going",
+    "explore",
 }
 
 
