@@ -49,8 +49,6 @@ COMMANDS = {
     "adopt",
     "token",
     "notify",
-    "keep-going",
-    "explore",
 }
 
 
