@@ -47,7 +47,7 @@ async def drive(command, project):
     async with stdio_client(server) as (read, write), ClientSession(read, write) as session:
         greeting = await session.initialize()
         assert "read_rules" in (greeting.instructions or "")
-        assert len((await session.list_tools()).tools) == 12
+        assert len((await session.list_tools()).tools) == 13
         assert (await session.get_prompt("next")).messages
         result = await call(session, "read_rules", {})
         best = None
