@@ -12,10 +12,9 @@ from collections.abc import Callable
 from pydantic import BaseModel, ConfigDict
 
 from ..loop.errors import LoopError
-from ..loop.project.evaluation_protocol import protocol_decision
+from ..loop.project.evaluation_protocol import decisions
 from ..loop.project.project import Project
 from ..loop.project.state import LoopState, derive, next_call, report_receipt
-from ..loop.rules.reading import Rules
 from ..loop.store.paths import STATE
 from ..loop.store.records import Record, load, save
 
@@ -90,7 +89,9 @@ def _at_the_end(project: Project, known: Conversation, wait_seconds: float) -> t
     """What is remembered of a turn that wants to end, None where it may, and what is said."""
     rules = project.rules()
     state = derive(project, rules)
-    if not rules.file.keep_going or state.loop is None or state.phase == "stuck" or _undecided(project, rules, state):
+    if not rules.file.keep_going or state.loop is None or state.phase == "stuck":
+        return None, {}
+    if any(decisions(project, rules, state.loop)):  # the user comes first
         return None, {}
     call = _call(project, state)
     if call is None:
@@ -102,14 +103,6 @@ def _at_the_end(project: Project, known: Conversation, wait_seconds: float) -> t
     if idle > MOST_IDLE_TURNS:
         return None, {"systemMessage": f"{MOST_IDLE_TURNS} turns changed nothing in the loop. It waits for: {call}"}
     return Conversation(seen=seen, idle=idle), _going_on(f"Now {_call(project, derive(project, rules)) or call}")
-
-
-def _undecided(project: Project, rules: Rules, state: LoopState) -> bool:
-    """Whether the user has to decide something first."""
-    loop = state.loop
-    return loop is not None and (
-        project.rules_decision(rules, loop) is not None or protocol_decision(project, loop) is not None
-    )
 
 
 def _call(project: Project, state: LoopState) -> str | None:

@@ -138,12 +138,19 @@ async def _waited(
     """The Step's result, once its job has ended or the time is over. Cancelling the request leaves the job alone."""
     deadline = time.monotonic() + wait_seconds
     reported = 0.0
-    result = await anyio.to_thread.run_sync(call)
-    began_here = result.state == "running" and result.began
+    began_here = False
+
+    async def called() -> StepResult:
+        nonlocal began_here
+        found = await anyio.to_thread.run_sync(call)
+        began_here = began_here or (found.state == "running" and found.began)
+        return found
+
+    result = await called()
     while result.state == "running" and result.job is None and time.monotonic() < deadline:
         # Large data is being read, by turns within the calls; the job comes after it.
         await context.report_progress(MAX_WAIT_SECONDS - max(0.0, deadline - time.monotonic()), None, result.line)
-        result = await anyio.to_thread.run_sync(call)
+        result = await called()
     began = time.monotonic()
     while result.state == "running" and result.job is not None and time.monotonic() < deadline:
         call = attached(call, result)
@@ -151,14 +158,12 @@ async def _waited(
             reported = time.monotonic()
             await context.report_progress(*_progress(result, result.job), result.line)
             # The epoch and ETA of the next report; a Step is cheap, but not as cheap as a look at the job.
-            result = await anyio.to_thread.run_sync(call)
-            began_here = began_here or (result.state == "running" and result.began)
+            result = await called()
             continue
         # A job that started warm may be over in half a second, which a tenth of one would lengthen by a fifth.
         await anyio.sleep(min(_POLL_SECONDS, 0.01 + (time.monotonic() - began) / 50))
         if await anyio.to_thread.run_sync(_has_ended, project, result.folders):
-            result = await anyio.to_thread.run_sync(call)
-            began_here = began_here or (result.state == "running" and result.began)
+            result = await called()
     # What this call began, it did, whoever collected it.
     return result.model_copy(update={"already_done": False}) if began_here else result
 

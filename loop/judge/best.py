@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..project.notices import Notice
 from ..project.project import Project
 from ..project.receipts import EvalReceipt, Metric
 from ..project.version import Version
@@ -30,11 +29,6 @@ def scored(version: Version) -> Scored | None:
     return None if receipt is None else Scored(version, receipt)
 
 
-def other_targets(receipt: EvalReceipt) -> Notice | None:
-    """The remark that a score was measured by other targets than the first version's; None for one that wasn't."""
-    return next((notice for notice in receipt.warnings if notice.key == "other_targets"), None)
-
-
 def named(metrics: Iterable[Metric], name: str) -> Metric | None:
     return next((metric for metric in metrics if metric.name == name), None)
 
@@ -45,7 +39,7 @@ def primary_metric(receipt: EvalReceipt, rules: Rules) -> Metric | None:
 
 def primary_metrics(project: Project, primary: str) -> Mapping[int, Metric]:
     """The primary metric of every version that has it, in version order; not where it is by other targets."""
-    comparable = (one for one in scored_versions(project) if other_targets(one.receipt) is None)
+    comparable = (one for one in scored_versions(project) if one.receipt.other_targets is None)
     found = ((one.version.number, named(one.receipt.metrics, primary)) for one in comparable)
     return {number: metric for number, metric in found if metric is not None}
 

@@ -12,7 +12,7 @@ from ..rules.reading import Rules
 from ..store.digest import sha256
 from ..store.paths import STATE
 from ..store.records import Record, load, save
-from .best import Scored, named, other_targets, scored
+from .best import Scored, named, scored
 from .noise.samples import SampleScores, load_samples
 from .noise.verdict import OTHER_TARGETS, NoiseVerdict, judge
 
@@ -80,7 +80,7 @@ class _Question:
         for other in self.compared:
             if other.receipt.fingerprint != self.new.receipt.fingerprint:
                 continue
-            alike = other_targets(other.receipt) == other_targets(self.new.receipt)
+            alike = other.receipt.other_targets == self.new.receipt.other_targets
             old = _samples(other) if alike else OTHER_TARGETS
             for metric in self.new.receipt.metrics:
                 reference = named(other.receipt.metrics, metric.name)

@@ -174,6 +174,13 @@ def _decision(changed: list[str], accepted: Acceptance | Agreed, now: Agreed, fr
     )
 
 
+def decisions(project: Project, rules: Rules, loop: LoopFile) -> Iterator[UserDecision]:
+    """What the user has to decide before the loop can go on."""
+    for decision in (project.rules_decision(rules, loop), protocol_decision(project, loop)):
+        if decision is not None:
+            yield decision
+
+
 def require_protocol(project: Project, loop: LoopFile) -> None:
     """Raises the `UserDecision` of `protocol_decision`, if there is one."""
     if decision := protocol_decision(project, loop):

@@ -342,9 +342,9 @@ class EvalReceipt(Record):
     warnings: tuple[Notice, ...] = ()
 
     @property
-    def other_targets(self) -> bool:
-        """Whether it was measured by other targets than the first version's, so that the two don't compare."""
-        return any(warning.key == "other_targets" for warning in self.warnings)
+    def other_targets(self) -> Notice | None:
+        """The remark that it was measured by other targets than the first version's, so that the two don't compare."""
+        return next((warning for warning in self.warnings if warning.key == "other_targets"), None)
 
     @property
     def by_script(self) -> tuple[str, ...]:

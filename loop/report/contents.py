@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from ..errors import OutOfOrder
-from ..judge.best import other_targets, scored_versions
+from ..judge.best import scored_versions
 from ..judge.checkpoint import chosen
 from ..judge.comparison import Comparison, comparisons
 from ..judge.noise.verdict import NoiseVerdict
@@ -141,7 +141,7 @@ def _data(project: Project, rules: Rules, state: LoopState, ended_by: EndedBy | 
         models = external_models.standing(project, rules, state.loop)
         external_models.publish(project, models, state.loop.dataset_id)
     others = {model.name: model for model in models}
-    apart = tuple(one.version.id for one in scored_versions(project) if other_targets(one.receipt) is not None)
+    apart = tuple(one.version.id for one in scored_versions(project) if one.receipt.other_targets is not None)
     ranked = leaderboard.rank(leaderboard.read_rows(project.workspace.root, _with_weights(project)), primary, apart)
     best = leaderboard.best_version(ranked, primary, apart)
     bundle = gather(_version(project, best)) if best is not None else None

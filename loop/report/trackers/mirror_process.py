@@ -65,7 +65,7 @@ def _run_child(project: Project, name: TrackerName, lock: int) -> None:
     """A tracker's package may hang, print, or take its process down: none of that reaches another tracker."""
     command = [sys.executable, "-P", "-m", "progressive_training.loop.report.trackers", str(project.workspace.root)]
     command += [f"--skill-folder={folder}" for folder in project.skill_folders]
-    log = open_log(project.workspace.tree)
+    log = open_log(project.workspace.tree, TRACKING)
     try:
         started = os.fstat(log).st_size
         child = subprocess.Popen(

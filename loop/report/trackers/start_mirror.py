@@ -24,8 +24,7 @@ def mirror_later(project: Project) -> None:
     except (LoopError, OSError) as error:
         _logger.warning("the trackers were not told: %s", error)
         return
-    # Somebody has to wait for a child, or it stays a zombie as long as a server lives.
-    threading.Thread(target=process.wait, name="tracker mirror", daemon=True).start()
+    forget(process, "tracker mirror")
 
 
 def start(project: Project, *, wait: bool) -> "subprocess.Popen[bytes]":
@@ -34,13 +33,20 @@ def start(project: Project, *, wait: bool) -> "subprocess.Popen[bytes]":
     It has this process's environment, where the trackers' credentials are, and never runs user code. Raises `OSError`,
     `LoopError`.
     """
-    workspace = project.workspace
-    command = [sys.executable, "-P", "-m", "progressive_training.loop.report.trackers", str(workspace.root)]
+    log = open_log(project.workspace.tree, TRACKING)
+    return start_detached(project, "progressive_training.loop.report.trackers", log, *(("--wait",) if wait else ()))
+
+
+def start_detached(project: Project, module: str, log: int, *arguments: str) -> "subprocess.Popen[bytes]":
+    """Starts a module of ours for the project in a session of its own; it has `log`, which is closed here.
+
+    Raises `OSError`.
+    """
+    command = [sys.executable, "-P", "-m", module, str(project.workspace.root)]
     command += [f"--skill-folder={folder.absolute()}" for folder in project.skill_folders]
-    log = open_log(workspace.tree)
     try:
         return subprocess.Popen(
-            [*command, "--wait"] if wait else command,
+            [*command, *arguments],
             # Not in the project, whose modules must not be imported for ours.
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -52,8 +58,13 @@ def start(project: Project, *, wait: bool) -> "subprocess.Popen[bytes]":
         os.close(log)
 
 
-def open_log(tree: Tree) -> int:
-    """A handle to append to .progressive-training/tracking/log.txt."""
-    with tree.folder(tuple(TRACKING.split("/")), create=True) as folder:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+def forget(process: "subprocess.Popen[bytes]", name: str) -> None:
+    """Lets it run on its own. Somebody has to wait for a child, or it stays a zombie as long as a server lives."""
+    threading.Thread(target=process.wait, name=name, daemon=True).start()
+
+
+def open_log(tree: Tree, place: str, *, anew: bool = False) -> int:
+    """A handle to append to log.txt in that folder, which is emptied first if `anew`."""
+    with tree.folder(tuple(place.split("/")), create=True) as folder:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_TRUNC if anew else os.O_APPEND)
         return os.open("log.txt", flags, 0o644, dir_fd=folder)

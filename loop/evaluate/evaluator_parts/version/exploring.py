@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from .checkpoint import load_weights
-from .process import Order, called, seed_everything
+from .process import called
 from .script import FitCall, own
 from .validation import Validation, validation_set, whole
 
@@ -24,22 +23,9 @@ def at_hand(script: str, checkpoint: str, fit: int, seed: int) -> dict[str, Any]
 
     Raises `ScriptFault`, and what the script raises.
     """
-    order = Order(
-        script=Path(script),
-        checkpoint=Path(checkpoint),
-        fit=fit,
-        loader=None,
-        seed=seed,
-        script_seed=seed,
-        device="cpu",
-        scratch=Path(tempfile.gettempdir()),
-        hidden=(),
-        data=(),
-        kept=(),
-    )
-    seed_everything(seed)
-    call = called(order)
-    load_weights(call.model, order.checkpoint, order.script.parent, order.script.name)
+    place = Path(script)
+    call = called(place, fit, seed)
+    load_weights(call.model, Path(checkpoint), place.parent, place.name)
     torch.set_grad_enabled(False)
     val, train = validation_set(call), _train(call)
     return {

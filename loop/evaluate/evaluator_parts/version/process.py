@@ -62,7 +62,7 @@ def run(order: Order, model_end: Channel, data_end: Channel) -> None:
     # The stage is the script's own to write in; what training left is not.
     first = confine(order.hidden, (*order.kept, order.scratch), (order.scratch, order.script.parent))
     try:
-        call = called(order)
+        call = called(order.script, order.fit, order.script_seed)
         validation = validation_set(call, order.loader)
     except BaseException as error:  # noqa: BLE001 - the script's own, whatever it is
         model_end.send(failed(error))
@@ -78,10 +78,10 @@ def run(order: Order, model_end: Channel, data_end: Channel) -> None:
         return
 
 
-def called(order: Order) -> FitCall:
-    """The model and the data, by the script's own code."""
-    seed_everything(order.script_seed)
-    call = run_script(order.script, order.fit)
+def called(script: Path, fit: int, seed: int) -> FitCall:
+    """The model and the data, by the script's own code, which begins with `seed`."""
+    seed_everything(seed)
+    call = run_script(script, fit)
     call.trainer.datamodule = call.datamodule
     for part in (call.datamodule, call.model):
         if part is not None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from ....errors import UserDecision
 from ....judge.best import best_version, named
 from ....judge.labels import recorded
-from ....project.evaluation_protocol import protocol_decision
+from ....project.evaluation_protocol import decisions
 from ....project.project import Project
 from ....project.receipts import EvalReceipt, LoopFile
 from ....project.state import LoopState, derive, report_receipt
@@ -34,9 +34,7 @@ class Moment(BaseModel):
 def moments(project: Project, rules: Rules, loop: LoopFile) -> Iterator[Moment]:
     """Raises `LoopError` for what can't be read."""
     state = derive(project, rules)
-    for decision in (project.rules_decision(rules, loop), protocol_decision(project, loop)):
-        if decision is not None:
-            yield _decision(decision)
+    yield from map(_decision, decisions(project, rules, loop))
     if (best := _new_best(project, rules)) is not None:
         yield best
     if state.phase == "stuck" and state.next is not None:
